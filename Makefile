@@ -1,0 +1,56 @@
+# Two commands are enough: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := $(PYTHON) python3.13 python3.12 python3.14 python3 python
+WORKERS ?= 2
+
+# The first interpreter on the PATH that runs, is new enough and can make environments.
+PICK = for p in $(CANDIDATES); do \
+	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
+	then echo "$$p"; break; fi; done
+
+.PHONY: help demo test test-slow lint format bench clean
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/python:
+	@py="$$($(PICK))"; \
+	if [ -z "$$py" ]; then \
+		echo "cart_pkpd needs Python 3.12 or newer with the venv module; none of these qualifies: $(CANDIDATES)."; \
+		echo "Install Python 3.13 (for example 'uv python install 3.13' or 'pyenv install 3.13'; on Debian also python3-venv),"; \
+		echo "or name one: make PYTHON=/path/to/python3.13 demo"; \
+		exit 1; fi; \
+	echo "Using $$py ($$($$py --version))"; \
+	"$$py" -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing cart_pkpd into $(VENV) (about 800 MB, a minute or two)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## install, analyse the bundled trial, say where the report is
+	@$(BIN)/cart-pkpd demo --out demo
+
+test: $(VENV)/.installed-dev  ## the whole test-suite, without the long statistical tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+test-slow: $(VENV)/.installed-dev  ## the long statistical tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
+
+lint: $(VENV)/.installed-dev  ## style, types and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev  ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf $(VENV) demo

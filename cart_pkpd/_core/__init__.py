@@ -1,0 +1,1 @@
+"""What every room of the package shares: errors, units, names, argument checks."""

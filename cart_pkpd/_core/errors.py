@@ -1,0 +1,90 @@
+"""Errors and warnings: each says what happened, where, and what to do.
+
+Every class also derives from the built-in that a caller would expect, so that
+``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CartError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a table, with its place.
+
+    Attributes
+    ----------
+    code : str
+        Short stable name of the kind of problem, for tests and filters (``"time_decreases"``).
+    message : str
+        One sentence: what was found, where, what to do.
+    patient, column, value : str or None
+        Where it was found; None where that does not apply.
+    row : int or None
+        Line of the source file, the header being line 1.
+    """
+
+    code: str
+    message: str
+    patient: str | None = None
+    row: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+
+class DataError(CartError, ValueError):
+    """A table that cannot be read as a trial; ``problems`` lists everything found.
+
+    The message is the first problem's sentence, followed by the count of the others.
+    """
+
+    def __init__(self, problems: Problem | Sequence[Problem] | str) -> None:
+        if isinstance(problems, str):
+            problems = Problem("data", problems)
+        found = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.problems: tuple[Problem, ...] = found
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        first, *others = self.problems
+        if not others:
+            return first.message
+        more = f"(and {len(others)} more; all are in the error's .problems)"
+        return f"{first.message} {more}"
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class UnitError(CartError, ValueError):
+    """A unit that is unknown, or a conversion between different kinds of quantity."""
+
+
+class ModelError(CartError, ValueError):
+    """A model declared or used in a way that cannot work."""
+
+
+class FitError(CartError, RuntimeError):
+    """A fit that could not be set up or run."""
+
+
+class ConfigError(CartError, ValueError):
+    """A run file with an unknown key or an impossible value."""
+
+
+class CartWarning(UserWarning):
+    """Base of every warning of the package."""
+
+
+class DataWarning(CartWarning):
+    """Something in the data that the user should look at."""
+
+
+class FitWarning(CartWarning):
+    """A fit that finished but should not be trusted as it is."""

@@ -1,0 +1,71 @@
+"""One Bayesian fit from declaration and data to result."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import xarray as xr
+
+from cart_pkpd import __version__
+from cart_pkpd._fit.draws import individual_draws, loglik_draws, population_draws
+from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
+from cart_pkpd._fit.sample import OnProgress, Sampled, sample
+from cart_pkpd._fit.verdict import judge
+from cart_pkpd._stats.population import Structure
+
+_VERSIONED = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "numba")
+
+
+def fit_structure(
+    structure: Structure,
+    *,
+    label: str,
+    source: dict[str, Any],
+    on_progress: OnProgress | None,
+    **settings: Any,
+) -> FitResult:
+    """Sample `structure` and return the finished result."""
+    sampled = sample(structure, on_progress=on_progress, **settings)
+    return FitResult(
+        label=label,
+        structure=structure,
+        tree=_tree(structure, sampled),
+        verdict=judge(sampled.posterior, sampled.stats),
+        provenance={
+            **source,
+            **settings,
+            "sampler": "nutpie NUTS",
+            "centred": list(sampled.centred),
+            "compile_seconds": round(sampled.compile_seconds, 3),
+            "sample_seconds": round(sampled.sample_seconds, 3),
+            "python": platform.python_version(),
+            "versions": {"cart_pkpd": __version__, **{p: version(p) for p in _VERSIONED}},
+        },
+    )
+
+
+def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
+    design = structure.design
+    raw = sampled.posterior
+    individual = individual_draws(structure, raw)
+    posterior = population_draws(structure, raw).merge(
+        individual.rename({k: f"{k}{INDIVIDUAL_SUFFIX}" for k in individual.data_vars})
+    )
+    records = {
+        "patient_of": ("obs", design.ids[design.patient]),
+        "time_of": ("obs", design.time, {"units": "day"}),
+    }
+    observed = xr.Dataset(
+        {design.endpoint: ("obs", design.dv, {"units": design.unit, "long_name": design.label})}
+    )
+    loglik = loglik_draws(structure, raw).to_dataset()
+    return xr.DataTree.from_dict(
+        {
+            "posterior": posterior,
+            "sample_stats": sampled.stats,
+            "log_likelihood": loglik.assign_coords(records),
+            "observed_data": observed.assign_coords(records),
+        }
+    )

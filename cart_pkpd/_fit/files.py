@@ -1,0 +1,166 @@
+"""A fit on disk: one netCDF file of arrays and plain JSON, nothing that runs when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cart_pkpd._core.errors import FitError
+from cart_pkpd._fit.result import FitResult
+from cart_pkpd._fit.verdict import Verdict
+from cart_pkpd._stats.design import Design, Exclusion
+from cart_pkpd._stats.population import Population, resolve
+from cart_pkpd._stats.priors import KINDS, prior_from
+from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
+
+FORMAT = 1
+_SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
+_PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
+_OBS_FIELDS = ("patient", "time", "nominal_time", "dv", "code", "low", "lloq", "row")
+
+
+def save(result: FitResult, path: Path) -> Path:
+    """Write `result` to `path`; the file appears whole or not at all."""
+    tree = result.tree.copy()
+    tree["design"] = xr.DataTree(_design_dataset(result.structure.design))
+    tree["subjects"] = xr.DataTree(result.structure.design.subjects)
+    tree.attrs["cart_pkpd_fit"] = json.dumps(_record(result))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        tree.to_netcdf(name, engine="h5netcdf")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: Path, model: Model | None = None) -> FitResult:
+    """Read a fit; `model` is needed only for a model class that is not registered.
+
+    Raises
+    ------
+    FitError
+        If the file is not a fit of this package, or its model is unknown.
+    """
+    if not path.is_file():
+        raise FitError(f"no file {str(path)!r}; nothing to load.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+        record = json.loads(tree.attrs["cart_pkpd_fit"])
+    except (OSError, KeyError, ValueError) as problem:
+        raise FitError(
+            f"{path.name!r} is not a fit saved by cart_pkpd, or it is damaged; fit again."
+        ) from problem
+    if record["format"] != FORMAT:
+        raise FitError(
+            f"{path.name!r} has format {record['format']}, this version reads {FORMAT}; fit again."
+        )
+    design = _design(tree["design"].to_dataset(), tree["subjects"].to_dataset())
+    structure = resolve(_model(record["model"], model), _population(record["population"]), design)
+    del tree["design"], tree["subjects"], tree.attrs["cart_pkpd_fit"]
+    return FitResult(
+        label=record["label"],
+        structure=structure,
+        tree=tree,
+        verdict=Verdict(**record["verdict"]),
+        provenance=record["provenance"],
+    )
+
+
+def _record(result: FitResult) -> dict[str, Any]:
+    structure = result.structure
+    model, population = structure.model, structure.population
+    return {
+        "format": FORMAT,
+        "label": result.label,
+        "model": {
+            "name": model.name,
+            "class": type(model).__name__,
+            "parameters": {
+                k: {"support": type(p).__name__, **asdict(p)} for k, p in model.parameters.items()
+            },
+            "fixed": dict(model.fixed),
+        },
+        "population": {
+            **population.describe(),
+            "centred": population.centred,
+            "priors": {
+                k: {"kind": _PRIOR_KINDS[type(p)], **asdict(p)}
+                for k, p in population.priors.items()
+            },
+        },
+        "verdict": result.verdict.as_dict(),
+        "provenance": dict(result.provenance),
+    }
+
+
+def _model(record: Mapping[str, Any], given: Model | None) -> Model:
+    if given is None and record["name"] not in names():
+        raise FitError(
+            f"the fit uses the model class {record['class']!r}, which is not registered; "
+            f"pass it: fit.load(path, model={record['class']}())."
+        )
+    base = given if given is not None else get(record["name"])
+    parameters = {
+        k: _SUPPORTS[p["support"]](**{n: v for n, v in p.items() if n != "support"})
+        for k, p in record["parameters"].items()
+    }
+    if set(parameters) != set(base.parameters):
+        raise FitError(
+            f"the fit was made with other parameters ({', '.join(parameters)}) than "
+            f"{type(base).__name__} has ({', '.join(base.parameters)})."
+        )
+    return type(base)(parameters=parameters, fixed=record["fixed"])
+
+
+def _population(record: Mapping[str, Any]) -> Population:
+    centred = record["centred"]
+    return Population(
+        iiv=tuple(record["iiv"]),
+        error=record["error"],
+        covariates={k: tuple(v) for k, v in record["covariates"].items()},
+        non_expanders=record["non_expanders"],
+        priors={k: prior_from(v) for k, v in record["priors"].items()},
+        centred=None if centred is None else tuple(centred),
+    )
+
+
+def _design_dataset(design: Design) -> xr.Dataset:
+    dataset = xr.Dataset({name: ("obs", getattr(design, name)) for name in _OBS_FIELDS})
+    dataset["ids"] = ("id", design.ids)
+    dataset.attrs = {
+        "endpoint": design.endpoint,
+        "unit": design.unit,
+        "label": design.label,
+        "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
+    }
+    return dataset
+
+
+def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
+    arrays: dict[str, Any] = {name: dataset[name].to_numpy() for name in _OBS_FIELDS}
+    known = {f.name for f in fields(Design)}
+    texts: dict[str, Any] = {k: v for k, v in dataset.attrs.items() if k in known and k != "exclusions"}
+    subjects = subjects.map(
+        lambda v: v.astype(str) if v.dtype.kind in "OTU" else v, keep_attrs=True
+    )
+    return Design(
+        **texts,
+        **arrays,
+        ids=np.asarray(dataset["ids"].to_numpy(), dtype=str),
+        subjects=subjects.assign_coords(id=np.asarray(subjects["id"].to_numpy(), dtype=str)),
+        exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
+    )

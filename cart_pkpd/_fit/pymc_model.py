@@ -1,0 +1,185 @@
+"""A `Structure` as a PyMC model: the only place where the two meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
+from cart_pkpd._stats.likelihood import record_loglik
+from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, Prior
+from cart_pkpd.models import Model
+
+# Names of the sampled variables; results are translated back by name in `draws.py`.
+TYPICAL, OMEGA, COEFFICIENT, DEVIATION, INDIVIDUAL = "typical", "omega", "beta", "z", "x"
+_CLASSES = {QUANTIFIED: "quantified", BELOW: "below", ABOVE: "above", BETWEEN: "between"}
+
+
+def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
+    """Return the PyMC model; its data containers can be replaced without compiling again."""
+    design, population = structure.design, structure.population
+    apart = [n for n in population.iiv if n not in centred]
+    coords = {
+        "id": design.ids.tolist(),
+        "parameter": list(structure.model.estimated),
+        "iiv": list(population.iiv),
+        "deviating": apart,
+        "centred": list(centred),
+        "effect": [q.name for q in structure.of_role("covariate")],
+    }
+    with pm.Model(coords={k: v for k, v in coords.items() if v}) as model:
+        containers = {k: pm.Data(k, v) for k, v in data_arrays(structure).items()}
+        typical = _typical(structure)
+        omega = _by_parameter(_vector(OMEGA, "iiv", structure.of_role("omega")), population.iiv)
+        means = _means(structure, typical, containers)
+        free = {**means, **_individual(structure, centred, means, omega)}
+        sigmas = {q.name: _scalar(q.name, q.prior) for q in structure.of_role("residual")}
+        _likelihood(structure, containers, free, sigmas)
+    return model
+
+
+def data_arrays(structure: Structure) -> dict[str, Any]:
+    """Return the arrays that change when the same structure meets other data."""
+    design = structure.design
+    arrays: dict[str, Any] = {}
+    for code, word in _CLASSES.items():
+        rows = design.rows_of(code)
+        if rows.size:
+            arrays[f"{word}_time"] = design.time[rows]
+            arrays[f"{word}_patient"] = design.patient[rows]
+            arrays[f"{word}_dv"] = design.dv[rows]
+            if code == BETWEEN:
+                arrays["between_low"] = design.low[rows]
+    for i, effect in enumerate(structure.effects):
+        arrays[f"covariate_{i}"] = effect.column
+    return arrays
+
+
+def present_classes(design: Design) -> tuple[str, ...]:
+    """Return which kinds of record the data have; part of what decides the compiled code."""
+    return tuple(word for code, word in _CLASSES.items() if design.rows_of(code).size)
+
+
+def _scalar(name: str, prior: Prior) -> Any:
+    match prior:
+        case Normal(mu, sigma):
+            return pm.Normal(name, mu, sigma)
+        case LogNormal(median, sigma):
+            return pm.LogNormal(name, np.log(median), sigma)
+        case LogitNormal(median, sigma):
+            return pm.LogitNormal(name, np.log(median / (1 - median)), sigma)
+        case HalfNormal(sigma):
+            return pm.HalfNormal(name, sigma)
+        case Beta(a, b):
+            return pm.Beta(name, a, b)
+    raise TypeError(f"no sampler's form of {type(prior).__name__}")
+
+
+def _vector(name: str, dim: str, quantities: Sequence[Quantity]) -> Any:
+    """Return the quantities as one vector: one variable if their priors are alike."""
+    priors = [q.prior for q in quantities]
+    if priors and all(isinstance(p, HalfNormal) for p in priors):
+        return pm.HalfNormal(name, np.array([p.sigma for p in priors]), dims=dim)  # type: ignore[attr-defined]
+    if priors and all(isinstance(p, Normal) for p in priors):
+        mu, sigma = np.array([[p.mu, p.sigma] for p in priors]).T  # type: ignore[attr-defined]
+        return pm.Normal(name, mu, sigma, dims=dim)
+    return [_scalar(q.name, q.prior) for q in quantities]
+
+
+def _by_parameter(vector: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: vector[i] for i, name in enumerate(names)}
+
+
+def _typical(structure: Structure) -> dict[str, Any]:
+    """Typical values on the free scale; a prior of the usual form is normal there."""
+    model, quantities = structure.model, structure.of_role("typical")
+    usual = [_normal_on_free(model, q) for q in quantities]
+    if all(u is not None for u in usual):
+        mu, sigma = np.array([(u.mu, u.sigma) for u in usual if u is not None]).T
+        return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), model.estimated)
+    return {
+        q.name: model.parameters[q.name].to_free(_scalar(f"typical_{q.name}", q.prior))
+        for q in quantities
+    }
+
+
+def _normal_on_free(model: Model, quantity: Quantity) -> Normal | None:
+    match model.parameters[quantity.parameter].scale, quantity.prior:
+        case "log", LogNormal(median, sigma):
+            return Normal(float(np.log(median)), sigma)
+        case "logit", LogitNormal(median, sigma):
+            return Normal(float(np.log(median / (1 - median))), sigma)
+        case "identity", Normal(mu, sigma):
+            return Normal(mu, sigma)
+    return None
+
+
+def _means(
+    structure: Structure, typical: Mapping[str, Any], containers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the population mean of every parameter, per patient where covariates act."""
+    means = dict(typical)
+    coefficients = structure.of_role("covariate")
+    beta = _vector(COEFFICIENT, "effect", coefficients) if coefficients else []
+    for i, effect in enumerate(structure.effects):
+        means[effect.parameter] = means[effect.parameter] + beta[i] * containers[f"covariate_{i}"]
+    return means
+
+
+def _individual(
+    structure: Structure,
+    centred: Sequence[str],
+    means: Mapping[str, Any],
+    omega: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Individual values of the parameters that vary, free scale, each of shape (id,)."""
+    population = structure.population
+    free: dict[str, Any] = {}
+    apart = [n for n in population.iiv if n not in centred]
+    if apart:
+        z = pm.Normal(DEVIATION, 0.0, 1.0, dims=("deviating", "id"))
+        for i, name in enumerate(apart):
+            free[name] = means[name] + omega[name] * z[i]
+    for name in centred:
+        free[name] = _centred(structure, name, means[name], omega[name])
+    return free
+
+
+def _centred(structure: Structure, name: str, mean: Any, omega: Any) -> Any:
+    size = structure.design.n_patients
+    if name != structure.population.non_expanders:
+        return pm.Normal(f"{INDIVIDUAL}_{name}", mean, omega, dims="id")
+    share = _scalar("p_non_expander", structure.quantity("p_non_expander").prior)
+    shift = _scalar("non_expander_shift", structure.quantity("non_expander_shift").prior)
+    mean = pt.broadcast_to(mean, (size,))
+    return pm.NormalMixture(
+        f"{INDIVIDUAL}_{name}",
+        w=pt.stack([1.0 - share, share]),
+        mu=pt.stack([mean, mean - shift], axis=-1),
+        sigma=omega,
+        dims="id",
+    )
+
+
+def _likelihood(
+    structure: Structure,
+    containers: Mapping[str, Any],
+    free: Mapping[str, Any],
+    sigmas: Mapping[str, Any],
+) -> None:
+    model = structure.model
+    natural = {k: model.parameters[k].to_natural(v) for k, v in free.items()}
+    for code, word in _CLASSES.items():
+        if f"{word}_time" not in containers:
+            continue
+        patient = containers[f"{word}_patient"]
+        values = {k: v if v.ndim == 0 else v[patient] for k, v in natural.items()}
+        f = model.log_predict(containers[f"{word}_time"], values)
+        low = containers.get("between_low") if code == BETWEEN else None
+        loglik = record_loglik(structure.error, code, containers[f"{word}_dv"], low, f, sigmas)
+        pm.Potential(f"loglik_{word}", loglik.sum())

@@ -1,0 +1,1 @@
+"""The statistical model around the kinetics: priors, residual error and censoring, population."""

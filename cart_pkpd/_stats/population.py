@@ -1,0 +1,488 @@
+"""The population around a model: who varies, with what, and how measurements scatter.
+
+`Population` is what the user writes; :func:`resolve` joins it with a model and the data into
+a `Structure`, which holds every array and prior that a sampler needs and no sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.units import canonical
+from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
+from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
+from cart_pkpd._stats.priors import (
+    Beta,
+    HalfNormal,
+    LogitNormal,
+    LogNormal,
+    Normal,
+    Prior,
+    prior_from,
+)
+from cart_pkpd.models import Model
+
+_DEFAULT_IIV = 0.5
+_HALF_NORMAL_MEDIAN = 0.6744897501960817
+_FAMILY: Mapping[str, Callable[[float, float], Prior]] = MappingProxyType(
+    {"log": LogNormal, "logit": LogitNormal, "identity": Normal}
+)
+
+
+@dataclass(frozen=True)
+class Population:
+    """What varies between patients and how measurements scatter.
+
+    Attributes
+    ----------
+    iiv : tuple of str
+        Parameters that vary between patients (omega, a standard deviation on the free scale).
+    error : str
+        Residual error: one of ``lognormal``, ``student_t``, ``additive``, ``proportional``,
+        ``combined``.
+    covariates : mapping of str to tuple of str
+        Patient-level covariates of each parameter: positive numbers act as a power of
+        covariate / median, other numbers as an exponential of the difference from the
+        median, 0/1 and text as a shift against the most frequent value.
+    non_expanders : str or None
+        Parameter whose distribution is a mixture of expanders and non-expanders.
+    priors : mapping of str to Prior
+        Priors changed by name (``cmax``, ``omega_cmax``, ``sigma_log`` …).
+    centred : tuple of str or None
+        Parameters sampled around the population value instead of as standardised
+        deviations; None lets the data decide. Changes speed, never the model.
+    """
+
+    iiv: tuple[str, ...] = ()
+    error: str = "lognormal"
+    covariates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    non_expanders: str | None = None
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    centred: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self.error, ERRORS, "residual error", error=FitError)
+        frozen = {
+            str(k): (v,) if isinstance(v, str) else tuple(v) for k, v in self.covariates.items()
+        }
+        object.__setattr__(self, "covariates", MappingProxyType(frozen))
+        object.__setattr__(
+            self, "priors", MappingProxyType({k: prior_from(v) for k, v in self.priors.items()})
+        )
+        if len(set(self.iiv)) != len(self.iiv):
+            raise FitError(f"iiv names a parameter twice: {', '.join(self.iiv)}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (
+            self.iiv,
+            self.error,
+            dict(self.covariates),
+            self.non_expanders,
+            dict(self.priors),
+            self.centred,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the specification as plain data, for files and reports."""
+        return {
+            "iiv": list(self.iiv),
+            "error": self.error,
+            "covariates": {k: list(v) for k, v in self.covariates.items()},
+            "non_expanders": self.non_expanders,
+            "priors": {k: str(v) for k, v in self.priors.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One population-level unknown: name, meaning, unit, role and prior.
+
+    Attributes
+    ----------
+    name, label, unit : str
+        As in results and tables.
+    role : str
+        ``typical``, ``omega``, ``covariate``, ``mixture`` or ``residual``.
+    prior : Prior
+        On the natural scale.
+    parameter : str
+        The model parameter it belongs to, empty for residual errors.
+    """
+
+    name: str
+    label: str
+    unit: str
+    role: str
+    prior: Prior
+    parameter: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """A covariate's effect on one parameter, as a column of numbers per patient."""
+
+    parameter: str
+    covariate: str
+    kind: str
+    reference: float | str
+    column: NDArray[np.float64]
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A model, a population and data joined: everything a sampler needs.
+
+    Attributes
+    ----------
+    quantities : tuple of Quantity
+        Typical values, omegas, covariate coefficients, mixture and residual parameters.
+    effects : tuple of Effect
+        Covariate columns, one per coefficient.
+    notes : tuple of str
+        What was decided on the way (imputed covariates, reference values).
+    """
+
+    model: Model
+    population: Population
+    design: Design
+    error: ErrorModel
+    quantities: tuple[Quantity, ...]
+    effects: tuple[Effect, ...]
+    notes: tuple[str, ...]
+
+    def of_role(self, role: str) -> tuple[Quantity, ...]:
+        """Return the quantities with this role, in order."""
+        return tuple(q for q in self.quantities if q.role == role)
+
+    def quantity(self, name: str) -> Quantity:
+        """Return the quantity called `name`."""
+        return next(q for q in self.quantities if q.name == name)
+
+
+def population(
+    *,
+    iiv: Sequence[str] = (),
+    error: str | None = None,
+    errors: Mapping[str, str] | None = None,
+    covariates: Mapping[str, Sequence[str]] | None = None,
+    non_expanders: bool | str | None = None,
+    censoring: str = "m3",
+    priors: Mapping[str, Prior | Mapping[str, Any]] | None = None,
+    centred: Sequence[str] | None = None,
+) -> Population:
+    """Say what varies between patients and how measurements scatter.
+
+    Parameters
+    ----------
+    iiv : sequence of str
+        Parameters with between-patient variability; none means one curve for all.
+    error : str
+        ``"lognormal"`` (default), ``"student_t"``, ``"additive"``, ``"proportional"`` or
+        ``"combined"``.
+    errors : mapping of str to str
+        The same by endpoint, ``{"transgene": "lognormal"}``; one endpoint per fit.
+    covariates : mapping of str to sequence of str
+        ``{"cmax": ["dose_level"]}``.
+    non_expanders : bool or str
+        True for a share of patients whose cells do not expand: the distribution of
+        ``cmax`` (or of the parameter named) becomes a mixture of two normals on the free
+        scale, the lower one shifted down.
+    censoring : str
+        ``"m3"``: censored records contribute the probability of lying beyond their limit.
+    priors : mapping
+        Priors by name, as Prior or as ``{"kind": "halfnormal", "sigma": 1}``.
+    centred : sequence of str
+        Advanced: sampling parametrisation; the default decides from the data.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    FitError
+        For names or values that are not known.
+    """
+    one_of(censoring, ["m3"], "censoring method", error=FitError)
+    if errors is not None:
+        if error is not None or len(errors) != 1:
+            raise FitError(
+                "give either error= or errors= with exactly one endpoint; "
+                "one endpoint is fitted at a time."
+            )
+        error = next(iter(errors.values()))
+    mixture = "cmax" if non_expanders is True else (non_expanders or None)
+    return Population(
+        iiv=tuple(iiv),
+        error=error or "lognormal",
+        covariates={
+            k: (v,) if isinstance(v, str) else tuple(v) for k, v in (covariates or {}).items()
+        },
+        non_expanders=mixture,
+        priors={k: prior_from(v) for k, v in (priors or {}).items()},
+        centred=None if centred is None else tuple(centred),
+    )
+
+
+def resolve(model: Model, population: Population, design: Design) -> Structure:
+    """Join model, population and data; check that they fit together.
+
+    Raises
+    ------
+    FitError
+        For a parameter, covariate or prior that does not exist, a unit that differs from the
+        data's, or measurements that the residual error cannot describe.
+    """
+    _check_parameters(model, population)
+    _check_unit(model, design)
+    error = error_model(population.error)
+    _check_values(error, design)
+    effects, notes = _effects(population, design)
+    quantities = (
+        *_typical(model),
+        *_omegas(model, population),
+        *(_coefficient(model, e) for e in effects),
+        *_mixture(population),
+        *_residual(error, design),
+    )
+    return Structure(
+        model,
+        population,
+        design,
+        error,
+        _with_priors(quantities, population),
+        effects,
+        tuple(notes),
+    )
+
+
+def _check_parameters(model: Model, population: Population) -> None:
+    used = {"iiv": population.iiv, "covariates": population.covariates}
+    for what, given in used.items():
+        for name in given:
+            if name not in model.parameters:
+                raise FitError(
+                    f"{what}: the model has no parameter {name!r}."
+                    f"{did_you_mean(name, model.parameters)} It has: {', '.join(model.parameters)}."
+                )
+            if name in model.fixed:
+                raise FitError(f"{what}: {name!r} is fixed; leave it out or estimate it.")
+    for name in population.centred or ():
+        if name not in population.iiv:
+            raise FitError(f"centred: {name!r} has no between-patient variability.")
+    mixture = population.non_expanders
+    if mixture is not None and mixture not in population.iiv:
+        raise FitError(f"non_expanders: {mixture!r} must vary between patients; add it to iiv.")
+
+
+def _check_unit(model: Model, design: Design) -> None:
+    """Compare the unit of a level-like parameter (cmax) with that of the data."""
+    cmax = model.parameters.get("cmax")
+    if cmax is not None and canonical(cmax.unit) != canonical(design.unit):
+        raise FitError(
+            f"{design.endpoint!r} is measured in {design.unit} but the model's cmax is in "
+            f"{cmax.unit}; give a value in the data's unit, for example "
+            f'model.with_(cmax={{"typical": ..., "unit": "{design.unit}"}}).'
+        )
+
+
+def _check_values(error: ErrorModel, design: Design) -> None:
+    if not error.on_log:
+        return
+    bad = np.flatnonzero((design.code == QUANTIFIED) & ~(design.dv > 0))
+    bad = (
+        bad if bad.size else np.flatnonzero(np.isin(design.code, (BELOW, ABOVE)) & ~(design.dv > 0))
+    )
+    if bad.size:
+        i = int(bad[0])
+        raise FitError(
+            f"{design.endpoint} of patient {design.ids[design.patient[i]]!r} is "
+            f"{design.dv[i]:g} at day {design.time[i]:g} (row {design.row[i]}) and has no "
+            f"logarithm ({bad.size} such records). Give the LLOQ when reading the table, or use "
+            "error='additive'."
+        )
+
+
+def _typical(model: Model) -> list[Quantity]:
+    return [
+        Quantity(
+            name,
+            p.about or name,
+            p.unit,
+            "typical",
+            _FAMILY[p.scale](p.typical, p.spread),
+            name,
+        )
+        for name, p in model.parameters.items()
+        if name not in model.fixed
+    ]
+
+
+def _omegas(model: Model, population: Population) -> list[Quantity]:
+    """Half-normal priors whose median is the published omega."""
+    return [
+        Quantity(
+            f"omega_{name}",
+            f"IIV of {name} (SD, {model.parameters[name].scale} scale)",
+            "1",
+            "omega",
+            HalfNormal((model.parameters[name].iiv or _DEFAULT_IIV) / _HALF_NORMAL_MEDIAN),
+            name,
+        )
+        for name in population.iiv
+    ]
+
+
+def _coefficient(model: Model, effect: Effect) -> Quantity:
+    words = {
+        "power": f"exponent of {effect.covariate} / {effect.reference:.4g}"
+        if isinstance(effect.reference, float)
+        else "",
+        "linear": f"effect per unit of {effect.covariate}",
+        "category": f"shift if {effect.name.rsplit('_', 1)[-1]} instead of {effect.reference}",
+    }
+    # Wide for effects that a phase 1 trial could show: a ten-fold dose range and an
+    # exponent of 1 change a level ten-fold.
+    prior = {"power": 0.5, "linear": 0.5, "category": 1.0}[effect.kind]
+    if effect.kind == "linear":
+        prior /= max(float(np.std(effect.column)), 1e-12)
+    return Quantity(
+        f"beta_{effect.name}",
+        f"{effect.parameter}: {words[effect.kind]}",
+        "1",
+        "covariate",
+        Normal(0.0, prior),
+        effect.parameter,
+    )
+
+
+def _mixture(population: Population) -> list[Quantity]:
+    if population.non_expanders is None:
+        return []
+    return [
+        Quantity(
+            "p_non_expander", "share of non-expanders", "1", "mixture", Beta(1.0, 4.0),
+            population.non_expanders,
+        ),
+        Quantity(
+            "non_expander_shift", "distance of non-expanders (free scale)", "1", "mixture",
+            LogNormal(4.0, 0.35), population.non_expanders,
+        ),
+    ]  # fmt: skip
+
+
+def _residual(error: ErrorModel, design: Design) -> list[Quantity]:
+    quantified = design.dv[design.code == QUANTIFIED]
+    typical = float(np.median(quantified)) if quantified.size else 1.0
+    return [
+        Quantity(
+            s.name,
+            s.label,
+            design.unit if s.in_data_units else "1",
+            "residual",
+            HalfNormal(max(typical, 1e-300)) if s.in_data_units else s.prior,
+        )
+        for s in error.sigmas
+    ]
+
+
+def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:
+    known = {q.name for q in quantities}
+    for name in population.priors:
+        if name not in known:
+            raise FitError(
+                f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
+                f"There are: {', '.join(q.name for q in quantities)}."
+            )
+    return tuple(
+        Quantity(
+            q.name, q.label, q.unit, q.role, population.priors.get(q.name, q.prior), q.parameter
+        )
+        for q in quantities
+    )
+
+
+def _effects(population: Population, design: Design) -> tuple[tuple[Effect, ...], list[str]]:
+    effects: list[Effect] = []
+    notes: list[str] = []
+    for parameter, covariates in population.covariates.items():
+        for covariate in covariates:
+            found, said = _columns(parameter, covariate, design)
+            effects += found
+            notes += said
+    return tuple(effects), notes
+
+
+def _columns(parameter: str, covariate: str, design: Design) -> tuple[list[Effect], list[str]]:
+    subjects = design.subjects
+    if covariate not in subjects:
+        raise FitError(
+            f"covariates: the trial has no patient-level variable {covariate!r}."
+            f"{did_you_mean(covariate, [str(v) for v in subjects])} "
+            f"It has: {', '.join(str(v) for v in subjects)}."
+        )
+    values = subjects[covariate]
+    if values.dtype.kind in "fiub":
+        return _numeric(parameter, covariate, values)
+    return _categorical(parameter, covariate, values)
+
+
+def _numeric(
+    parameter: str, covariate: str, values: xr.DataArray
+) -> tuple[list[Effect], list[str]]:
+    x = values.to_numpy().astype(float)
+    known = x[np.isfinite(x)]
+    if known.size == 0 or np.ptp(known) == 0:
+        raise FitError(f"covariates: {covariate!r} has one value or none, so it has no effect.")
+    if set(np.unique(known)) <= {0.0, 1.0}:
+        return _categorical(parameter, covariate, values.copy(data=_as_text(x)))
+    reference = float(np.median(known))
+    missing = int((~np.isfinite(x)).sum())
+    notes = [f"{covariate}: {missing} missing set to the median {reference:.4g}"] if missing else []
+    filled = np.where(np.isfinite(x), x, reference)
+    if (known > 0).all():
+        column, kind = np.log(filled / reference), "power"
+    else:
+        column, kind = filled - reference, "linear"
+    return [
+        Effect(parameter, covariate, kind, reference, column, f"{parameter}_{covariate}")
+    ], notes
+
+
+def _as_text(x: NDArray[np.float64]) -> NDArray[np.str_]:
+    return np.array([f"{v:g}" if np.isfinite(v) else "" for v in x])
+
+
+def _categorical(
+    parameter: str, covariate: str, values: xr.DataArray
+) -> tuple[list[Effect], list[str]]:
+    text = values.to_numpy().astype(str)
+    levels, counts = np.unique(text[text != ""], return_counts=True)
+    if levels.size < 2:
+        raise FitError(f"covariates: {covariate!r} has one value or none, so it has no effect.")
+    reference = str(levels[np.argmax(counts)])
+    missing = int((text == "").sum())
+    notes = [f"{covariate}: {missing} missing set to {reference!r}"] if missing else []
+    effects = [
+        Effect(
+            parameter,
+            covariate,
+            "category",
+            reference,
+            (text == level).astype(float),
+            f"{parameter}_{covariate}_{level}",
+        )
+        for level in levels
+        if level != reference
+    ]
+    return effects, notes

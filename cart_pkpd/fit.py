@@ -1,0 +1,144 @@
+"""Fit models to a trial: least squares per patient, or the whole population by Bayes.
+
+>>> from cart_pkpd import datasets, fit, models
+>>> trial = datasets.load("fast01")
+>>> pop = fit.population(iiv=["cmax", "tmax", "alpha"], error="lognormal")
+>>> result = fit.bayes(models.get("stein2019"), trial, pop, endpoint="transgene", seed=1)
+>>> result.verdict.sentence
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from cart_pkpd import models
+from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._stats.design import design as _design
+from cart_pkpd._stats.population import Population as Population
+from cart_pkpd._stats.population import population as population
+from cart_pkpd._stats.population import resolve as _resolve
+from cart_pkpd._stats.priors import Beta as Beta
+from cart_pkpd._stats.priors import HalfNormal as HalfNormal
+from cart_pkpd._stats.priors import LogitNormal as LogitNormal
+from cart_pkpd._stats.priors import LogNormal as LogNormal
+from cart_pkpd._stats.priors import Normal as Normal
+
+if TYPE_CHECKING:
+    from cart_pkpd._fit.result import FitResult
+    from cart_pkpd._fit.sample import OnProgress
+
+
+def bayes(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str = "transgene",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    seed: int = 1,
+    target_accept: float = 0.9,
+    progress: OnProgress | None = None,
+    label: str | None = None,
+) -> FitResult:
+    """Fit a model to all patients at once by Hamiltonian Monte Carlo.
+
+    Parameters
+    ----------
+    model : Model or str
+        A declared model, or the name of a registered one.
+    trial : xr.Dataset
+        From ``data.read_table``.
+    population : Population
+        From :func:`population`.
+    endpoint : str
+        The measure to fit.
+    draws, tune, chains : int
+        Draws kept and warm-up draws per chain, and number of chains.
+    cores : int, optional
+        Chains run at the same time; by default as many as there are processors.
+    seed : int
+        The same seed, versions and machine give the same draws, whatever `cores` is.
+    target_accept : float
+        Higher means smaller steps, for difficult posteriors.
+    progress : callable, optional
+        Called a few times a second, on another thread, with a ``Progress``.
+    label : str, optional
+        Name of the fit in tables and figures; the model's name by default.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    FitError
+        If model, population and data do not fit together, or the sampler stops.
+    DataError
+        If the trial has no such endpoint.
+
+    Notes
+    -----
+    Records below the LLOQ, above the ULOQ or within an interval enter with the probability
+    of lying there (M3). Sampling is by nutpie's NUTS on the model's free (log, logit) scale.
+    """
+    # The sampler takes a second to import; naming a population or reading a table must not wait.
+    from cart_pkpd._fit.bayes import fit_structure
+
+    chosen = models.get(model) if isinstance(model, str) else model
+    structure = _resolve(chosen, population, _design(trial, endpoint))
+    return fit_structure(
+        structure,
+        label=label or chosen.name or type(chosen).__name__,
+        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        on_progress=progress,
+        draws=positive_int(draws, "draws"),
+        tune=positive_int(tune, "tune"),
+        chains=positive_int(chains, "chains"),
+        cores=None if cores is None else positive_int(cores, "cores"),
+        seed=seed,
+        target_accept=probability(target_accept, "target_accept"),
+    )
+
+
+def least_squares(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    *,
+    endpoint: str = "transgene",
+    method: str = "individual",
+    **options: Any,
+) -> xr.Dataset:
+    """Fit a model to each patient, or to all records as one patient, by least squares.
+
+    See :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
+    """
+    from cart_pkpd._fit.least_squares import least_squares as run
+
+    chosen = models.get(model) if isinstance(model, str) else model
+    return run(chosen, _design(trial, endpoint), method=method, **options)
+
+
+def load(path: str | Path, model: models.Model | None = None) -> FitResult:
+    """Read a fit written by ``FitResult.save``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The netCDF file.
+    model : Model, optional
+        Needed only when the model class is your own and not registered.
+
+    Raises
+    ------
+    FitError
+        If the file is not a saved fit or its model is unknown.
+    """
+    from cart_pkpd._fit.files import load as read
+
+    return read(Path(path), model)

@@ -1,0 +1,33 @@
+"""Published models of CAR-T cell kinetics, one file per publication.
+
+``models.names()`` lists them, ``models.get("stein2019")`` gives one; a class of your own that
+derives from :class:`ClosedFormModel` works in the same way.
+"""
+
+from cart_pkpd.models._declare import ClosedFormModel as ClosedFormModel
+from cart_pkpd.models._declare import Fixed as Fixed
+from cart_pkpd.models._declare import Fraction as Fraction
+from cart_pkpd.models._declare import Model as Model
+from cart_pkpd.models._declare import Parameter as Parameter
+from cart_pkpd.models._declare import Positive as Positive
+from cart_pkpd.models._declare import Real as Real
+from cart_pkpd.models._declare import Reference as Reference
+from cart_pkpd.models._declare import get as get
+from cart_pkpd.models._declare import names as names
+from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
+from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
+
+__all__ = [
+    "ClosedFormModel",
+    "Fixed",
+    "Fraction",
+    "Model",
+    "Ogasawara2021",
+    "Parameter",
+    "Positive",
+    "Real",
+    "Reference",
+    "Stein2019",
+    "get",
+    "names",
+]
