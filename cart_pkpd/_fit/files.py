@@ -24,7 +24,7 @@ from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, na
 FORMAT = 1
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
-_OBS_FIELDS = ("patient", "time", "nominal_time", "dv", "code", "low", "lloq", "row")
+_OBS_FIELDS = ("patient", "time", "nominal_time", "dv", "code", "low", "lloq", "uloq", "row")
 
 
 def save(result: FitResult, path: Path) -> Path:
@@ -153,7 +153,9 @@ def _design_dataset(design: Design) -> xr.Dataset:
 def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
     arrays: dict[str, Any] = {name: dataset[name].to_numpy() for name in _OBS_FIELDS}
     known = {f.name for f in fields(Design)}
-    texts: dict[str, Any] = {k: v for k, v in dataset.attrs.items() if k in known and k != "exclusions"}
+    texts: dict[str, Any] = {
+        k: v for k, v in dataset.attrs.items() if k in known and k != "exclusions"
+    }
     subjects = subjects.map(
         lambda v: v.astype(str) if v.dtype.kind in "OTU" else v, keep_attrs=True
     )

@@ -47,8 +47,8 @@ class Design:
         QUANTIFIED, BELOW, ABOVE or BETWEEN.
     low : ndarray, shape (n,)
         Lower edge of interval-censored records, else NaN. [unit]
-    lloq : ndarray, shape (n,)
-        Lower limit of quantification of each record, NaN if none. [unit]
+    lloq, uloq : ndarray, shape (n,)
+        Limits of quantification of each record, NaN if none. [unit]
     row : ndarray of int, shape (n,)
         Line of each record in the source table.
     subjects : xr.Dataset
@@ -68,6 +68,7 @@ class Design:
     code: NDArray[np.int64]
     low: NDArray[np.float64]
     lloq: NDArray[np.float64]
+    uloq: NDArray[np.float64]
     row: NDArray[np.int64]
     subjects: xr.Dataset
     exclusions: tuple[Exclusion, ...] = ()
@@ -150,6 +151,7 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
         code=np.array([_CODES[str(c)] for c in column("censoring")], dtype=np.int64),
         low=column("limit").astype(float),
         lloq=column("lloq").astype(float),
+        uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
         subjects=subjects.sel(id=ids),
         exclusions=tuple(exclusions),

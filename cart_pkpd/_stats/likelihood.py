@@ -1,13 +1,14 @@
-"""Individual parameters and the likelihood of every record, on arrays and symbols alike."""
+"""The likelihood of every record, on arrays and symbols alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
+from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED
 from cart_pkpd._stats.error import (
     ErrorModel,
     above_loglik,
@@ -15,34 +16,28 @@ from cart_pkpd._stats.error import (
     between_loglik,
     quantified_loglik,
 )
-from cart_pkpd._stats.population import Structure
 from cart_pkpd.models._math import Value
 
-# What sampled levels may reach before a draw is worthless; keeps exp() finite.
-LOG_LEVEL_BOUND = 300.0
 
+class Records(Protocol):
+    """Measurements with their censoring: what a likelihood needs to know of data."""
 
-def natural_values(structure: Structure, free: Mapping[str, Value]) -> dict[str, Value]:
-    """Return natural parameter values from free ones, by name."""
-    return {
-        name: structure.model.parameters[name].to_natural(value) for name, value in free.items()
-    }
+    @property
+    def dv(self) -> NDArray[np.float64]:
+        """Measurement, or the limit of a censored one, shape (n,)."""
 
+    @property
+    def code(self) -> NDArray[np.int64]:
+        """QUANTIFIED, BELOW, ABOVE or BETWEEN, shape (n,)."""
 
-def covariate_shift(
-    structure: Structure, parameter: str, coefficients: Mapping[str, Value]
-) -> Value:
-    """Return the sum of covariate effects on `parameter`, free scale, per patient (last axis)."""
-    shift: Value = 0.0
-    for effect in structure.effects:
-        if effect.parameter == parameter:
-            shift = shift + coefficients[f"beta_{effect.name}"] * effect.column
-    return shift
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Lower edge of interval-censored measurements, shape (n,)."""
 
 
 def pointwise_loglik(
     error: ErrorModel,
-    design: Design,
+    records: Records,
     log_prediction: NDArray[np.float64],
     sigmas: Mapping[str, NDArray[np.float64]],
 ) -> NDArray[np.float64]:
@@ -52,8 +47,8 @@ def pointwise_loglik(
     ----------
     error : ErrorModel
         Residual error.
-    design : Design
-        Records, n of them.
+    records : Records
+        n measurements.
     log_prediction : ndarray, shape (..., n)
         ln of the predicted level.
     sigmas : mapping of str to ndarray, shape (..., 1)
@@ -64,13 +59,13 @@ def pointwise_loglik(
     ndarray, shape (..., n)
         ln density on the natural scale of quantified records, ln probability of censored.
     """
-    out = np.empty(np.broadcast_shapes(log_prediction.shape, (design.n_obs,)))
+    out = np.empty(np.broadcast_shapes(log_prediction.shape, records.code.shape))
     for code in (QUANTIFIED, BELOW, ABOVE, BETWEEN):
-        rows = design.rows_of(code)
+        rows = np.flatnonzero(records.code == code)
         if rows.size:
             f = log_prediction[..., rows]
             out[..., rows] = record_loglik(
-                error, code, design.dv[rows], design.low[rows], f, sigmas
+                error, code, records.dv[rows], records.low[rows], f, sigmas
             )
     return out
 

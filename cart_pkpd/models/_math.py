@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 # A number, an array or a symbolic variable: whatever the caller computes with.
 type Value = Any
@@ -61,11 +62,9 @@ def log1mexp(a: Value) -> Value:
     return where(near, log(-expm1(where(near, a, -1.0))), log1p(-exp(where(near, -1.0, a))))
 
 
+expit = _either(special.expit, "sigmoid")
+
+
 def logit(p: Value) -> Value:
     """Return ``log(p / (1 - p))``."""
     return log(p) - log1p(-p)
-
-
-def expit(x: Value) -> Value:
-    """Return the inverse of :func:`logit`."""
-    return 1.0 / (1.0 + exp(-x))

@@ -1,0 +1,1 @@
+"""Parts of the generator of the simulated trial ``fast01``; see `simulate_fast01`."""

@@ -1,0 +1,45 @@
+"""Shared by the tests: seeds, hypothesis profiles, and the two example trials."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "fast",
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A fresh generator with the same seed in every test."""
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def fast01() -> xr.Dataset:
+    """The bundled simulated trial; copy it before changing it."""
+    from cart_pkpd import datasets
+
+    return datasets.load("fast01")
+
+
+@pytest.fixture(scope="session")
+def car22_folder() -> Path:
+    """The folder above ``car22``: CART_PKPD_DATA, or shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CART_PKPD_DATA") or beside)
+    if not (folder / "car22" / "observations.csv").is_file():
+        pytest.skip(f"no car22/observations.csv in {folder}; set CART_PKPD_DATA to its folder")
+    return folder

@@ -1,0 +1,227 @@
+"""Every registered model: equations, published numbers, gradients, frozen declarations."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import solve_ivp
+
+from cart_pkpd import models
+from cart_pkpd._core.errors import ModelError
+from cart_pkpd._core.units import exponents
+from cart_pkpd.models import _math
+
+REGISTERED = models.names()
+TIMES = np.array([0.0, 0.4, 2.0, 3.1, 5.0, 8.9, 9.6, 14.0, 28.0, 90.0, 365.0])
+
+
+def point(model, rng):
+    """A parameter point near the typical values, on the natural scale."""
+    return {
+        name: float(p.to_natural(p.to_free(p.typical) + 0.3 * rng.standard_normal()))
+        for name, p in model.parameters.items()
+    }
+
+
+def test_the_published_closed_form_models_are_there():
+    assert {"stein2019", "ogasawara2021"} <= set(REGISTERED)
+
+
+# --- published numbers ---------------------------------------------------------------------
+
+
+def test_stein_reproduces_the_derived_numbers_of_the_abstract():
+    """Doubling time 0.78 d, first decline half-life 4.3 d, terminal half-life 220 d.
+
+    Stein et al. 2019, abstract; two printed digits.
+    """
+    p = models.get("stein2019").typical()
+    assert_allclose(np.log(2) / p["rho"], 0.78, atol=0.005)
+    assert_allclose(np.log(2) / p["alpha"], 4.3, atol=0.05)
+    assert_allclose(np.log(2) / p["beta"], 220, atol=5)
+
+
+def test_stein_starts_3900_times_below_its_peak():
+    """Fold expansion 3900 between day 0 and Tmax (final model), rho printed with 3 digits."""
+    model = models.get("stein2019")
+    start, peak = model.simulate([0.0, model.typical()["tmax"]])
+    assert_allclose(peak, 24_000, rtol=1e-12)
+    assert_allclose(peak / start, 3900, rtol=2e-3)
+
+
+def test_ogasawara_reproduces_the_abstract():
+    """Lag 3.27 d, doubling 0.755 d, Tmax 9.29 d, half-lives 5.00 and 352 d; fold 251 from them."""
+    model = models.get("ogasawara2021")
+    p = model.typical()
+    assert (p["lag"], p["tmax"]) == (3.27, 9.29)
+    assert_allclose(np.log(2) / p["rho"], 0.755, rtol=1e-3)
+    assert_allclose(np.log(2) / p["alpha"], 5.00, rtol=1e-3)
+    assert_allclose(np.log(2) / p["beta"], 352, rtol=1e-3)
+    start, peak = model.simulate([1.0, p["tmax"]])
+    assert_allclose(peak / start, 2 ** ((9.29 - 3.27) / 0.755), rtol=2e-3)
+
+
+# --- equations -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["stein2019", "ogasawara2021"])
+def test_closed_form_equals_the_compartment_equations(name):
+    """dE/dt = rho E until tmax, then -alpha E; dM/dt = k E - beta M with k = fb (alpha - beta).
+
+    The papers' compartment form integrated by LSODA at 1e-10, restarted at each switch.
+    """
+    model = models.get(name)
+    p = point(model, np.random.default_rng(3))
+    lag, tmax = p.get("lag", 0.0), p["tmax"]
+    k = p["fb"] * (p["alpha"] - p["beta"])
+    start = p["cmax"] * np.exp(-p["rho"] * (tmax - lag))
+    midway = (lag + tmax) / 2
+
+    def integrate(rhs, y, span, times):
+        out = solve_ivp(rhs, span, y, method="LSODA", t_eval=times, rtol=1e-10, atol=1e-10)
+        return out.y
+
+    growth = integrate(lambda t, y: [p["rho"] * y[0]], [start], (lag, tmax), [midway, tmax])
+    after = integrate(
+        lambda t, y: [-p["alpha"] * y[0], k * y[0] - p["beta"] * y[1]],
+        [growth[0, -1], 0.0],
+        (tmax, 365.0),
+        [28.0, 365.0],
+    )
+    expected = [start, growth[0, 0], *after.sum(axis=0)]
+    assert_allclose(model.simulate([0.0, midway, 28.0, 365.0], **p), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_level_is_zero_before_the_infusion_and_positive_after(name):
+    level = models.get(name).simulate([-2.0, -1e-9, 0.0, 10.0, 400.0])
+    assert (level[:2] == 0).all()
+    assert (level[2:] > 0).all()
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_rescaling_the_base_units_changes_nothing(name):
+    """Day -> hour and copies -> kilocopies: each parameter scaled by its declared unit."""
+    model = models.get(name)
+    factors = {"day": 24.0, "copy": 1e-3}
+
+    def factor(unit):
+        return np.prod([factors.get(base, 1.0) ** n for base, n in exponents(unit).items()])
+
+    p = point(model, np.random.default_rng(5))
+    scaled = {k: v * factor(model.parameters[k].unit) for k, v in p.items()}
+    expected = model.simulate(TIMES, **p) * factor(model.parameters["cmax"].unit)
+    assert_allclose(model.simulate(TIMES * 24.0, **scaled), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_symbolic_level_and_gradient_match_numpy(name):
+    """Same numbers from PyTensor, and its gradient against central differences (rtol 1e-6).
+
+    The times lie on both sides of every switch (lag and tmax) for every parameter.
+    """
+    import pytensor
+    import pytensor.tensor as pt
+
+    model = models.get(name)
+    p = point(model, np.random.default_rng(11))
+    names = list(model.parameters)
+    x = pt.dvector("x")
+    values = {n: model.parameters[n].to_natural(x[i]) for i, n in enumerate(names)}
+    level = model.log_predict(pt.as_tensor(TIMES), values)
+    jacobian = pytensor.gradient.jacobian(level, x, vectorize=True)
+    compiled = pytensor.function([x], [level, jacobian], mode="FAST_COMPILE")
+    at = np.array([model.parameters[n].to_free(p[n]) for n in names])
+
+    def by_numpy(free):
+        natural = {n: model.parameters[n].to_natural(v) for n, v in zip(names, free, strict=True)}
+        return model.log_predict(TIMES, natural)
+
+    value, gradient = compiled(at)
+    h = 1e-6
+    steps = np.eye(len(names)) * h
+    differences = np.stack([(by_numpy(at + s) - by_numpy(at - s)) / (2 * h) for s in steps], 1)
+    assert_allclose(value, by_numpy(at), rtol=1e-12)
+    assert_allclose(gradient, differences, rtol=1e-6, atol=1e-7)
+    assert (np.abs(gradient).max(axis=0) > 0).all()
+
+
+def test_a_lag_beyond_tmax_acts_as_tmax():
+    model = models.get("ogasawara2021")
+    level = model.simulate([0.0, 5.0, 9.0], lag=30.0, tmax=9.0)
+    assert_allclose(level, level[0])
+
+
+# --- declarations --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_every_parameter_is_documented(name):
+    model = models.get(name)
+    assert model.reference is not None
+    assert model.reference.doi in model.cite()
+    assert "References" in (type(model).__doc__ or "")
+    for parameter in model.parameters.values():
+        assert parameter.about
+        assert parameter.source
+
+
+def test_with_gives_a_new_frozen_model():
+    model = models.get("stein2019")
+    changed = model.with_(beta=models.Fixed(0.01), cmax={"typical": 500, "unit": "cells/uL"})
+    assert model.parameters["cmax"].typical == 24_000
+    assert changed.parameters["cmax"].unit == "cells/µL"
+    assert changed.parameters["cmax"].source == "given by the user"
+    assert changed.estimated == ("cmax", "tmax", "rho", "alpha", "fb")
+    assert changed.typical()["beta"] == 0.01
+    assert changed != model
+    with pytest.raises(AttributeError):
+        changed.fixed = {}
+    with pytest.raises(TypeError):
+        changed.fixed["beta"] = 1.0
+    assert pickle.loads(pickle.dumps(changed)) == changed
+    assert hash(pickle.loads(pickle.dumps(changed))) == hash(changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cmx": models.Fixed(1.0)}, "no parameter 'cmx'. Did you mean 'cmax'"),
+        ({"cmax": {"typicl": 1.0}}, "unknown field 'typicl'. Did you mean 'typical'"),
+        ({"fb": models.Fixed(1.5)}, "between 0 and 1"),
+        ({"cmax": {"typical": -1.0}}, "above 0"),
+        ({"cmax": 5.0}, "give Fixed"),
+    ],
+)
+def test_impossible_changes_are_refused(change, words):
+    with pytest.raises(ModelError, match=words.replace("(", r"\(")):
+        models.get("stein2019").with_(**change)
+
+
+def test_an_unknown_model_names_the_nearest():
+    with pytest.raises(ModelError, match="Did you mean 'stein2019'"):
+        models.get("stien2019")
+
+
+def test_a_model_of_ones_own_works_like_a_registered_one():
+    class OnePhase(models.ClosedFormModel):
+        """Mono-exponential decline."""
+
+        cmax = models.Positive(100.0, "copies/µg", "level at infusion")
+        k = models.Positive(0.1, "1/day", "decline rate")
+
+        def log_level(self, t, p):
+            return _math.log(p.cmax) - p.k * t
+
+    model = OnePhase()
+    assert_allclose(model.simulate([0.0, 10.0], k=0.2), [100.0, 100.0 * np.exp(-2.0)])
+    assert "OnePhase" in repr(model)
+    with pytest.raises(ModelError, match="needs values for k"):
+        model.log_predict(1.0, {"cmax": 1.0})
+
+
+def test_log1mexp_keeps_its_digits():
+    """log(1 - exp(-x)) is log(x) - x/2 for tiny x and -exp(-x) for large x."""
+    assert_allclose(_math.log1mexp(-1e-12), np.log(1e-12) - 5e-13, rtol=1e-12)
+    assert_allclose(_math.log1mexp(-50.0), -np.exp(-50.0), rtol=1e-12)
