@@ -29,8 +29,10 @@ _ATOMS: Mapping[str, tuple[float, str]] = MappingProxyType(
         "U": (1.0, "U"), "IU": (1.0, "IU"),
         "m": (1.0, "m"), "cm": (1e-2, "m"), "mm": (1e-3, "m"),
         "mol": (1.0, "mol"), "mmol": (1e-3, "mol"), "µmol": (1e-6, "mol"),
-        "nmol": (1e-9, "mol"), "pmol": (1e-12, "mol"), "nM": (1e-9, "mol/L"),
-        "%": (0.01, ""), "1": (1.0, ""), "10^6": (1e6, ""), "10^9": (1e9, ""),
+        "nmol": (1e-9, "mol"), "pmol": (1e-12, "mol"), "M": (1.0, "mol/L"), "mM": (1e-3, "mol/L"),
+        "µM": (1e-6, "mol/L"), "nM": (1e-9, "mol/L"), "pM": (1e-12, "mol/L"),
+        "%": (0.01, ""), "1": (1.0, ""), "10^3": (1e3, ""), "10^6": (1e6, ""), "10^9": (1e9, ""),
+        "10^12": (1e12, ""),
     }
 )  # fmt: skip
 
@@ -42,29 +44,34 @@ _SPELLINGS: Mapping[str, str] = MappingProxyType(
         "ug": "µg", "mcg": "µg", "l": "L", "dl": "dL", "ml": "mL", "ul": "µL", "uL": "µL",
         "µl": "µL", "liter": "L", "litre": "L",
         "cell": "cells", "copy": "copies", "cp": "copies", "cps": "copies", "gc": "copies",
-        "umol": "µmol", "iu": "IU", "u": "U", "percent": "%", "": "1",
-        "10e6": "10^6", "1e6": "10^6", "10e9": "10^9", "1e9": "10^9",
+        "umol": "µmol", "uM": "µM", "iu": "IU", "u": "U", "percent": "%", "": "1",
     }
 )  # fmt: skip
 
 _NOISE = re.compile(r"\b(gdna|genomic dna|dna|blood|of)\b", re.IGNORECASE)
-_FACTOR = re.compile(r"^(?P<name>.*?)(?:\^|\*\*)?(?P<power>-?[23])?$")
+_FACTOR = re.compile(r"^(?P<name>.*?)\^?(?P<power>-?[1-3])?$")
+_POWER_OF_TEN = re.compile(r"(?:^[x*]\s*|\b)(?:10(?:\^|\*\*?)|1e\+?0?)(12|3|6|9)\b\s*\*?\s*")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁶⁹", "012369")
+
+# Case decides between these and other units (mM, mm), so only the exact spelling counts.
+_EXACT_CASE = frozenset(("m", "M", "mM", "µM", "nM", "pM"))
+_BY_LOWER = {name.lower(): name for name in _ATOMS if name not in _EXACT_CASE}
 
 
 def _clean(text: str) -> str:
     text = text.replace("\u03bc", "µ").replace("μ", "µ").replace("·", "*")
-    text = text.replace("²", "^2").replace("³", "^3").replace("×", "*")
-    text = re.sub(r"(10\^?[69]|1e[69])\s+", r"\1*", _NOISE.sub("", text))
-    return re.sub(r"\bper\b", "/", text).replace(" ", "")
+    text = re.sub(r"(?<![\^⁰¹²³⁶⁹])(?=[⁰¹²³⁶⁹])", "^", text).translate(_SUPERSCRIPTS)
+    text = _POWER_OF_TEN.sub(r"10^\1*", _NOISE.sub("", text.replace("×", "*")).strip())
+    text = re.sub(r"\bper\b", "/", text).replace(" ", "")
+    return re.sub(r"(10\^\d+)\*(?=/|$)", r"\1", text.replace("**", "^"))
 
 
 def _atom(word: str, whole: str) -> str:
     for candidate in (word, _SPELLINGS.get(word, ""), _SPELLINGS.get(word.lower(), "")):
         if candidate in _ATOMS:
             return candidate
-    by_lower = {name.lower(): name for name in _ATOMS}
-    if word.lower() in by_lower:
-        return by_lower[word.lower()]
+    if word.lower() in _BY_LOWER:
+        return _BY_LOWER[word.lower()]
     raise UnitError(
         f"unknown unit {word!r} in {whole!r}.{did_you_mean(word, _ATOMS)} "
         f"Known: {', '.join(_ATOMS)}."
@@ -77,8 +84,10 @@ def _factors(unit: str) -> list[tuple[str, int]]:
     A slash applies to the one factor after it, as in NONMEM and CDISC unit strings.
     """
     text = _clean(str(unit))
+    if text and not re.fullmatch(r"/?[^*/]+([*/][^*/]+)*", text):
+        raise UnitError(f"{str(unit)!r} is not a unit: a factor is missing beside a * or /.")
     found: list[tuple[str, int]] = []
-    for sign, piece in re.findall(r"([*/]?)([^*/]+)", text.replace("**", "^")):
+    for sign, piece in re.findall(r"([*/]?)([^*/]+)", text):
         exact = piece in _ATOMS or piece in _SPELLINGS
         match = None if exact else _FACTOR.match(piece)
         power = int(match["power"]) if match and match["power"] else 1

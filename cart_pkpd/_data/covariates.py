@@ -1,0 +1,316 @@
+"""What is known of each patient: columns that do not change, and a table of subjects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._data.columns import DOSE_LEVEL, is_special, key, role_of, snake, split_unit
+from cart_pkpd._data.log import Log, some
+from cart_pkpd._data.options import Options
+from cart_pkpd._data.parse import (
+    NONE,
+    NUMBER,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Text,
+    find_decimal,
+    read_column,
+    vocabulary,
+)
+from cart_pkpd._data.source import Grid
+from cart_pkpd._data.table import Table, is_dose_header
+
+_RESERVED = vocabulary(
+    "obs dosing id event measure row patient time nominal_time endpoint occasion dv censoring lloq "
+    "uloq limit dose_row dose_patient dose_time amount event_row event_patient event_time "
+    "event_name event_value unit label kind n dose_level"
+)
+
+_WRONG = ("infinite", "thousands_separator", "spreadsheet_error", "decimal_comma")
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """One value per patient: floats (NaN missing) or text ("" missing)."""
+
+    name: str
+    header: str
+    unit: str
+    values: FloatArray | Text
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are numbers."""
+        return bool(self.values.dtype.kind == "f")
+
+    @property
+    def missing(self) -> int:
+        """Return the number of patients without a value."""
+        empty = np.isnan(self.values) if self.numeric else self.values == ""
+        return int(np.sum(empty))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cells of one table, one row per record or subject."""
+
+    table: str
+    cells: dict[str, Text]
+    patient: IntArray
+    row: IntArray
+    decimal: str
+
+
+def collect(
+    table: Table, subjects: Grid | None, options: Options, id_header: str | None
+) -> list[Covariate]:
+    """Return the covariates of all patients; subjects without records join the patients."""
+    blocks = [Block("", table.other, table.patient, table.row, table.decimal)]
+    if subjects is not None:
+        blocks.append(_subjects_block(table, subjects, id_header))
+    _keep_asked(table, blocks, options)
+    found: dict[str, Covariate] = {}
+    for block in blocks:
+        for header, cells in block.cells.items():
+            covariate = _covariate(table, block, header, cells)
+            other = found.get(covariate.name)
+            found[covariate.name] = (
+                covariate if other is None else _joined(table, other, covariate, block)
+            )
+    return list(found.values())
+
+
+def _subjects_block(table: Table, grid: Grid, id_header: str | None) -> Block:
+    header = _subject_id_header(grid, id_header, table.log)
+    ids = _plain_ids(grid.cells[header])
+    nameless = np.array([t in table.missing for t in ids], dtype=bool)
+    for i in np.flatnonzero(nameless):
+        row = int(grid.row[i])
+        table.log.problem(
+            "subject_without_id",
+            f"row {row} of {grid.name} has no patient (column {header}).",
+            row=row,
+            column=header,
+        )
+    keep = np.flatnonzero(~nameless)
+    known = {name: i for i, name in enumerate(table.patients)}
+    new = [str(n) for n in dict.fromkeys(ids[keep]) if n not in known]
+    there = {str(n) for n in ids[keep]}
+    _check_overlap(table, grid, header, new, there)
+    table.patients.extend(new)
+    known = {name: i for i, name in enumerate(table.patients)}
+    patient = np.array([known[str(n)] for n in ids[keep]], dtype=np.int64)
+    cells = {h: grid.cells[h][keep] for h in grid.header if h != header}
+    table.columns.subjects |= dict.fromkeys(cells, grid.name)
+    sign, _ = find_decimal(list(cells.values()), grid.sep)
+    return Block(grid.name, cells, patient, grid.row[keep], "," if sign == "," else ".")
+
+
+def _subject_id_header(grid: Grid, id_header: str | None, log: Log) -> str:
+    for header in grid.header:
+        if header == id_header:
+            return header
+    for header in grid.header:
+        if role_of(header) == "ID":
+            return header
+    raise log.fatal(
+        "no_subject_id_column",
+        f"the subjects table {grid.name} has no ID column. Its headers: {', '.join(grid.header)}.",
+        column="ID",
+    )
+
+
+def _plain_ids(ids: Text) -> Text:
+    if ids.size and all(re.fullmatch(r"\d+\.0+", t) for t in pd.unique(ids)):
+        return np.array([t.split(".")[0] for t in ids], dtype=object)
+    return ids
+
+
+def _check_overlap(table: Table, grid: Grid, header: str, new: list[str], there: set[str]) -> None:
+    absent = [repr(p) for p in table.patients if p not in there]
+    if table.patients and len(absent) == len(table.patients):
+        raise table.log.fatal(
+            "no_subject_matches",
+            f"no patient of the table is in {grid.name}: {absent[0]} in the one, {new[:1]} in the "
+            f"other (column {header}). Write the patients the same way in both.",
+            column=header,
+        )
+    if absent:
+        table.log.note(f"Not in {grid.name}, so without its covariates: {some(absent)}.")
+    if new:
+        shown = some([repr(n) for n in new])
+        table.log.note(f"In {grid.name} without any record, kept as patients: {shown}.")
+
+
+def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
+    """Apply `covariates=`: only the named columns are kept."""
+    if options.covariates is None:
+        return
+    headers = [h for block in blocks for h in block.cells]
+    for name in options.covariates:
+        if not any(name in (h, snake(split_unit(h)[0])) for h in headers):
+            table.log.problem(
+                "covariate_not_in_table",
+                f"covariates= names {name!r}, which is not a covariate column of the table."
+                f"{did_you_mean(name, headers)} There are: {', '.join(headers)}.",
+                column=name,
+                value=name,
+            )
+    for block in blocks:
+        for header in list(block.cells):
+            if not {header, snake(split_unit(header)[0])} & set(options.covariates):
+                del block.cells[header]
+                table.columns.unused[header] = "not in covariates="
+                table.columns.subjects.pop(header, None)
+    table.columns.covariates[:] = [
+        h for h in table.columns.covariates if h not in table.columns.unused
+    ]
+
+
+def _covariate(table: Table, block: Block, header: str, cells: Text) -> Covariate:
+    words = np.where(pd.Series(cells, dtype=object).isin(table.missing), "", cells)
+    numbers = read_column(cells, block.decimal, table.missing)
+    filled = numbers.kind != NONE
+    wrong = numbers.bad & np.isin(numbers.problem, _WRONG)
+    coded = any(re.fullmatch(r"0\d+", str(w)) for w in pd.unique(words))
+    numeric = bool(np.all((numbers.kind[filled] == NUMBER) | wrong[filled])) and not coded
+    if numeric and wrong.any():
+        _report_wrong(table, block, header, words, np.flatnonzero(wrong))
+    values: FloatArray | Text = numbers.value if numeric else words
+    _note_mixed(table, block, header, words, numbers.kind == NUMBER, numeric or coded)
+    code = pd.factorize(values)[0].astype(np.int64)
+    first = _first_per_patient(block.patient, filled, len(table.patients))
+    _check_constant(table, block, header, cells, code, filled, first)
+    empty: FloatArray | Text = np.full(
+        len(table.patients), np.nan if numeric else "", dtype=float if numeric else object
+    )
+    known = first >= 0
+    empty[known] = values[first[known]]
+    title, unit = split_unit(header)
+    return Covariate(_free_name(table, header, title), header, unit or "", empty)
+
+
+def _first_per_patient(patient: IntArray, filled: BoolArray, n: int) -> IntArray:
+    first = np.full(n, -1, dtype=np.int64)
+    at = np.flatnonzero(filled)[::-1]
+    first[patient[at]] = at
+    return first
+
+
+def _check_constant(
+    table: Table,
+    block: Block,
+    header: str,
+    cells: Text,
+    code: IntArray,
+    filled: BoolArray,
+    first: IntArray,
+) -> None:
+    changed = np.flatnonzero(filled & (code != code[first[block.patient]]))
+    _, once = np.unique(block.patient[changed], return_index=True)
+    of = f" of {block.table}" if block.table else ""
+    hint = " If it is the amount given, pass columns={'AMT': %r}." % header  # noqa: UP031
+    for i in changed[once]:
+        j = int(first[block.patient[i]])
+        name = table.patients[block.patient[i]]
+        table.log.problem(
+            "covariate_changes",
+            f"the covariate {header!r} changes within patient {name!r}: {cells[j]} in row "
+            f"{block.row[j]}, {cells[i]} in row {block.row[i]}{of}. Covariates that vary in time "
+            "are not supported yet: make it constant, or leave it out with covariates=[…]."
+            + (hint if is_dose_header(header) and not table.has("AMT") else ""),
+            patient=name,
+            row=int(block.row[i]),
+            column=header,
+            value=str(cells[i]),
+        )
+
+
+def _report_wrong(table: Table, block: Block, header: str, words: Text, at: Iterable[int]) -> None:
+    for i in at:
+        name = table.patients[block.patient[i]]
+        table.log.problem(
+            "bad_covariate",
+            f"the covariate value {words[i]!r} is not a plain finite number "
+            f"(patient {name!r}, row {block.row[i]}, column {header}). Correct the cell.",
+            patient=name,
+            row=int(block.row[i]),
+            column=header,
+            value=str(words[i]),
+        )
+
+
+def _note_mixed(
+    table: Table, block: Block, header: str, words: Text, number: BoolArray, fine: bool
+) -> None:
+    text = (words != "") & ~number
+    if fine or not number.any() or not text.any():
+        return
+    i = int(np.flatnonzero(text)[0])
+    table.log.note(
+        f"Covariate {header!r} is text because of values such as {words[i]!r} (row "
+        f"{block.row[i]}), although others are numbers."
+    )
+
+
+def _free_name(table: Table, header: str, title: str) -> str:
+    """Return a variable name that nothing else in the Dataset has."""
+    if key(header) in DOSE_LEVEL:
+        return "dose_level"
+    name = snake(title) or "covariate"
+    if name in _RESERVED or is_special(name):
+        table.log.note(f"Covariate {header!r} is called {name + '_covariate'!r}.")
+        return f"{name}_covariate"
+    return name
+
+
+def _joined(table: Table, a: Covariate, b: Covariate, block: Block) -> Covariate:
+    """Return one covariate from two columns of the same name, which must agree."""
+    if a.numeric != b.numeric:
+        texts = [_as_text(c.values) for c in (a, b)]
+        a = Covariate(a.name, a.header, a.unit, texts[0])
+        b = Covariate(b.name, b.header, b.unit, texts[1])
+    empty = [np.isnan(c.values) if c.numeric else c.values == "" for c in (a, b)]
+    differ = ~empty[0] & ~empty[1] & (a.values != b.values)
+    for p in np.flatnonzero(differ):
+        name = table.patients[p]
+        table.log.problem(
+            "covariate_conflict",
+            f"the columns {a.header!r} and {b.header!r} both give {a.name!r} and differ for "
+            f"patient {name!r}: {a.values[p]} and {b.values[p]}. Correct or remove one.",
+            patient=name,
+            column=b.header,
+            value=str(b.values[p]),
+        )
+    return Covariate(a.name, a.header, a.unit or b.unit, np.where(empty[0], b.values, a.values))
+
+
+def _as_text(values: FloatArray | Text) -> Text:
+    if values.dtype.kind != "f":
+        return values.astype(object)
+    return np.array(["" if np.isnan(v) else repr(float(v)) for v in values], dtype=object)
+
+
+def split_dose_level(table: Table, covariates: list[Covariate]) -> list[Covariate]:
+    """Return the covariates with a text dose level such as ``DL2`` read as its number."""
+    found: list[Covariate] = []
+    for c in covariates:
+        if c.name != "dose_level" or c.numeric:
+            found.append(c)
+            continue
+        match = [re.fullmatch(r"[^\d.+-]*(\d+(\.\d+)?([eE][+-]?\d+)?)", str(v)) for v in c.values]
+        if all(m or v == "" for m, v in zip(match, c.values, strict=True)):
+            level = np.array([float(m[1]) if m else np.nan for m in match])
+            table.log.note(f"Dose levels such as {c.values[0]!r} were read as their number.")
+            found.append(Covariate("dose_level", c.header, "", level))
+        else:
+            table.log.note(f"{c.header!r} is text and is called 'dose_group'.")
+            found.append(Covariate("dose_group", c.header, "", c.values))
+    return found

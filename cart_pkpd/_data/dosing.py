@@ -1,0 +1,222 @@
+"""Dose records with their repeats, and co-medication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import SupportsIndex
+
+import numpy as np
+
+from cart_pkpd._core.errors import UnitError
+from cart_pkpd._core.units import canonical, convert, exponents
+from cart_pkpd._data.columns import snake
+from cart_pkpd._data.options import Options
+from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray, Text
+from cart_pkpd._data.records import COMEDICATION, DOSE, OTHER, Records
+from cart_pkpd._data.table import Table
+from cart_pkpd._data.timing import require_times
+
+_MOST_REPEATS = 1000
+_LONGEST_INFUSION = 1.0
+"""Days; a longer infusion is not one of cells, and treating it as instantaneous is wrong."""
+
+
+@dataclass(frozen=True)
+class Doses:
+    """Infusions, sorted by patient and time: row, patient index, time [day], amount [unit]."""
+
+    row: IntArray
+    patient: IntArray
+    time: FloatArray
+    amount: FloatArray
+    unit: str
+
+
+@dataclass(frozen=True)
+class Events:
+    """Co-medication, sorted by patient and time; value 1 is given or on, 0 off."""
+
+    row: IntArray
+    patient: IntArray
+    time: FloatArray
+    name: Text
+    value: FloatArray
+
+
+def dose_rows(table: Table, records: Records, time: FloatArray) -> IntArray:
+    """Return the positions of sound dose records."""
+    rows = np.flatnonzero((records.kind == DOSE) & ~table.bad)
+    require_times(table, time, rows)
+    named = np.array([_medication(table, i) for i in rows], dtype=object)
+    table.flag(
+        [i for i, name in zip(rows, named, strict=True) if name],
+        "comedication_as_dose",
+        "AMT",
+        "a dose record is of co-medication, not of cells ({place}). Set its EVID to 2.",
+    )
+    _check_steady_state(table, rows)
+    return rows[~table.bad[rows]]
+
+
+def read_doses(
+    table: Table,
+    records: Records,
+    rows: IntArray,
+    time: FloatArray,
+    time_unit: str,
+    options: Options,
+) -> Doses:
+    """Return the doses, repeats (ADDL, II) written out."""
+    rows = _check_rates(table, records, rows, time_unit)
+    repeats, interval = _repeats(table, rows, time_unit)
+    keep = ~table.bad[rows]
+    rows, repeats, interval = rows[keep], repeats[keep], interval[keep]
+    amount, unit = _amounts(table, records.amount.value[rows], rows, options)
+    source = np.repeat(np.arange(rows.size), repeats + 1)
+    count = np.arange(source.size) - np.repeat(np.cumsum(repeats + 1) - (repeats + 1), repeats + 1)
+    when = time[rows][source] + count * np.nan_to_num(interval)[source]
+    if source.size > rows.size:
+        table.log.note(f"{source.size - rows.size} doses come from ADDL and II.")
+    patient = table.patient[rows][source]
+    order = np.lexsort((when, patient))
+    doses = Doses(
+        table.row[rows][source][order], patient[order], when[order], amount[source][order], unit
+    )
+    _check_same_time(table, doses, rows[source][order])
+    return doses
+
+
+def read_events(table: Table, records: Records, time: FloatArray) -> Events:
+    """Return the rows with EVID 2 that name a medication; the others are listed as left out."""
+    rows = np.flatnonzero((records.kind == OTHER) & ~table.bad)
+    names = np.array([_event_name(table, i) for i in rows], dtype=object)
+    named = np.array([bool(n) for n in names], dtype=bool)
+    table.exclude(rows[~named], "EVID", "other event (EVID 2) without a name")
+    rows, names = rows[named], names[named]
+    require_times(table, time, rows)
+    value = np.where(records.dv.kind[rows] == NUMBER, records.dv.value[rows], 1.0)
+    patient = table.patient[rows]
+    order = np.lexsort((np.arange(rows.size), time[rows], patient))
+    return Events(
+        table.row[rows][order], patient[order], time[rows][order], names[order], value[order]
+    )
+
+
+def _event_name(table: Table, i: SupportsIndex) -> str:
+    for role in ("EVENT", "DVID"):
+        text = table.cell(role, i)
+        if text and text not in table.missing:
+            return COMEDICATION.get(text.lower(), snake(text))
+    return ""
+
+
+def _medication(table: Table, i: SupportsIndex) -> str:
+    return next(
+        (
+            COMEDICATION[table.cell(role, i).lower()]
+            for role in ("EVENT", "DVID")
+            if table.cell(role, i).lower() in COMEDICATION
+        ),
+        "",
+    )
+
+
+def _check_steady_state(table: Table, rows: IntArray) -> None:
+    found = table.numbers("SS").value[rows]
+    table.flag(
+        rows[np.nan_to_num(found) != 0],
+        "steady_state",
+        "SS",
+        "SS is {value} ({place}): steady state means nothing for living cells. Set SS to 0.",
+    )
+
+
+def _check_rates(table: Table, records: Records, rows: IntArray, time_unit: str) -> IntArray:
+    rate = np.nan_to_num(table.numbers("RATE").value[rows])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        duration = convert(records.amount.value[rows] / rate, time_unit, "day")
+    long = (rate < 0) | ((rate > 0) & (duration > _LONGEST_INFUSION))
+    table.flag(
+        rows[long],
+        "rate",
+        "RATE",
+        "RATE is {value} ({place}): infusions longer than a day and modelled rates are not "
+        "supported yet. Set RATE to 0.",
+    )
+    if np.any((rate > 0) & ~long):
+        table.log.note("RATE is not used: infusions of less than a day count as instantaneous.")
+    return rows[~long & ~table.bad[rows]]
+
+
+def _repeats(table: Table, rows: IntArray, time_unit: str) -> tuple[IntArray, FloatArray]:
+    more = np.nan_to_num(table.numbers("ADDL").value[rows])
+    interval = convert(table.numbers("II").value[rows], time_unit, "day")
+    wrong = (more < 0) | (more != np.round(more)) | (more > _MOST_REPEATS)
+    table.flag(
+        rows[wrong],
+        "bad_addl",
+        "ADDL",
+        f"ADDL is {{value}} ({{place}}). It must be a whole number from 0 to {_MOST_REPEATS}.",
+    )
+    table.flag(
+        rows[(more > 0) & ~wrong & ~(interval > 0)],
+        "addl_without_interval",
+        "ADDL",
+        "ADDL is {value} without a positive II ({place}). Give the interval between doses in II.",
+    )
+    return np.where(wrong, 0, more).astype(np.int64), interval
+
+
+def _amounts(
+    table: Table, amount: FloatArray, rows: IntArray, options: Options
+) -> tuple[FloatArray, str]:
+    """Return the amounts in one unit."""
+    words = _unit_words(table, rows)
+    header = table.columns.unit("AMT")
+    given = sorted({str(w) for w in words} - {""})
+    target = options.dose_unit or (given[0] if given else header)
+    if target is None:
+        if rows.size:
+            table.log.guess("Doses are in cells; dose_unit= says otherwise.")
+        target = "cells"
+    try:
+        unit = canonical(target)
+        converted = amount.copy()
+        for word in given:
+            at = words == word
+            converted[at] = convert(amount[at], word, unit)
+    except UnitError as error:
+        raise table.log.fatal("dose_unit", f"the unit of the doses: {error}") from None
+    if any(canonical(w) != unit for w in given):
+        table.log.note(f"Doses in {', '.join(given)} were converted to {unit}.")
+    return converted, unit
+
+
+def _unit_words(table: Table, rows: IntArray) -> Text:
+    """Return the unit of each dose: AMTUNIT, or UNIT where it counts cells on dose records."""
+    if table.has("AMTUNIT"):
+        return table.words("AMTUNIT")[rows]
+    words = table.words("UNIT")[rows]
+    return np.array([w if _counts_cells(str(w)) else "" for w in words], dtype=object)
+
+
+def _counts_cells(unit: str) -> bool:
+    try:
+        powers = exponents(unit)
+    except UnitError:
+        return False
+    return powers in ({"cell": 1}, {"cell": 1, "g": -1})
+
+
+def _check_same_time(table: Table, doses: Doses, position: IntArray) -> None:
+    same = (np.diff(doses.time) == 0) & (np.diff(doses.patient) == 0)
+    for k in np.flatnonzero(same):
+        i, j = sorted((int(position[k]), int(position[k + 1])))
+        table.flag(
+            [j],
+            "two_doses_at_once",
+            "AMT",
+            "a second dose is at the same time as that of row {other} ({place}). "
+            "Add them up in one record, or correct the time.",
+            other=int(table.row[i]),
+        )

@@ -1,0 +1,256 @@
+"""The table with its columns named: patients, raw text per role, and rows that can be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import SupportsIndex
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._data.columns import Columns, key
+from cart_pkpd._data.log import Log, place, some
+from cart_pkpd._data.parse import (
+    MISSING,
+    NONE,
+    BoolArray,
+    IntArray,
+    Numbers,
+    Text,
+    find_decimal,
+    read_column,
+)
+from cart_pkpd._data.source import Grid
+
+_NUMERIC = ("TIME", "NTIME", "DV", "LIMIT", "LLOQ", "ULOQ", "AMT", "RATE", "II")
+
+_LONGEST = 60
+"""Characters of a cell that a message shows."""
+
+_WHY = {
+    "text": "{value!r} is not a number",
+    "infinite": "{value!r} is infinite or too large for a number",
+    "thousands_separator": "{value!r} has a thousands separator; write it without",
+    "decimal_comma": "{value!r} has a decimal comma; use a point, or pass decimal=','",
+    "decimal_point": "{value!r} has a decimal point in a table whose decimal sign is a comma",
+    "spreadsheet_error": "{value!r} is a spreadsheet's error, not a number",
+    "date": "{value!r} is a date, not a number",
+    "clock": "{value!r} is a clock time, not a number",
+}
+
+
+@dataclass
+class Table:
+    """Rows of the file that hold records.
+
+    Attributes
+    ----------
+    row : array of int
+        Line of the file.
+    patient : array of int
+        Index into `patients`.
+    patients : list of str
+        Patients in order of first appearance.
+    text : dict of str to array of str
+        Raw cells per role.
+    other : dict of str to array of str
+        Raw cells per header, for the columns that may be covariates.
+    bad : array of bool
+        Rows with a problem; further checks leave them alone.
+    missing : frozenset of str
+        Texts that stand for nothing.
+    """
+
+    columns: Columns
+    row: IntArray
+    patient: IntArray
+    patients: list[str]
+    text: dict[str, Text]
+    other: dict[str, Text]
+    missing: frozenset[str]
+    decimal: str
+    log: Log
+    bad: BoolArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bad = np.zeros(self.row.size, dtype=bool)
+
+    def __len__(self) -> int:
+        return int(self.row.size)
+
+    def has(self, role: str) -> bool:
+        """Say whether the table has a column of this role."""
+        return role in self.text
+
+    def name(self, i: SupportsIndex) -> str:
+        """Return the patient of a row."""
+        return self.patients[self.patient[i]]
+
+    def cell(self, role: str, i: SupportsIndex) -> str:
+        """Return the raw text of a cell; empty where the table has no such column."""
+        return str(self.text[role][i]) if role in self.text else ""
+
+    def flag(
+        self, rows: Iterable[SupportsIndex], code: str, role: str, sentence: str, **more: object
+    ) -> None:
+        """Report the same problem for each of `rows` (positions) and set the rows aside.
+
+        `sentence` may use ``{value}`` (the cell of `role`) and ``{place}``.
+        """
+        column = self.columns.header.get(role, role)
+        for i in rows:
+            value, patient, row = self.cell(role, i), self.name(i), int(self.row[i])
+            shown = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
+            text = sentence.format(value=shown, place=place(patient, row, column), **more)
+            self.log.problem(
+                code, text, patient=patient, row=row, column=column, value=value or None
+            )
+            self.bad[i] = True
+
+    def exclude(self, rows: Iterable[SupportsIndex], role: str, reason: str) -> None:
+        """List `rows` (positions) as left out, with the reason."""
+        column = self.columns.header.get(role, role)
+        for i in rows:
+            self.log.exclude(int(self.row[i]), self.name(i), column, self.cell(role, i), reason)
+
+    def numbers(self, role: str) -> Numbers:
+        """Read a column as numbers and report every cell that is none."""
+        if role not in self.text:
+            n = len(self)
+            return Numbers(np.full(n, NONE), np.full(n, np.nan), np.full(n, "", dtype=object))
+        found = read_column(self.text[role], self.decimal, self.missing)
+        self.flag_bad_numbers(role, found)
+        return found
+
+    def flag_bad_numbers(self, role: str, found: Numbers) -> None:
+        """Report the cells of a column that could not be read as numbers."""
+        for i in np.flatnonzero(found.bad):
+            kind = str(found.problem[i])
+            if kind in ("date", "clock") and role in ("TIME", "NTIME"):
+                self.flag(
+                    [i],
+                    "date_in_time" if kind == "date" else "clock_in_time",
+                    role,
+                    "{place} holds the "
+                    + ("date" if kind == "date" else "clock time")
+                    + " {value!r}. Give the time since infusion in days.",
+                )
+            else:
+                code = "text_in_number" if kind in ("text", "date", "clock") else kind
+                self.flag([i], code, role, _WHY[kind] + " ({place}).")
+
+    def words(self, role: str) -> Text:
+        """Return a column as text, with "" for what is missing."""
+        if role not in self.text:
+            return np.full(len(self), "", dtype=object)
+        cells = self.text[role]
+        return np.where(pd.Series(cells, dtype=object).isin(self.missing), "", cells)
+
+
+def build(
+    grid: Grid, columns: Columns, missing: Iterable[str | float], decimal: str | None, log: Log
+) -> Table:
+    """Take comment rows out, name the patients and find the decimal sign."""
+    markers = MISSING | _spellings(missing)
+    ids = grid.cells[columns.header["ID"]]
+    comment = _comments(grid, ids)
+    for i in np.flatnonzero(comment):
+        log.exclude(int(grid.row[i]), "", grid.header[0], grid.cells[grid.header[0]][i], _COMMENT)
+    nameless = ~comment & np.array([t in markers for t in ids], dtype=bool)
+    _report_nameless(grid, columns, nameless, log)
+    kept = np.flatnonzero(~comment & ~nameless)
+    patient, patients = pd.factorize(_clean_ids(ids[kept], log))
+    names = [str(p) for p in patients]
+    _note_lookalikes(names, log)
+    text = {role: grid.cells[h][kept] for role, h in columns.header.items()}
+    return Table(
+        columns=columns,
+        row=grid.row[kept],
+        patient=patient.astype(np.int64),
+        patients=names,
+        text=text,
+        other={h: grid.cells[h][kept] for h in columns.covariates},
+        missing=markers,
+        decimal=decimal or _decimal(text, grid.sep, log),
+        log=log,
+    )
+
+
+def _spellings(missing: Iterable[str | float]) -> frozenset[str]:
+    """Return the texts of the user's missing values; -99 is also met as -99.0."""
+    found = {str(m).strip() for m in missing}
+    for text in list(found):
+        if re.fullmatch(r"-?\d+(\.0*)?", text):
+            found |= {text.split(".")[0], text.split(".")[0] + ".0"}
+    return frozenset(found)
+
+
+_COMMENT = "comment line (starts with C, @ or #)"
+
+
+def _comments(grid: Grid, ids: Text) -> BoolArray:
+    """Mark the lines that NONMEM's IGNORE would leave out.
+
+    ``#`` and ``@`` always mark one. A ``C`` does as the whole first cell; before a number
+    only if the other patients' names are numbers, because ``C01`` is also a usual name.
+    """
+    first = grid.cells[grid.header[0]]
+    marked = np.array([t[:1] in ("#", "@") or t in ("C", "c") or t[:2] == "C " for t in first])
+    if first is ids and not marked.all():
+        names = {str(t) for t in ids[~marked]}
+        numeric = {t for t in names if re.fullmatch(r"[\d.]+", t)}
+        prefixed = {t for t in names if re.fullmatch(r"[Cc][\d.]+", t)}
+        if numeric and names == numeric | prefixed:
+            marked |= np.array([t in prefixed for t in ids])
+    return marked.astype(bool)
+
+
+def _report_nameless(grid: Grid, columns: Columns, nameless: BoolArray, log: Log) -> None:
+    column = columns.header["ID"]
+    for i in np.flatnonzero(nameless):
+        row = int(grid.row[i])
+        log.problem(
+            "missing_id",
+            f"row {row} has no patient (column {column}). Give every record its patient.",
+            row=row,
+            column=column,
+            value=str(grid.cells[column][i]),
+        )
+
+
+def _clean_ids(ids: Text, log: Log) -> Text:
+    """Return names as text; whole numbers written as 1.0 lose the point."""
+    if ids.size and all(re.fullmatch(r"\d+\.0+", t) for t in pd.unique(ids)):
+        log.note("Patients written as 1.0, 2.0, … are called 1, 2, ….")
+        return np.array([t.split(".")[0] for t in ids], dtype=object)
+    return ids
+
+
+def _note_lookalikes(names: list[str], log: Log) -> None:
+    seen: dict[str, list[str]] = {}
+    for name in names:
+        seen.setdefault(re.sub(r"[\W_]", "", name).lower().lstrip("0"), []).append(name)
+    alike = [" and ".join(repr(n) for n in same) for same in seen.values() if len(same) > 1]
+    if alike:
+        log.note(f"These are different patients with similar names: {some(alike)}.")
+
+
+def _decimal(text: dict[str, Text], sep: str, log: Log) -> str:
+    columns = [text[role] for role in _NUMERIC if role in text]
+    sign, example = find_decimal(columns, sep)
+    if sign == "?":
+        raise log.fatal(
+            "ambiguous_comma",
+            f"numbers such as {example!r} may have a decimal comma or a thousands separator. "
+            "Pass decimal=',' or decimal='.'.",
+        )
+    if sign == ",":
+        log.note(f"The decimal sign is a comma ({example!r}).")
+    return sign
+
+
+def is_dose_header(header: str) -> bool:
+    """Say whether a header reads like an amount that was not recognised."""
+    return key(header) in ("DOSE", "DOSES")

@@ -1,0 +1,307 @@
+"""Tables of a trial: read, checked, counted, and written again.
+
+`read_table` turns a long table as NONMEM, Monolix and CDISC use it into the trial Dataset
+that every other part of the package takes. Nothing is dropped silently: its import report
+lists what was guessed, what was converted, and every record left out with the reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from os import PathLike
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.names import label, recognise
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._data.options import Duplicates, Limits, Options
+from cart_pkpd._data.read import read
+from cart_pkpd._data.report import ColumnUse, EndpointCount, Exclusion, ImportReport
+from cart_pkpd._data.write import save, to_frame
+
+__all__ = [
+    "ColumnUse",
+    "EndpointCount",
+    "Exclusion",
+    "ImportReport",
+    "endpoint",
+    "endpoints",
+    "import_report",
+    "patients",
+    "read_table",
+    "summary",
+    "write_table",
+]
+
+
+def read_table(
+    source: str | PathLike[str] | pd.DataFrame,
+    *,
+    columns: Mapping[str, str | None] | None = None,
+    subjects: str | PathLike[str] | pd.DataFrame | None = None,
+    endpoints: str | Mapping[str | int, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    lloq: Limits = None,
+    uloq: Limits = None,
+    time_unit: str | None = None,
+    dose_unit: str | None = None,
+    day_one: bool = False,
+    align_to_dose: bool = True,
+    covariates: Sequence[str] | None = None,
+    missing: Sequence[str | float] = (),
+    sort: bool = False,
+    duplicates: Duplicates = "error",
+    sep: str | None = None,
+    decimal: str | None = None,
+    echo: bool = True,
+) -> xr.Dataset:
+    """Read a long table (one row per patient, time and endpoint) as a trial.
+
+    Parameters
+    ----------
+    source : path or DataFrame
+        CSV or TSV file, plain or gzipped, or a DataFrame.
+    columns : dict, optional
+        Headers by role, where they are not recognised: ``{"TIME": "Day post infusion"}``; None
+        for a role says that the table has no such column. Roles: ID, TIME, NTIME, DV, DVTEXT,
+        DVID, UNIT, CENS, LIMIT, BLQ, LLOQ, ULOQ, AMT, AMTUNIT, TIMEUNIT, EVID, MDV, EVENT, CMT,
+        OCC, RATE, II, ADDL, SS.
+    subjects : path or DataFrame, optional
+        Table with one row per patient, whose columns become covariates.
+    endpoints : str or dict, optional
+        Name of the only endpoint, or names by what the table calls them:
+        ``{"car_abs": "car_cells", 1: "transgene"}``.
+    units : dict, optional
+        Unit by endpoint. Without it the UNIT column counts, or else the usual unit is
+        guessed. Values whose unit differs are converted if the kind is the same.
+    lloq, uloq : float or dict, optional
+        Limits of quantification, one number or by endpoint, in the endpoint's unit; for
+        records whose own column or text (``<50``) gives none.
+    time_unit : str, optional
+        Unit of the times; from the header or day by default.
+    dose_unit : str, optional
+        Unit of the amounts; from the AMTUNIT column or cells by default.
+    day_one : bool
+        Whether the table calls the day of infusion day 1. Days from 1 on are moved by one; the
+        day before, -1, stays unless the table also uses day 0.
+    align_to_dose : bool
+        Shift the times of each patient so that the first dose record is day 0.
+    covariates : list of str, optional
+        Headers of the columns to keep as covariates; all that are left over by default.
+    missing : list of str or float
+        Cells that stand for a missing value, beside ``.``, blank, NA and their like.
+    sort : bool
+        Accept records that are not in order of time.
+    duplicates : {"error", "first", "last", "mean"}
+        What to do with values of the same patient, endpoint and time.
+    sep, decimal : str, optional
+        Separator of cells and decimal sign; found from the table by default.
+    echo : bool
+        Write the import report to standard output.
+
+    Returns
+    -------
+    xr.Dataset
+        Dimensions ``obs`` (records: dv, censoring, lloq, uloq, limit), ``dosing`` (amount),
+        ``id`` (dose_level and covariates), ``event`` (co-medication) and ``measure`` (the
+        endpoints with unit, label and kind). Times are in days since the first infusion.
+
+    Raises
+    ------
+    DataError
+        With every problem of the table in ``.problems``, each with patient, row, column
+        and value.
+
+    Notes
+    -----
+    A value below its LLOQ, 0 included, is left-censored, and its ``dv`` is the LLOQ; a value
+    equal to it is quantified. CENS and LIMIT are read as Monolix does. Records with EVID 1 or
+    4 (or an amount and no EVID) are doses; EVID 2 with a name (in EVENT or DVID) is
+    co-medication. ADDL and II are written out as doses.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"ID": [1, 1], "TIME": [0, 7], "DV": ["<50", 1200.0]})
+    >>> trial = read_table(table, units={"transgene": "copies/ug"}, echo=False)
+    >>> trial.dv.values.tolist(), trial.censoring.values.tolist()
+    ([50.0, 1200.0], ['left', 'none'])
+    """
+    options = Options(
+        columns=columns,
+        units=units,
+        lloq=lloq,
+        uloq=uloq,
+        time_unit=time_unit,
+        dose_unit=dose_unit,
+        day_one=day_one,
+        align_to_dose=align_to_dose,
+        endpoints=endpoints,
+        covariates=covariates,
+        missing=missing,
+        sort=sort,
+        duplicates=duplicates,
+        sep=sep,
+        decimal=decimal,
+    )
+    trial = read(source, subjects, options)
+    if echo:
+        sys.stdout.write(f"{import_report(trial)}\n")
+    return trial
+
+
+def write_table(
+    trial: xr.Dataset, path: str | PathLike[str] | None = None, *, sep: str = ","
+) -> pd.DataFrame:
+    """Return a trial as one long table, and write it to `path` if there is one.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        What `read_table` returned.
+    path : path, optional
+        File to write; it appears complete or not at all.
+    sep : str
+        Separator of cells.
+
+    Returns
+    -------
+    DataFrame
+        Columns ID, TIME [day], NTIME [day], DV, DVID, UNIT, CENS, LIMIT, LLOQ, ULOQ, AMT,
+        AMTUNIT, EVID, MDV, OCC and the covariates, for NONMEM and Monolix.
+
+    Raises
+    ------
+    DataError
+        If the file can not be written.
+
+    Notes
+    -----
+    `read_table` reads it back to an equal Dataset, but for the line numbers and the report.
+    A patient without records, or whose place in the order would be lost, gets a row with
+    EVID 2 that carries only the covariates.
+    """
+    frame = to_frame(trial)
+    if path is not None:
+        save(frame, path, sep)
+    return frame
+
+
+def import_report(trial: xr.Dataset) -> ImportReport:
+    """Return the report of how a trial was read.
+
+    Raises
+    ------
+    DataError
+        If the Dataset does not come from `read_table`.
+    """
+    text = trial.attrs.get("import_report")
+    if text is None:
+        raise DataError(
+            Problem("no_report", "the Dataset has no import report: read it with data.read_table.")
+        )
+    return ImportReport.from_json(text)
+
+
+def endpoints(trial: xr.Dataset) -> list[str]:
+    """Return the names of the endpoints of a trial, in order of first appearance."""
+    return [str(name) for name in trial["measure"].values]
+
+
+def patients(trial: xr.Dataset) -> list[str]:
+    """Return the patients of a trial, in order of first appearance."""
+    return [str(name) for name in trial["id"].values]
+
+
+def endpoint(trial: xr.Dataset, name: str) -> xr.Dataset:
+    """Return the observations of one endpoint.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        What `read_table` returned.
+    name : str
+        Endpoint, as in ``endpoints(trial)``.
+
+    Returns
+    -------
+    xr.Dataset
+        The trial with only the ``obs`` of that endpoint; ``dv``, ``lloq``, ``uloq`` and ``limit``
+        carry its unit in ``attrs["units"]`` and its label in ``attrs["long_name"]``.
+
+    Raises
+    ------
+    DataError
+        If the trial has no such endpoint.
+    """
+    known = endpoints(trial)
+    if name not in known:
+        near = recognise(str(name))
+        hint = f" Did you mean {near!r}?" if near in known else did_you_mean(str(name), known)
+        raise DataError(
+            Problem(
+                "unknown_endpoint",
+                f"the trial has no endpoint {name!r}.{hint} It has: {', '.join(known)}.",
+                value=str(name),
+            )
+        )
+    chosen = trial.isel(obs=np.flatnonzero(trial["endpoint"].values == name))
+    row = trial.sel(measure=name)
+    unit, title = str(row["unit"].item()), str(row["label"].item())
+    for variable, long_name in (
+        ("dv", title),
+        ("lloq", f"LLOQ of {title}"),
+        ("uloq", f"ULOQ of {title}"),
+        ("limit", f"lower edge of {title}"),
+    ):
+        chosen[variable] = chosen[variable].assign_attrs(units=unit, long_name=long_name)
+    chosen.attrs = {**trial.attrs, "endpoint": name}
+    return chosen
+
+
+def summary(trial: xr.Dataset) -> pd.DataFrame:
+    """Return the counts of a trial by dose level and endpoint.
+
+    Returns
+    -------
+    DataFrame
+        One row per dose level (where known) and endpoint: patients, records, quantified,
+        below_lloq, above_uloq, interval, first_time and last_time [day].
+    """
+    ids = pd.Index(trial["id"].values)
+    frame = pd.DataFrame(
+        {
+            "patient": trial["patient"].values,
+            "endpoint": trial["endpoint"].values,
+            "time": trial["time"].values,
+            "censoring": trial["censoring"].values,
+        }
+    )
+    by = ["endpoint"]
+    if "dose_level" in trial:
+        level = trial["dose_level"].values
+        frame["dose_level"] = level[ids.get_indexer(pd.Index(frame["patient"]))]
+        by = ["dose_level", "endpoint"]
+    for column, word in (
+        ("quantified", "none"),
+        ("below_lloq", "left"),
+        ("above_uloq", "right"),
+        ("interval", "interval"),
+    ):
+        frame[column] = (frame["censoring"] == word).astype(int)
+    groups = frame.groupby(by, dropna=False, sort=True)
+    counted = groups.agg(
+        patients=("patient", "nunique"),
+        records=("time", "size"),
+        quantified=("quantified", "sum"),
+        below_lloq=("below_lloq", "sum"),
+        above_uloq=("above_uloq", "sum"),
+        interval=("interval", "sum"),
+        first_time=("time", "min"),
+        last_time=("time", "max"),
+    ).reset_index()
+    counted.insert(len(by), "label", [label(str(e)) for e in counted["endpoint"]])
+    return counted
