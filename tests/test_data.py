@@ -744,3 +744,9 @@ def test_public_patients_are_read_as_their_description_says():
     assert trial.sizes["dosing"] == 0
     again = data.read_table(data.write_table(trial), echo=False)
     xr.testing.assert_identical(comparable(again), comparable(trial))
+
+
+def test_a_patient_called_c_among_letters_is_a_patient(tmp_path):
+    path = tmp_path / "letters.csv"
+    path.write_text("ID,TIME,DV\nA,1,100\nB,1,100\nC,1,100\nC,3,50\n", encoding="utf-8")
+    assert data.patients(data.read_table(path, echo=False)) == ["A", "B", "C"]

@@ -193,11 +193,15 @@ _COMMENT = "comment line (starts with C, @ or #)"
 def _comments(grid: Grid, ids: Text) -> BoolArray:
     """Mark the lines that NONMEM's IGNORE would leave out.
 
-    ``#`` and ``@`` always mark one. A ``C`` does as the whole first cell; before a number
-    only if the other patients' names are numbers, because ``C01`` is also a usual name.
+    ``#`` and ``@`` always mark one. A ``C`` does as the whole first cell, unless patients go
+    by single letters; before a number only if the other patients' names are numbers, because
+    ``C01`` is also a usual name.
     """
     first = grid.cells[grid.header[0]]
-    marked = np.array([t[:1] in ("#", "@") or t in ("C", "c") or t[:2] == "C " for t in first])
+    marked = np.array([t[:1] in ("#", "@") or t[:2] == "C " for t in first])
+    lettered = first is ids and any(re.fullmatch(r"[ABDabd]", str(t)) for t in ids)
+    if not lettered:
+        marked |= np.array([t in ("C", "c") for t in first])
     if first is ids and not marked.all():
         names = {str(t) for t in ids[~marked]}
         numeric = {t for t in names if re.fullmatch(r"[\d.]+", t)}

@@ -306,7 +306,7 @@ def _check_values(error: ErrorModel, design: Design) -> None:
     if bad.size:
         i = int(bad[0])
         raise FitError(
-            f"{design.endpoint} of patient {design.ids[design.patient[i]]!r} is "
+            f"{design.endpoint} of patient {str(design.ids[design.patient[i]])!r} is "
             f"{design.dv[i]:g} at day {design.time[i]:g} (row {design.row[i]}) and has no "
             f"logarithm ({bad.size} such records). Give the LLOQ when reading the table, or use "
             "error='additive'."

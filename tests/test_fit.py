@@ -1,0 +1,371 @@
+"""Fits of the bundled trial: recovery, convergence, files, checks, comparison."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+
+from cart_pkpd import checks, compare, data, datasets, fit, models
+from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._fit.verdict import judge
+from cart_pkpd._stats.design import design
+
+MODEL = models.get("stein2019").with_(cmax={"typical": 5000})
+POPULATION = fit.population(
+    iiv=["cmax", "tmax", "rho", "alpha", "fb"],
+    covariates={"cmax": ["dose_level"]},
+    non_expanders=True,
+)
+
+
+def truth() -> dict[str, float]:
+    t = datasets.truth("fast01")["transgene"]
+    return {
+        **{k: t[k] for k in ("cmax", "tmax", "rho", "alpha", "fb", "beta")},
+        **{f"omega_{k}": t[f"{k}_iiv"] for k in ("cmax", "tmax", "rho", "alpha", "fb")},
+        "beta_cmax_dose_level": t["dose_exponent"],
+        "p_non_expander": t["non_expander_probability"],
+        "non_expander_shift": float(np.log(t["non_expander_fold"])),
+        "sigma_log": t["sigma"],
+    }
+
+
+@pytest.fixture(scope="module")
+def result(fast01):
+    """The hierarchical fit of fast01 that most tests here look at (about 40 s)."""
+    return fit.bayes(MODEL, fast01, POPULATION, draws=1500, seed=1, label="stein")
+
+
+@pytest.fixture(scope="module")
+def simple(fast01):
+    """A quick fit of ten patients with one varying parameter."""
+    few = set(fast01["id"].to_numpy()[:10])
+    some = fast01.isel(
+        obs=np.flatnonzero(np.isin(fast01["patient"].to_numpy(), list(few))),
+        id=np.arange(10),
+    )
+    model = MODEL.with_(beta=models.Fixed(0.01), fb=models.Fixed(0.02))
+    return fit.bayes(model, some, fit.population(iiv=["cmax"]), draws=500, tune=500, seed=2)
+
+
+# --- Bayes ---------------------------------------------------------------------------------
+
+
+def test_the_fit_converges(result):
+    assert result.verdict.ok, result.verdict.sentence
+
+
+def test_the_fit_recovers_the_truth(result):
+    """Every true value lies within the central 99 % of its posterior (15 quantities)."""
+    table = result.table(0.99)
+    expected = truth()
+    assert set(table.index) == set(expected)
+    outside = [
+        k for k, v in expected.items() if not table.loc[k, "lower"] < v < table.loc[k, "upper"]
+    ]
+    assert not outside
+
+
+def test_the_posterior_is_narrower_than_the_prior_where_data_speak(result):
+    table = result.table()
+    width = np.log(table["upper"] / table["lower"])
+    before = np.log(table["prior_upper"] / table["prior_lower"])
+    for name in ("cmax", "tmax", "rho", "alpha", "sigma_log"):
+        assert width[name] < 0.6 * before[name], name
+
+
+def test_individual_parameters_follow_the_simulated_patients(result):
+    """Correlation of posterior median with true ln cmax over the patients, above 0.9."""
+    subjects = datasets.simulate_fast01.simulate()["subjects_truth"].set_index("ID")
+    ids = result.individual()["id"].to_numpy()
+    estimated = np.log(result.individual()["cmax"]).median(("chain", "draw")).to_numpy()
+    column = next(c for c in subjects.columns if c.lower() in ("cmax", "ln_cmax"))
+    true = subjects.loc[ids, column].to_numpy(dtype=float)
+    true = true if column.lower().startswith("ln") else np.log(true)
+    assert np.corrcoef(estimated, true)[0, 1] > 0.9
+
+
+def test_log_likelihood_matches_a_hand_computation(result):
+    """Of one quantified and one censored record at one draw, from the printed equation."""
+    from scipy.stats import norm
+
+    d = result.structure.design
+    posterior = result.posterior.isel(chain=1, draw=7)
+    sigma = float(posterior["sigma_log"])
+    for code in (0, 1):
+        i = int(d.rows_of(code)[20])
+        p = {n: float(posterior[f"{n}_i"][d.patient[i]]) for n in MODEL.parameters}
+        t = d.time[i]
+        growing = np.log(p["cmax"]) - p["rho"] * (p["tmax"] - t)
+        since = max(t - p["tmax"], 0.0)
+        falling = np.log(
+            p["cmax"]
+            * ((1 - p["fb"]) * np.exp(-p["alpha"] * since) + p["fb"] * np.exp(-p["beta"] * since))
+        )
+        f = growing if t < p["tmax"] else falling
+        z = (np.log(d.dv[i]) - f) / sigma
+        expected = norm.logcdf(z) if code else norm.logpdf(z) - np.log(sigma * d.dv[i])
+        got = float(result.tree["log_likelihood"]["transgene"].isel(chain=1, draw=7, obs=i))
+        assert_allclose(got, expected, rtol=1e-9)
+
+
+def test_one_seed_gives_one_answer_on_any_number_of_cores(simple, fast01):
+    some = fast01.isel(
+        obs=np.flatnonzero(np.isin(fast01["patient"].to_numpy(), simple.structure.design.ids)),
+        id=np.arange(10),
+    )
+    again = fit.bayes(
+        simple.structure.model,
+        some,
+        simple.structure.population,
+        draws=500,
+        tune=500,
+        seed=2,
+        cores=1,
+    )
+    assert np.array_equal(again.posterior["cmax"], simple.posterior["cmax"])
+
+
+def test_a_fit_survives_the_disk(result, tmp_path):
+    loaded = fit.load(result.save(tmp_path / "deep" / "fit.nc"))
+    assert loaded.posterior.identical(result.posterior)
+    assert loaded.verdict == result.verdict
+    assert loaded.structure.model == result.structure.model
+    assert loaded.structure.quantities == result.structure.quantities
+    assert loaded.provenance == json.loads(json.dumps(dict(result.provenance)))
+    assert checks.vpc(loaded, n_sims=20).identical(checks.vpc(result, n_sims=20))
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["fit.nc"]
+
+
+def test_a_damaged_or_foreign_file_is_refused(simple, tmp_path):
+    path = simple.save(tmp_path / "fit.nc")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(FitError, match="not a fit saved by cart_pkpd, or it is damaged"):
+        fit.load(path)
+    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(FitError, match="not a fit saved by cart_pkpd"):
+        fit.load(tmp_path / "other.nc")
+    with pytest.raises(FitError, match="no file"):
+        fit.load(tmp_path / "none.nc")
+
+
+def test_a_failed_save_leaves_the_old_file(simple, tmp_path, monkeypatch):
+    path = simple.save(tmp_path / "fit.nc")
+    before = path.read_bytes()
+
+    def full_disk(self, name, **_):
+        with open(name, "wb") as part:
+            part.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        simple.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+def test_results_are_frozen(simple):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        simple.label = "other"
+
+
+def test_progress_is_told(fast01):
+    seen = []
+    model = MODEL.with_(**{k: models.Fixed(v) for k, v in MODEL.typical().items() if k != "cmax"})
+    fit.bayes(
+        model, fast01, fit.population(), draws=50, tune=50, chains=2, seed=3, progress=seen.append
+    )
+    assert seen[0].stage == "compiling"
+    assert all(p.total == 200 for p in seen if p.stage == "sampling")
+
+
+# --- verdict -------------------------------------------------------------------------------
+
+
+def chains(rng, shift=0.0):
+    x = rng.standard_normal((4, 1000))
+    x[0] += shift
+    return xr.Dataset({"theta": (("chain", "draw"), x)})
+
+
+def stats(rng, diverging=0):
+    flags = np.zeros((4, 1000), dtype=bool)
+    flags.ravel()[:diverging] = True
+    return xr.Dataset(
+        {
+            "diverging": (("chain", "draw"), flags),
+            "energy": (("chain", "draw"), rng.standard_normal((4, 1000))),
+            "maxdepth_reached": (("chain", "draw"), np.zeros((4, 1000), dtype=bool)),
+        }
+    )
+
+
+def test_independent_chains_pass(rng):
+    verdict = judge(chains(rng), stats(rng))
+    assert verdict.ok
+    # Independent draws of energy have E-BFMI 2: E(x_t - x_{t-1})^2 / var = 2.
+    assert_allclose(verdict.min_ebfmi, 2.0, atol=0.2)
+
+
+def test_a_chain_elsewhere_and_divergences_fail(rng):
+    verdict = judge(chains(rng, shift=1.0), stats(rng, diverging=3))
+    assert not verdict.ok
+    assert "R-hat" in verdict.sentence
+    assert "3 divergent transitions" in verdict.sentence
+    assert verdict.worst == "theta"
+
+
+# --- checks --------------------------------------------------------------------------------
+
+
+def test_predictions_pass_through_the_data(result):
+    p = checks.predictions(result)
+    assert (p["lower"] <= p["median"]).all()
+    assert (p["median"] <= p["upper"]).all()
+    quantified = p["censoring"] == "none"
+    residuals = np.log(p["dv"] / p["ipred"]).to_numpy()[quantified.to_numpy()]
+    # The true residual SD is 0.45; 166 records, five parameters a patient.
+    assert 0.3 < residuals.std() < 0.5
+
+
+def test_vpc_covers_the_observed_quantiles(result):
+    """A fit of the model that made the data: most medians and BLQ shares lie in their bands."""
+    v = checks.vpc(result, n_sims=300).isel(stratum=0)
+    median = v.sel(quantile=0.5)
+    inside = (median["observed"] >= median["simulated_lower"].fillna(0)) & (
+        median["observed"] <= median["simulated_upper"]
+    )
+    known = median["observed"].notnull()
+    assert inside.to_numpy()[known.to_numpy()].mean() >= 0.8
+    blq = (v["blq_observed"] >= v["blq_lower"]) & (v["blq_observed"] <= v["blq_upper"])
+    assert blq.mean() >= 0.8
+    assert int(v["n"].sum()) == result.structure.design.n_obs
+
+
+def test_vpc_by_dose_keeps_every_record(result):
+    v = checks.vpc(result, n_sims=20, by="dose_level", bins=[0, 7, 28, 400])
+    assert v.sizes["stratum"] == 4
+    assert int(v["n"].sum()) == result.structure.design.n_obs
+    with pytest.raises(ValueError, match="no patient-level variable 'dose'"):
+        checks.vpc(result, by="dose")
+
+
+def test_shrinkage_is_small_for_the_peak_and_large_where_data_are_silent(result):
+    s = checks.shrinkage(result)["shrinkage"]
+    assert float(s.sel(parameter="cmax")) < 0.3
+    assert float(s.sel(parameter="fb")) > float(s.sel(parameter="tmax"))
+
+
+# --- comparison ----------------------------------------------------------------------------
+
+
+def test_failed_fits_are_listed_but_not_ranked(result):
+    failed = dataclasses.replace(
+        result, verdict=dataclasses.replace(result.verdict, ok=False, sentence="Not converged: x.")
+    )
+    table = compare.models({"bad": failed, "good": result})
+    assert table.index.tolist() == ["good", "bad"]
+    assert table.loc["good", "rank"] == 1
+    assert np.isnan(table.loc["bad", "rank"])
+    assert np.isnan(table.loc["bad", "elpd"])
+    assert not table.loc["bad", "converged"]
+
+
+def test_a_ruined_fit_ranks_below(result):
+    """Shifting the log-likelihood of every record down by 0.1 costs exactly 0.1 a record."""
+    tree = result.tree.copy()
+    worse = tree["log_likelihood"].to_dataset()
+    worse["transgene"] = worse["transgene"] - 0.1
+    tree["log_likelihood"] = xr.DataTree(worse)
+    table = compare.models({"worse": dataclasses.replace(result, tree=tree), "fit": result})
+    assert table.index.tolist() == ["fit", "worse"]
+    n = result.structure.design.n_obs
+    assert_allclose(abs(table.loc["worse", "elpd_diff"]), 0.1 * n, rtol=1e-6)
+    assert_allclose(table.loc["fit", "elpd"] - table.loc["worse", "elpd"], 0.1 * n, rtol=1e-6)
+
+
+def test_fits_of_different_records_do_not_compare(result, simple):
+    with pytest.raises(FitError, match="different records"):
+        compare.models({"a": result, "b": simple})
+    with pytest.raises(FitError, match="no fit"):
+        compare.models({})
+
+
+# --- least squares -------------------------------------------------------------------------
+
+
+def noiseless(times, values) -> xr.Dataset:
+    import pandas as pd
+
+    level = MODEL.simulate(times, **values)
+    table = pd.DataFrame({"ID": "p1", "TIME": times, "DV": level, "DVID": "transgene"})
+    return data.read_table(table, units={"transgene": "copies/µg"}, lloq=1e-6, echo=False)
+
+
+def test_least_squares_recovers_noiseless_parameters():
+    """Exact data of known parameters: estimates to 1e-4 relative."""
+    values = {"cmax": 8000.0, "tmax": 8.3, "rho": 0.7, "alpha": 0.25, "fb": 0.03, "beta": 0.008}
+    times = np.array([0.5, 1, 2, 4, 6, 8, 9, 10, 12, 15, 21, 28, 45, 60, 90, 180, 270, 365])
+    found = fit.least_squares(MODEL, noiseless(times, values))
+    assert found["status"].item().startswith("ok")
+    for name, value in values.items():
+        assert_allclose(float(found["estimate"].sel(parameter=name).item()), value, rtol=1e-4)
+
+
+def test_pooled_estimates_maximise_the_likelihood(fast01):
+    """No nearby point is better: a direct search on the same likelihood finds nothing more.
+
+    SciPy's Nelder–Mead on ln likelihood at the reported sigma, started at the estimates.
+    """
+    from cart_pkpd._stats.error import error_model
+    from cart_pkpd._stats.likelihood import pointwise_loglik
+
+    found = fit.least_squares(MODEL, fast01, method="pooled")
+    d = design(fast01, "transgene")
+    sigma = {"sigma_log": float(found["sigma"].item())}
+    names = [str(n) for n in found["parameter"].to_numpy()]
+    supports = [MODEL.parameters[n] for n in names]
+
+    def minus_loglik(free):
+        values = {n: p.to_natural(v) for n, p, v in zip(names, supports, free, strict=True)}
+        f = MODEL.log_predict(d.time, values)
+        return -pointwise_loglik(error_model("lognormal"), d, f, sigma).sum()
+
+    estimates = found["estimate"].isel(id=0).to_numpy()
+    at = np.array([p.to_free(v) for p, v in zip(supports, estimates, strict=True)])
+    searched = minimize(minus_loglik, at, method="Nelder-Mead", options={"maxiter": 2000})
+    assert minus_loglik(at) - searched.fun < 0.05
+    assert_allclose(-minus_loglik(at), float(found["loglik"].item()), atol=0.05)
+
+
+def test_too_few_records_give_a_reason_not_a_number(fast01):
+    found = fit.least_squares(MODEL, fast01)
+    reasons = found["status"].to_numpy().astype(str)
+    few = np.array(["cannot determine" in r for r in reasons])
+    assert few.any()
+    assert not few.all()
+    assert np.isnan(found["estimate"].to_numpy()[few]).all()
+    fitted = np.array([r == "ok" for r in reasons])
+    assert np.isfinite(found["stderr"].to_numpy()[fitted]).all()
+
+
+def test_fewer_parameters_fit_more_patients(fast01):
+    all_of_them = fit.least_squares(MODEL, fast01)
+    three = fit.least_squares(MODEL, fast01, estimate=["cmax", "tmax", "alpha"])
+    count = [(r["status"].to_numpy().astype(str) == "ok").sum() for r in (all_of_them, three)]
+    assert count[1] > count[0]
+    assert three.sizes["parameter"] == 3
+
+
+def test_wrong_choices_are_refused(fast01):
+    with pytest.raises(FitError, match="Did you mean 'pooled'"):
+        fit.least_squares(MODEL, fast01, method="poled")
+    with pytest.raises(ModelError, match="no parameter 'cmx'"):
+        fit.least_squares(MODEL, fast01, estimate=["cmx"])
+    with pytest.raises(ValueError, match="draws must be a whole number"):
+        fit.bayes(MODEL, fast01, POPULATION, draws=0)

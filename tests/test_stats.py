@@ -1,0 +1,283 @@
+"""Priors, residual errors with censoring, and the joining of model, population and data."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import integrate, stats
+
+from cart_pkpd import data, fit, models
+from cart_pkpd._core.errors import FitError
+from cart_pkpd._stats import error as residual
+from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, design
+from cart_pkpd._stats.likelihood import pointwise_loglik
+from cart_pkpd._stats.population import resolve
+from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, prior_from
+
+# --- priors --------------------------------------------------------------------------------
+
+SCIPY = [
+    (Normal(2.0, 3.0), stats.norm(2, 3)),
+    (LogNormal(5.0, 0.7), stats.lognorm(s=0.7, scale=5)),
+    (HalfNormal(1.3), stats.halfnorm(scale=1.3)),
+    (Beta(1.0, 4.0), stats.beta(1, 4)),
+]
+
+
+@pytest.mark.parametrize(("prior", "reference"), SCIPY, ids=lambda p: type(p).__name__)
+def test_quantiles_equal_scipy(prior, reference):
+    p = np.array([0.001, 0.05, 0.5, 0.95, 0.999])
+    assert_allclose(prior.quantile(p), reference.ppf(p), rtol=1e-10)
+
+
+def test_logit_normal_is_normal_on_the_logit():
+    q = LogitNormal(0.02, 0.6).quantile(np.array([0.1, 0.5, 0.9]))
+    logit = np.log(q / (1 - q))
+    assert_allclose(logit[1], np.log(0.02 / 0.98))
+    assert_allclose(logit - logit[1], 0.6 * stats.norm.ppf([0.1, 0.5, 0.9]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("prior", "reference"), SCIPY, ids=lambda p: type(p).__name__)
+def test_samples_follow_the_distribution(prior, reference):
+    """Kolmogorov–Smirnov at level 1e-4 with a fixed seed."""
+    draws = prior.sample(np.random.default_rng(4), 4000)
+    assert stats.kstest(draws, reference.cdf).pvalue > 1e-4
+
+
+def test_a_prior_can_be_written_as_a_record():
+    assert prior_from({"kind": "halfnormal", "sigma": 2.0}) == HalfNormal(2.0)
+    with pytest.raises(FitError, match="Did you mean 'halfnormal'"):
+        prior_from({"kind": "half_normal", "sigma": 2.0})
+    with pytest.raises(FitError, match="takes sigma"):
+        prior_from({"kind": "halfnormal", "sd": 2.0})
+    with pytest.raises(FitError, match="must be above 0"):
+        prior_from({"kind": "halfnormal", "sigma": -2.0})
+
+
+# --- residual errors -----------------------------------------------------------------------
+
+SIGMAS = {"sigma_log": 0.4, "sigma_prop": 0.3, "sigma_add": 15.0}
+PREDICTION = 120.0
+
+
+def scipy_error(name):
+    """The distribution of a measurement on its natural scale, by SciPy."""
+    log_prediction = np.log(PREDICTION)
+    match name:
+        case "lognormal":
+            return stats.lognorm(s=0.4, scale=PREDICTION)
+        case "additive":
+            return stats.norm(PREDICTION, 15.0)
+        case "proportional":
+            return stats.norm(PREDICTION, 0.3 * PREDICTION)
+        case "combined":
+            return stats.norm(PREDICTION, np.hypot(15.0, 0.3 * PREDICTION))
+    t = stats.t(4, loc=log_prediction, scale=0.4)
+
+    class OfLog:
+        def logpdf(self, x):
+            return t.logpdf(np.log(x)) - np.log(x)
+
+        def logcdf(self, x):
+            return t.logcdf(np.log(x))
+
+        def logsf(self, x):
+            return t.logsf(np.log(x))
+
+        def cdf(self, x):
+            return t.cdf(np.log(x))
+
+    return OfLog()
+
+
+class Four:
+    """One record of each censoring class."""
+
+    dv = np.array([90.0, 50.0, 200.0, 130.0])
+    low = np.array([np.nan, np.nan, np.nan, 110.0])
+    code = np.array([QUANTIFIED, BELOW, ABOVE, BETWEEN])
+
+
+@pytest.mark.parametrize("name", list(residual.ERRORS))
+def test_likelihood_of_every_censoring_class_equals_scipy(name):
+    reference = scipy_error(name)
+    f = np.full(4, np.log(PREDICTION))
+    got = pointwise_loglik(residual.error_model(name), Four(), f, SIGMAS)
+    expected = [
+        reference.logpdf(90.0),
+        reference.logcdf(50.0),
+        reference.logsf(200.0),
+        np.log(reference.cdf(130.0) - reference.cdf(110.0)),
+    ]
+    assert_allclose(got, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lognormal", "student_t"])
+def test_quantified_density_integrates_to_one(name):
+    error = residual.error_model(name)
+
+    def density(dv):
+        f = np.log(PREDICTION)
+        return np.exp(residual.quantified_loglik(error, dv, f, SIGMAS))
+
+    total = sum(
+        integrate.quad(density, a, b, limit=200)[0]
+        for a, b in [(0, 50), (50, 120), (120, 400), (400, 5000), (5000, np.inf)]
+    )
+    # The t's tail beyond the last quadrature interval is below 1e-4.
+    assert_allclose(total, 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("base", [residual.NORMAL, residual.STUDENT_T4], ids=["normal", "t4"])
+def test_tails_keep_their_digits_and_gradients(base):
+    """log cdf against SciPy from -300 to 40, NumPy and PyTensor, and d/dz = pdf / cdf."""
+    import pytensor
+    import pytensor.tensor as pt
+
+    z = np.array([-300.0, -40.0, -5.0, -1.0, -0.999, 0.0, 1.0, 5.0, 40.0])
+    reference = stats.norm if base is residual.NORMAL else stats.t(4)
+    x = pt.dvector()
+    value = base.logcdf(x)
+    compiled = pytensor.function([x], [value, pytensor.grad(value.sum(), x)], mode="FAST_COMPILE")
+    symbolic, gradient = compiled(z)
+    assert_allclose(base.logcdf(z), reference.logcdf(z), rtol=1e-9, atol=1e-15)
+    assert_allclose(symbolic, reference.logcdf(z), rtol=1e-9, atol=1e-15)
+    expected = np.exp(reference.logpdf(z) - reference.logcdf(z))
+    assert_allclose(gradient, expected, rtol=1e-8, atol=1e-300)
+
+
+@given(st.floats(-8, 8), st.floats(1e-6, 4))
+def test_interval_probability_is_the_difference_of_tails(a, width):
+    """Against SciPy's cdf or sf, whichever keeps the digits; rtol 1e-6 for narrow intervals."""
+    error = residual.error_model("additive")
+    got = residual.between_loglik(error, a, a + width, -700.0, {"sigma_add": 1.0})
+    b = a + width
+    difference = (
+        stats.norm.cdf(b) - stats.norm.cdf(a) if b < 0 else stats.norm.sf(a) - stats.norm.sf(b)
+    )
+    assert_allclose(np.exp(got), difference, rtol=1e-6)
+
+
+def test_an_unknown_error_names_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'lognormal'"):
+        residual.error_model("lognorml")
+
+
+# --- design --------------------------------------------------------------------------------
+
+TABLE = """ID,TIME,DV,DVID,AMT,EVID,CENS,LLOQ,SEX,BURDEN,SITE
+b,0,.,dose,1e7,1,0,.,F,40,x
+b,-1,60,transgene,.,0,0,50,F,40,x
+b,3,70,transgene,.,0,0,50,F,40,x
+b,30,.,dose,1e7,1,0,.,F,40,x
+b,31,80,transgene,.,0,0,50,F,40,x
+a,0,.,dose,3e7,1,0,.,M,90,y
+a,7,50,transgene,.,0,1,50,M,90,y
+a,14,900,transgene,.,0,0,50,M,90,y
+c,0,.,dose,3e7,1,0,.,M,.,y
+c,2,12,il6,.,0,0,.,M,.,y
+d,0,.,dose,1e6,1,0,.,F,10,x
+d,5,400,transgene,.,0,0,50,F,10,x
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> xr.Dataset:
+    path = tmp_path_factory.mktemp("small") / "small.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    return data.read_table(path, sort=True, echo=False)
+
+
+def test_design_keeps_one_infusion_and_lists_the_rest(small):
+    d = design(small, "transgene")
+    assert d.ids.tolist() == ["b", "a", "d"]
+    assert d.ids[d.patient].tolist() == ["b", "a", "a", "d"]
+    assert d.time.tolist() == [3.0, 7.0, 14.0, 5.0]
+    assert d.code.tolist() == [QUANTIFIED, BELOW, QUANTIFIED, QUANTIFIED]
+    assert {(e.patient, e.reason) for e in d.exclusions} == {
+        ("b", "before the infusion"),
+        ("b", "after a second infusion"),
+        ("c", "no record of transgene to fit"),
+    }
+    assert d.unit == "copies/µg"
+
+
+def test_nothing_left_to_fit_is_said(small):
+    early = small.isel(obs=np.flatnonzero(small["time"].to_numpy() < 0))
+    with pytest.raises(FitError, match="no record of 'transgene' at or after the infusion"):
+        design(early, "transgene")
+
+
+# --- population ----------------------------------------------------------------------------
+
+
+def structure(trial, model=None, **options):
+    return resolve(
+        model or models.get("stein2019"), fit.population(**options), design(trial, "transgene")
+    )
+
+
+def test_quantities_and_priors_come_from_the_declaration(small):
+    s = structure(small, iiv=["cmax", "tmax"], non_expanders=True)
+    assert [q.name for q in s.quantities] == [
+        "cmax", "tmax", "rho", "alpha", "fb", "beta", "omega_cmax", "omega_tmax",
+        "p_non_expander", "non_expander_shift", "sigma_log",
+    ]  # fmt: skip
+    assert s.quantity("cmax").prior == LogNormal(24_000, 1.0)
+    assert s.quantity("fb").prior == LogitNormal(0.0079, 1.0)
+    # A half-normal whose median is the published omega: Phi^-1(0.75) = 0.6745.
+    assert_allclose(s.quantity("omega_cmax").prior.quantile(0.5), 0.65)
+
+
+def test_covariates_become_columns_with_a_stated_reference(small):
+    s = structure(small, iiv=["cmax"], covariates={"cmax": ["burden", "sex"], "tmax": "dose_level"})
+    by_name = {e.name: e for e in s.effects}
+    assert set(by_name) == {"cmax_burden", "cmax_sex_M", "tmax_dose_level"}
+    burden = by_name["cmax_burden"]
+    assert (burden.kind, burden.reference) == ("power", 40.0)
+    assert_allclose(burden.column, np.log(np.array([40.0, 90.0, 10.0]) / 40.0))
+    assert by_name["cmax_sex_M"].column.tolist() == [0.0, 1.0, 0.0]
+    assert by_name["cmax_sex_M"].reference == "F"
+    assert "shift if M instead of F" in s.quantity("beta_cmax_sex_M").label
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"iiv": ["cmx"]}, "no parameter 'cmx'. Did you mean 'cmax'"),
+        ({"iiv": ["cmax", "cmax"]}, "names a parameter twice"),
+        ({"covariates": {"cmax": ["burdn"]}}, "no patient-level variable 'burdn'. Did you mean"),
+        ({"covariates": {"cmx": ["burden"]}}, "no parameter 'cmx'"),
+        ({"iiv": ["tmax"], "non_expanders": True}, "'cmax' must vary between patients"),
+        ({"error": "lognorml"}, "Did you mean 'lognormal'"),
+        ({"error": "additive", "errors": {"transgene": "additive"}}, "either error= or errors="),
+        ({"censoring": "m9"}, "unknown censoring method 'm9'"),
+        ({"priors": {"cmx": Normal(0, 1)}}, "no quantity 'cmx'"),
+        ({"iiv": ["cmax"], "centred": ["tmax"]}, "centred: 'tmax' has no"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(small, options, words):
+    with pytest.raises(FitError, match=words):
+        structure(small, **options)
+
+
+def test_a_fixed_parameter_cannot_vary(small):
+    model = models.get("stein2019").with_(beta=models.Fixed(0.01))
+    with pytest.raises(FitError, match="'beta' is fixed"):
+        structure(small, model, iiv=["beta"])
+
+
+def test_a_model_in_another_unit_is_refused(small):
+    model = models.get("stein2019").with_(cmax={"typical": 300, "unit": "cells/µL"})
+    with pytest.raises(FitError, match="measured in copies/µg but the model's cmax is in cells/µL"):
+        structure(small, model, iiv=["cmax"])
+
+
+def test_a_zero_has_no_logarithm_and_its_place_is_named(small):
+    zero = small.copy(deep=True)
+    zero["dv"][np.flatnonzero(zero["time"].to_numpy() == 14.0)[0]] = 0.0
+    with pytest.raises(FitError, match=r"patient 'a' is 0 at day 14 \(row \d+\).*Give the LLOQ"):
+        structure(zero, iiv=["cmax"])
+    assert structure(zero, iiv=["cmax"], error="additive").error.name == "additive"
