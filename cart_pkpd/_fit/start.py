@@ -13,7 +13,7 @@ from cart_pkpd.models import Model
 
 _STEP = 1e-5
 _RESIDUAL_SD = 0.5
-_CENTRED_BELOW = 0.4
+_CENTRED_BELOW = 0.1
 _MAX_DEVIATION = 2.5
 
 

@@ -1,0 +1,1 @@
+"""Vectorised kernels of the non-compartmental analysis and the parameter registry."""
