@@ -261,6 +261,38 @@ def test_shrinkage_is_small_for_the_peak_and_large_where_data_are_silent(result)
     assert float(s.sel(parameter="fb")) > float(s.sel(parameter="tmax"))
 
 
+def test_exposure_of_one_draw_equals_quadrature(simple):
+    """Cmax at tmax, AUC0-28 by SciPy's quad split at tmax, Tlast by a root finder; 0.1 %."""
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+
+    i = 3
+    draw = simple.posterior.isel(chain=[0], draw=[5])
+    one = dataclasses.replace(simple, tree=xr.DataTree.from_dict({"posterior": draw}))
+    twin = checks.exposure(one, n_draws=1).isel(id=i).sel(interval="median")
+    model = simple.structure.model
+    p = {n: float(draw[f"{n}_i"].isel(id=i).item()) for n in model.estimated} | dict(model.fixed)
+    parts = [quad(lambda t: model.simulate([t], **p)[0], *ab)[0] for ab in
+             ((0.0, p["tmax"]), (p["tmax"], 28.0))]  # fmt: skip
+    assert_allclose(float(twin["cmax"]), p["cmax"], rtol=0.02)
+    assert_allclose(float(twin["tmax"]), p["tmax"], atol=0.05)
+    assert_allclose(float(twin["auc0_28"]), sum(parts), rtol=1e-3)
+    out = brentq(lambda t: model.simulate([t], **p)[0] - 50.0, p["tmax"], 2000.0)
+    assert_allclose(float(twin["tlast"]), min(out, np.inf) if out < 365 else np.inf, atol=0.5)
+    assert twin["auc0_28"].attrs["units"] == "copies/µg*day"
+
+
+def test_exposure_agrees_with_nca_where_sampling_is_dense_enough(result, fast01):
+    """Model-based and NCA AUC0-28 of the same patients: correlation of logs above 0.9."""
+    from cart_pkpd import nca
+
+    twin = checks.exposure(result)["auc0_28"].sel(interval="median")
+    area = nca.table(fast01, endpoint="transgene")["auc0_28"].sel(id=twin["id"].to_numpy())
+    both = (area.to_numpy() > 0) & np.isfinite(area.to_numpy())
+    r = np.corrcoef(np.log(twin.to_numpy()[both]), np.log(area.to_numpy()[both]))[0, 1]
+    assert r > 0.9
+
+
 # --- comparison ----------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ def pointwise_loglik(
     error: ErrorModel,
     records: Records,
     log_prediction: NDArray[np.float64],
-    sigmas: Mapping[str, NDArray[np.float64]],
+    sigmas: Mapping[str, Value],
 ) -> NDArray[np.float64]:
     """Return the log-likelihood of every record.
 

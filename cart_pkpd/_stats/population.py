@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._stats.covariates import Effect
+from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
 from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
 from cart_pkpd._stats.priors import (
@@ -124,18 +124,6 @@ class Quantity:
     role: str
     prior: Prior
     parameter: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Effect:
-    """A covariate's effect on one parameter, as a column of numbers per patient."""
-
-    parameter: str
-    covariate: str
-    kind: str
-    reference: float | str
-    column: NDArray[np.float64]
-    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +235,7 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     _check_unit(model, design)
     error = error_model(population.error)
     _check_values(error, design)
-    effects, notes = _effects(population, design)
+    effects, notes = covariate_effects(population.covariates, design.subjects)
     quantities = (
         *_typical(model),
         *_omegas(model, population),
@@ -410,79 +398,3 @@ def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tu
         )
         for q in quantities
     )
-
-
-def _effects(population: Population, design: Design) -> tuple[tuple[Effect, ...], list[str]]:
-    effects: list[Effect] = []
-    notes: list[str] = []
-    for parameter, covariates in population.covariates.items():
-        for covariate in covariates:
-            found, said = _columns(parameter, covariate, design)
-            effects += found
-            notes += said
-    return tuple(effects), notes
-
-
-def _columns(parameter: str, covariate: str, design: Design) -> tuple[list[Effect], list[str]]:
-    subjects = design.subjects
-    if covariate not in subjects:
-        raise FitError(
-            f"covariates: the trial has no patient-level variable {covariate!r}."
-            f"{did_you_mean(covariate, [str(v) for v in subjects])} "
-            f"It has: {', '.join(str(v) for v in subjects)}."
-        )
-    values = subjects[covariate]
-    if values.dtype.kind in "fiub":
-        return _numeric(parameter, covariate, values)
-    return _categorical(parameter, covariate, values)
-
-
-def _numeric(
-    parameter: str, covariate: str, values: xr.DataArray
-) -> tuple[list[Effect], list[str]]:
-    x = values.to_numpy().astype(float)
-    known = x[np.isfinite(x)]
-    if known.size == 0 or np.ptp(known) == 0:
-        raise FitError(f"covariates: {covariate!r} has one value or none, so it has no effect.")
-    if set(np.unique(known)) <= {0.0, 1.0}:
-        return _categorical(parameter, covariate, values.copy(data=_as_text(x)))
-    reference = float(np.median(known))
-    missing = int((~np.isfinite(x)).sum())
-    notes = [f"{covariate}: {missing} missing set to the median {reference:.4g}"] if missing else []
-    filled = np.where(np.isfinite(x), x, reference)
-    if (known > 0).all():
-        column, kind = np.log(filled / reference), "power"
-    else:
-        column, kind = filled - reference, "linear"
-    return [
-        Effect(parameter, covariate, kind, reference, column, f"{parameter}_{covariate}")
-    ], notes
-
-
-def _as_text(x: NDArray[np.float64]) -> NDArray[np.str_]:
-    return np.array([f"{v:g}" if np.isfinite(v) else "" for v in x])
-
-
-def _categorical(
-    parameter: str, covariate: str, values: xr.DataArray
-) -> tuple[list[Effect], list[str]]:
-    text = values.to_numpy().astype(str)
-    levels, counts = np.unique(text[text != ""], return_counts=True)
-    if levels.size < 2:
-        raise FitError(f"covariates: {covariate!r} has one value or none, so it has no effect.")
-    reference = str(levels[np.argmax(counts)])
-    missing = int((text == "").sum())
-    notes = [f"{covariate}: {missing} missing set to {reference!r}"] if missing else []
-    effects = [
-        Effect(
-            parameter,
-            covariate,
-            "category",
-            reference,
-            (text == level).astype(float),
-            f"{parameter}_{covariate}_{level}",
-        )
-        for level in levels
-        if level != reference
-    ]
-    return effects, notes

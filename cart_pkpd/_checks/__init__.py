@@ -1,0 +1,1 @@
+"""The work behind ``cart_pkpd.checks``, one check per file."""

@@ -1,0 +1,71 @@
+"""What the checks share: draws, intervals, records and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cart_pkpd._core.validate import probability
+from cart_pkpd._stats.design import Design
+
+if TYPE_CHECKING:
+    from cart_pkpd._fit.result import FitResult
+
+_CENSORING = np.array(["none", "left", "right", "interval"])
+
+
+def interval_edges(prob: float) -> NDArray[np.float64]:
+    probability(prob, "prob")
+    return np.array([0.5, (1 - prob) / 2, (1 + prob) / 2])
+
+
+def attrs(result: FitResult) -> dict[str, Any]:
+    design = result.structure.design
+    return {
+        "endpoint": design.endpoint,
+        "label": design.label,
+        "units": design.unit,
+        "fit": result.label,
+        "converged": int(result.verdict.ok),
+    }
+
+
+def picked_draws(result: FitResult, n: int, seed: int) -> NDArray[np.int64]:
+    total = result.posterior.sizes["chain"] * result.posterior.sizes["draw"]
+    rng = np.random.default_rng(seed)
+    return rng.choice(total, size=n, replace=n > total)
+
+
+def stacked(draws: xr.Dataset, picked: NDArray[np.int64]) -> xr.Dataset:
+    return draws.stack(sample=("chain", "draw")).transpose("sample", ...).isel(sample=picked)
+
+
+def typical_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    draws = stacked(result.draws(), picked)
+    return {n: draws[n].to_numpy() for n in result.structure.model.estimated}
+
+
+def records(design: Design) -> dict[str, Any]:
+    level = {"units": design.unit, "long_name": design.label}
+    return {
+        "dv": ("obs", design.dv, level),
+        "censoring": ("obs", _CENSORING[design.code]),
+        "lloq": ("obs", design.lloq, {**level, "long_name": "LLOQ"}),
+    }
+
+
+def coords(design: Design) -> dict[str, Any]:
+    levels = (
+        {"dose_level": ("id", design.subjects["dose_level"].to_numpy())}
+        if "dose_level" in design.subjects
+        else {}
+    )
+    return {
+        "id": design.ids,
+        **levels,
+        "patient": ("obs", design.ids[design.patient]),
+        "time": ("obs", design.time, {"units": "day", "long_name": "Time since infusion"}),
+    }

@@ -1,0 +1,82 @@
+"""Fitted curves of every patient and of the population."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from cart_pkpd._checks.common import (
+    attrs,
+    coords,
+    interval_edges,
+    picked_draws,
+    records,
+    stacked,
+    typical_draws,
+)
+from cart_pkpd._core.validate import positive_int
+
+if TYPE_CHECKING:
+    from cart_pkpd._fit.result import FitResult
+
+
+def predictions(
+    result: FitResult, *, prob: float = 0.9, n_grid: int = 120, n_draws: int = 400, seed: int = 1
+) -> xr.Dataset:
+    """Return every patient's fitted curve with its interval, and the population's.
+
+    Parameters
+    ----------
+    result : FitResult
+        A Bayesian fit.
+    prob : float
+        Probability of the equal-tailed intervals.
+    n_grid : int
+        Times between 0 and each trial's last record.
+    n_draws : int
+        Posterior draws used, taken at random.
+    seed : int
+        Of that choice.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims id, grid, obs. ``median``, ``lower``, ``upper`` (id, grid): noise-free level of each
+        patient; ``population``, ``population_lower``, ``population_upper`` (grid): a typical
+        expander; per record ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the
+        patient's level) and ``pred`` (population). Units of the endpoint.
+    """
+    edges = interval_edges(prob)
+    structure = result.structure
+    design = structure.design
+    grid = np.linspace(0.0, float(design.time.max()) * 1.02, positive_int(n_grid, "n_grid"))
+    picked = picked_draws(result, n_draws, seed)
+    individual = {
+        str(k): v.to_numpy()[:, :, None] for k, v in stacked(result.individual(), picked).items()
+    }
+    curves = np.exp(structure.model.log_predict(grid, individual))
+    typical = {k: v[:, None] for k, v in typical_draws(result, picked).items()}
+    population = np.exp(structure.model.log_predict(grid, typical))
+    middle, lower, upper = np.quantile(curves, edges, axis=0)
+    p_middle, p_lower, p_upper = np.quantile(population, edges, axis=0)
+    record = {k: v[:, design.patient, 0] for k, v in individual.items()}
+    ipred = np.median(np.exp(structure.model.log_predict(design.time, record)), axis=0)
+    pred = np.median(np.exp(structure.model.log_predict(design.time, typical)), axis=0)
+    level = {"units": design.unit, "long_name": design.label}
+    return xr.Dataset(
+        {
+            "median": (("id", "grid"), middle, level),
+            "lower": (("id", "grid"), lower, level),
+            "upper": (("id", "grid"), upper, level),
+            "population": ("grid", p_middle, level),
+            "population_lower": ("grid", p_lower, level),
+            "population_upper": ("grid", p_upper, level),
+            **records(design),
+            "ipred": ("obs", ipred, {**level, "long_name": "individual prediction"}),
+            "pred": ("obs", pred, {**level, "long_name": "population prediction"}),
+        },
+        coords={**coords(design), "grid_time": ("grid", grid, {"units": "day"})},
+        attrs={**attrs(result), "prob": prob},
+    )
