@@ -1,0 +1,45 @@
+"""Pictures of results: each function takes a result Dataset or table and draws it.
+
+Functions with one panel take ``ax=`` and return the Axes; those with several return the
+Figure. Nothing is computed here beyond geometric means and kernel densities, nothing is
+shown on a screen, and no global matplotlib state is touched: call ``figure.savefig``, or let
+a notebook display what is returned.
+"""
+
+from __future__ import annotations
+
+from cart_pkpd.plots._axes import TimeScale as TimeScale
+from cart_pkpd.plots._chains import ranks as ranks
+from cart_pkpd.plots._chains import trace as trace
+from cart_pkpd.plots._comparison import comparison as comparison
+from cart_pkpd.plots._exposure import exposure as exposure
+from cart_pkpd.plots._individual import individual as individual
+from cart_pkpd.plots._nca import nca_profile as nca_profile
+from cart_pkpd.plots._nca import nca_profiles as nca_profiles
+from cart_pkpd.plots._persistence import persistence as persistence
+from cart_pkpd.plots._posterior import intervals as intervals
+from cart_pkpd.plots._posterior import posterior as posterior
+from cart_pkpd.plots._predicted import goodness_of_fit as goodness_of_fit
+from cart_pkpd.plots._predicted import observed_vs_predicted as observed_vs_predicted
+from cart_pkpd.plots._profiles import cytokines as cytokines
+from cart_pkpd.plots._profiles import profiles as profiles
+from cart_pkpd.plots._vpc import vpc as vpc
+
+__all__ = [
+    "TimeScale",
+    "comparison",
+    "cytokines",
+    "exposure",
+    "goodness_of_fit",
+    "individual",
+    "intervals",
+    "nca_profile",
+    "nca_profiles",
+    "observed_vs_predicted",
+    "persistence",
+    "posterior",
+    "profiles",
+    "ranks",
+    "trace",
+    "vpc",
+]

@@ -1,0 +1,153 @@
+"""Per-patient panels: data, individual prediction with its band, typical patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd.plots import _axes, _text
+
+_TYPICAL = "#98a0a9"
+_LONGEST = 16  # characters of a patient's identifier
+
+
+def individual(
+    predictions: xr.Dataset,
+    patients: Sequence[str] | None = None,
+    *,
+    ncols: int | None = None,
+    time_scale: _axes.TimeScale = "linear",
+    last: float | None = None,
+) -> Figure:
+    """Draw each patient's data with the individual and the typical prediction.
+
+    Parameters
+    ----------
+    predictions : xr.Dataset
+        From ``checks.predictions``: on dims ``id`` and ``grid`` (days in coord ``grid_time``),
+        with the observations on dim ``obs``.
+    patients : sequence of str, optional
+        Which patients to draw, in this order; all by default.
+    ncols : int, optional
+        Panels per row; 3 or 4 by default.
+    time_scale : {"linear", "log"}
+        "log" is linear up to day 1.
+    last : float, optional
+        Draw up to this day only.
+
+    Returns
+    -------
+    Figure
+        One panel per patient with common axes, titled by patient and dose.
+
+    Raises
+    ------
+    DataError
+        If a patient is not in the predictions.
+    """
+    chosen = _chosen(predictions, patients)
+    figure, panels = _axes.small_multiples(len(chosen), ncols, (2.5, 1.9), sharex=True, sharey=True)
+    time = grid_time(predictions).values
+    end = max(float(time.max()), float(predictions["time"].max())) if last is None else last
+    shown = predictions.isel(
+        grid=np.flatnonzero(time <= end), obs=np.flatnonzero(predictions["time"].values <= end)
+    )
+    for ax, patient in zip(panels, chosen, strict=True):
+        _panel(ax, shown, patient)
+    _limits(panels, shown, chosen, end, time_scale)
+    _axes.shared_labels(figure, _axes.TIME_LABEL, _text.endpoint_label(predictions))
+    _axes.figure_legend(figure, _keys(shown), ncols=3)
+    return figure
+
+
+def _chosen(predictions: xr.Dataset, patients: Sequence[str] | None) -> list[str]:
+    known = [str(p) for p in predictions["id"].values]
+    if patients is None:
+        return known
+    for patient in map(str, patients):
+        if patient not in known:
+            raise DataError(
+                f"the predictions hold no patient {patient!r}.{did_you_mean(patient, known)} "
+                f"Known: {', '.join(known)}."
+            )
+    return [str(p) for p in patients]
+
+
+def grid_time(predictions: xr.Dataset) -> xr.DataArray:
+    """Return the times of the prediction grid, in days."""
+    return predictions["grid_time" if "grid_time" in predictions.coords else "grid"]
+
+
+def _panel(ax: Axes, shown: xr.Dataset, patient: str) -> None:
+    one = shown.sel(id=patient).isel(obs=np.flatnonzero(shown["patient"].values == patient))
+    time = grid_time(shown).values
+    if "population" in shown:
+        ax.plot(time, shown["population"].values, color=_TYPICAL, linewidth=1.3, zorder=2,
+                label="population")  # fmt: skip
+    lower, upper = one["lower"].values, one["upper"].values
+    ax.fill_between(time, lower, upper, color=_axes.BLUE, alpha=0.22, linewidth=0, zorder=1.5)
+    ax.plot(time, one["median"].values, color=_axes.BLUE, linewidth=1.6, zorder=3, label="median")
+    censoring, dv = one["censoring"].values, one["dv"].values
+    exact = (censoring == "none") & (dv > 0)
+    at = one["time"].values
+    ax.plot(at[exact], dv[exact], linestyle="none", marker="o", markersize=3.4,
+            color=_axes.INK, zorder=5, label="data")  # fmt: skip
+    _axes.censored_marks(ax, at, dv, censoring, _axes.INK, size=4.2)
+    _axes.quantification_limit(ax, one["lloq"].values)
+    unit = _text.dose_unit(shown) if "dose_level" in shown.variables else ""
+    _axes.heading(ax, _title(one, patient, unit))
+
+
+def _title(one: xr.Dataset, patient: str, unit: str) -> str:
+    if "dose_level" not in one.coords and "dose_level" not in one.data_vars:
+        return _shortened(patient)
+    level = one["dose_level"]
+    return f"{_shortened(patient)}, {_text.dose(float(level), unit)}"
+
+
+def _shortened(patient: str) -> str:
+    """Return a patient's identifier, cut to what a panel's title holds."""
+    return patient if len(patient) <= _LONGEST else f"{patient[: _LONGEST - 1]}…"
+
+
+def _limits(
+    panels: list[Axes],
+    shown: xr.Dataset,
+    patients: list[str],
+    end: float,
+    time_scale: _axes.TimeScale,
+) -> None:
+    """Set the common limits: all data, and the curves down to half a decade below them."""
+    dv, lloq = shown["dv"].values, shown["lloq"].values
+    data = np.concatenate([dv, lloq])
+    curves = shown["median"].sel(id=patients).values
+    data = data[np.isfinite(data) & (data > 0)]
+    floor = float(data.min() if data.size else np.nanmin(curves[curves > 0])) / 3
+    top = np.nanmax([*data, np.nanmax(curves)])
+    first = min(0.0, float(shown["time"].min()) if shown.sizes["obs"] else 0.0)
+    for ax in panels:  # shared axes share limits and scale, but each needs its formatter
+        _axes.log_levels(ax, [floor, top])
+        _axes.time_axis(ax, first, end, time_scale, most=5)
+
+
+def _keys(shown: xr.Dataset) -> list[Any]:
+    prob = _text.percent(float(shown.attrs.get("prob", 0.9)))
+    keys: list[Any] = [
+        _axes.key("data", color=_axes.INK, marker="o", markersize=3.6, linestyle="none"),
+        _axes.key("individual prediction (median)", color=_axes.BLUE, linewidth=1.8),
+        Patch(color=_axes.BLUE, alpha=0.22, linewidth=0, label=f"{prob} credible interval"),
+    ]
+    if "population" in shown:
+        keys.append(_axes.key("typical patient (median)", color=_TYPICAL, linewidth=1.5))
+    if _axes.below(shown["censoring"].values).any():
+        keys.append(_axes.blq_key())
+    units = str(shown.attrs.get("units") or shown["dv"].attrs.get("units", ""))
+    return keys + _axes.limit_key(shown["lloq"].values, units)

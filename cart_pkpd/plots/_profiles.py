@@ -1,0 +1,251 @@
+"""Observed profiles: every patient of an endpoint, and the cytokine panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cart_pkpd import data
+from cart_pkpd._core import names
+from cart_pkpd._core.errors import DataError
+from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._groups import Group, default_by, groups
+from cart_pkpd.plots._summaries import mean_profile
+
+_AUTO = "auto"
+
+
+def profiles(
+    endpoint: xr.Dataset,
+    by: str | None = _AUTO,
+    *,
+    facet: bool = False,
+    time_scale: _axes.TimeScale = "linear",
+    mean: bool = True,
+    last: float | None = None,
+    ax: Axes | None = None,
+) -> Axes | Figure:
+    """Draw every patient's observed profile of one endpoint, with geometric means.
+
+    Parameters
+    ----------
+    endpoint : xr.Dataset
+        One endpoint of a trial, as :func:`cart_pkpd.data.endpoint` returns it.
+    by : str or None
+        Patient variable that gives the colours: "dose_level" where the dataset has it;
+        None for one colour.
+    facet : bool
+        One panel per group instead of one for all.
+    time_scale : {"linear", "log"}
+        "log" is linear up to day 1.
+    mean : bool
+        Add each group's geometric mean per nominal day. Values below the LLOQ count as LLOQ/2;
+        days with fewer than two patients, or with more than half below the LLOQ, are left out.
+    last : float, optional
+        Draw up to this day only.
+    ax : Axes, optional
+        Where to draw; not with `facet`.
+
+    Returns
+    -------
+    Axes, or Figure with `facet`
+        Level on a log axis; values below the LLOQ are open triangles at the LLOQ.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to draw, or no patient variable `by`.
+    """
+    shown = _window(endpoint, last)
+    _require(shown)
+    made_by = default_by(shown) if by == _AUTO else by
+    made = groups(shown, made_by)
+    if facet:
+        if ax is not None:
+            raise ValueError("facet=True makes its own figure; leave ax out.")
+        return _faceted(shown, made, time_scale, mean)
+    ax = _axes.axes(ax, size=(8.6, 4.4))
+    _frame(ax, shown, time_scale)
+    for group in made:
+        _draw_group(ax, shown, group, mean and group.label != "dose not given")
+    _axes.label(ax, _axes.TIME_LABEL, _text.endpoint_label(shown))
+    groups_first = _group_keys(made)[::-1] if len(made) > 1 else []
+    title = _name(shown, made_by) if groups_first else ""
+    _axes.side_legend(ax, [*groups_first, *_mark_keys(shown, mean)], title)
+    return ax
+
+
+def _name(shown: xr.Dataset, by: str | None) -> str:
+    return _text.name_of(shown[by]) if by else ""
+
+
+def _faceted(
+    shown: xr.Dataset, made: list[Group], time_scale: _axes.TimeScale, mean: bool
+) -> Figure:
+    cols = min(len(made), 2 if len(made) in (2, 4) else 3)
+    figure, panels = _axes.small_multiples(
+        len(made), cols, (8.6 / cols, 2.3), sharex=True, sharey=True
+    )
+    for ax, group in zip(panels, made, strict=True):
+        _frame(ax, shown, time_scale, most=6)
+        _draw_group(ax, shown, group, mean)
+        text = f"{group.label}, n = {len(group.patients)}"
+        _axes.heading(ax, text)
+    _axes.shared_labels(figure, _axes.TIME_LABEL, _text.endpoint_label(shown))
+    _axes.figure_legend(figure, [*_mark_keys(shown, mean)])
+    return figure
+
+
+def _window(endpoint: xr.Dataset, last: float | None) -> xr.Dataset:
+    if last is None:
+        return endpoint
+    return endpoint.isel(obs=np.flatnonzero(endpoint["time"].values <= last))
+
+
+def _require(shown: xr.Dataset) -> None:
+    if shown.sizes["obs"] == 0:
+        raise DataError("there are no observations to draw: choose another endpoint or window.")
+    measures = [str(m) for m in np.unique(shown["endpoint"].values)]
+    if len(measures) > 1:
+        raise DataError(
+            f"the dataset holds {len(measures)} endpoints ({', '.join(measures)}): "
+            "pass one of them, as data.endpoint(trial, name) returns it."
+        )
+
+
+def _frame(ax: Axes, shown: xr.Dataset, time_scale: _axes.TimeScale, most: int = 8) -> None:
+    """Set both axes and draw the LLOQ and day 28."""
+    time = shown["time"].values
+    first, last = min(float(time.min()), 0.0), float(time.max())
+    _axes.time_axis(ax, first, last, time_scale, most=most)
+    lloq = shown["lloq"].values
+    _axes.log_levels(ax, [*shown["dv"].values, *lloq])
+    _axes.quantification_limit(ax, lloq)
+    if first < 28 <= last and last > 35:
+        _axes.mark_day(ax, 28)
+
+
+def _draw_group(ax: Axes, shown: xr.Dataset, group: Group, mean: bool) -> None:
+    members = shown.isel(obs=np.flatnonzero(np.isin(shown["patient"].values, group.patients)))
+    for patient in group.patients:
+        one = members.isel(obs=np.flatnonzero(members["patient"].values == patient))
+        if one.sizes["obs"]:
+            _draw_patient(ax, one, group.colour, faint=mean)
+    if mean and members.sizes["obs"]:
+        nominal = members["nominal_time"].values
+        at = np.where(np.isfinite(nominal), nominal, np.round(members["time"].values))
+        blq = _axes.below(members["censoring"].values)
+        day, level = mean_profile(at, members["dv"].values, blq, members["lloq"].values)
+        ax.plot(day, level, color=group.colour, linewidth=2.6, zorder=5, label="mean")
+
+
+def _draw_patient(ax: Axes, one: xr.Dataset, colour: str, *, faint: bool) -> None:
+    time, dv = one["time"].values, one["dv"].values
+    censoring = one["censoring"].values
+    drawable = dv > 0
+    time, dv, censoring = time[drawable], dv[drawable], censoring[drawable]
+    ax.plot(
+        *_axes.joined(time, dv, _axes.below(censoring)), color=colour, linewidth=0.9,
+        alpha=0.55 if faint else 0.9, zorder=2, label="patient",
+    )  # fmt: skip
+    exact = censoring == "none"
+    ax.plot(
+        time[exact], dv[exact], color=colour, marker="o", markersize=2.6, linestyle="none",
+        alpha=0.75, zorder=3,
+    )  # fmt: skip
+    _axes.censored_marks(ax, time, dv, censoring, colour, size=4.2)
+
+
+def _group_keys(made: list[Group]) -> list[Any]:
+    return [_axes.key(f"{g.label} (n = {len(g.patients)})", color=g.colour, lw=2.4) for g in made]
+
+
+def _mark_keys(shown: xr.Dataset, mean: bool) -> list[Any]:
+    units = str(shown["dv"].attrs.get("units", ""))
+    marks = [_axes.key("patient", color=_axes.INK, linewidth=0.9, marker="o", markersize=2.6)]
+    if mean:
+        marks.append(_axes.key("geometric mean\n(BLQ as LLOQ/2)", color=_axes.INK, linewidth=2.6))
+    if _axes.below(shown["censoring"].values).any():
+        marks.append(_axes.blq_key())
+    return marks + _axes.limit_key(shown["lloq"].values, units)
+
+
+def cytokines(
+    trial: xr.Dataset,
+    by: str | None = _AUTO,
+    *,
+    window: tuple[float, float] = (0.0, 28.0),
+    measures: Sequence[str] | None = None,
+    ncols: int = 3,
+) -> Figure:
+    """Draw the observed cytokines, one panel each, patients coloured by dose.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        A whole trial.
+    by : str or None
+        Patient variable that gives the colours, as in :func:`profiles`.
+    window : (float, float)
+        First and last day drawn. [day]
+    measures : sequence of str, optional
+        Endpoints to draw; the trial's cytokines by default.
+    ncols : int
+        Panels per row.
+
+    Returns
+    -------
+    Figure
+        Each panel has its own log axis in the cytokine's unit, with its LLOQ.
+
+    Raises
+    ------
+    DataError
+        If the trial has none of the cytokines.
+    """
+    chosen = list(measures) if measures is not None else cytokine_names(trial)
+    if not chosen:
+        raise DataError("the trial holds no cytokine: there is nothing to draw.")
+    made = groups(trial, default_by(trial) if by == _AUTO else by)
+    figure, panels = _axes.small_multiples(len(chosen), ncols, (3.2, 2.2), sharex=True)
+    for ax, name in zip(panels, chosen, strict=True):
+        one = data.endpoint(trial, name)
+        time = one["time"].values
+        one = one.isel(obs=np.flatnonzero((time >= window[0]) & (time <= window[1])))
+        _cytokine_panel(ax, one, made, window)
+    figure.supxlabel(_axes.TIME_LABEL, fontsize=_axes.BODY, color=_axes.INK)
+    keys = [*_group_keys(made), _axes.blq_key(), _lloq_key()]
+    _axes.figure_legend(figure, keys, ncols=6 if len(keys) <= 6 else 4)
+    return figure
+
+
+def cytokine_names(trial: xr.Dataset) -> list[str]:
+    """Return the trial's cytokines: the nine of the glossary first, then any other."""
+    kinds = dict(zip(trial["measure"].values.astype(str), trial["kind"].values, strict=True))
+    found = [name for name, kind in kinds.items() if kind == "cytokine"]
+    return [n for n in names.CYTOKINES if n in found] + sorted(set(found) - set(names.CYTOKINES))
+
+
+def _lloq_key() -> Any:
+    return _axes.key("LLOQ", **_axes.LLOQ_STYLE)
+
+
+def _cytokine_panel(
+    ax: Axes, one: xr.Dataset, made: list[Group], window: tuple[float, float]
+) -> None:
+    _axes.heading(ax, _text.endpoint_label(one))
+    _axes.time_axis(ax, window[0], window[1], most=6)
+    if one.sizes["obs"] == 0:
+        ax.text(0.5, 0.5, "no observation in this window", transform=ax.transAxes, ha="center",
+                fontsize=_axes.SMALL, color=_axes.GREY)  # fmt: skip
+        return
+    lloq = one["lloq"].values
+    _axes.log_levels(ax, [*one["dv"].values, *lloq])
+    _axes.quantification_limit(ax, lloq)
+    for group in made:
+        _draw_group(ax, one, group, mean=False)

@@ -1,0 +1,193 @@
+"""Results as one HTML file that opens offline, and every number in it as JSON and CSV.
+
+>>> from cart_pkpd import data, datasets, nca, report
+>>> trial = datasets.load("fast01")
+>>> report.write("out", title="Fast01", trial=trial, nca={"transgene": nca.table(trial)})
+PosixPath('out/report.html')
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from cart_pkpd.report import _exposure, _fits, _opening, _trial
+from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
+from cart_pkpd.report._files import write_all
+from cart_pkpd.report._html import page
+from cart_pkpd.report._inputs import Fit as Fit
+from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames
+from cart_pkpd.report._tables import Table, plain
+
+__all__ = ["Fit", "write"]
+
+
+def write(
+    out_dir: str | Path,
+    *,
+    title: str,
+    trial: xr.Dataset,
+    nca: xr.Dataset | Mapping[str, xr.Dataset | Sequence[xr.Dataset]] | None = None,
+    nca_summary: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
+    fits: Mapping[str, Fit | FitLike] | None = None,
+    failures: Mapping[str, str] | None = None,
+    comparison: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    references: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+    data_cutoff: str | None = None,
+    draft: bool = True,
+    generated: datetime | None = None,
+) -> Path:
+    """Write ``report.html``, ``numbers.json``, ``tables/*.csv`` and ``figures/*``.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+        Folder, made if need be. Files of an earlier report in it are replaced.
+    title : str
+        Heading of the report.
+    trial : xr.Dataset
+        From ``data.read_table``.
+    nca : Dataset or mapping, optional
+        From ``nca.table``: endpoint → Dataset, or several of them for several windows.
+    nca_summary : DataFrame or mapping, optional
+        Endpoint → summary table, shown as it is.
+    fits : mapping, optional
+        Name → `Fit`, which holds a FitResult with its predictions and predictive check, or a
+        bare FitResult.
+    failures : mapping, optional
+        Name → why there is no fit.
+    comparison : DataFrame, optional
+        From ``compare.models``.
+    notes : sequence of str
+        Sentences for the first page.
+    methods : sequence of str
+        Paragraphs added to the methods.
+    references : sequence of str
+        Citations; those of the fits are added.
+    provenance : mapping, optional
+        Further settings to print, such as seed and configuration hash; may be nested.
+    data_cutoff : str, optional
+        As it is to be printed.
+    draft : bool
+        Stamp the report as draft.
+    generated : datetime, optional
+        When the report was written; now by default.
+
+    Returns
+    -------
+    Path
+        The HTML file. It needs no other file and no network.
+
+    Raises
+    ------
+    DataError
+        If the trial holds no patient.
+
+    Notes
+    -----
+    Each file is written whole or not at all; the HTML file comes last, so that where it is
+    there, all others are. A part that was not passed leaves one line saying so.
+    """
+    found = by_endpoint(nca)
+    inputs = Inputs(
+        title=title,
+        trial=trial,
+        nca=found,
+        nca_summary=frames(nca_summary, next(iter(found), "endpoint")),
+        fits=bundles(fits),
+        failures=dict(failures or {}),
+        comparison=comparison,
+        notes=tuple(notes),
+        methods=tuple(methods),
+        references=tuple(references),
+        provenance=dict(provenance or {}),
+        data_cutoff=data_cutoff,
+        draft=draft,
+        generated=generated or datetime.now(UTC),
+    )
+    _opening.check(inputs)
+    sections = _sections(inputs)
+    folder = Path(out_dir)
+    write_all(folder, _contents(inputs, sections))
+    return folder / "report.html"
+
+
+def _sections(inputs: Inputs) -> list[Section]:
+    """Return the sections in reading order: the answer first, then the evidence."""
+    return [
+        _opening.summary(inputs),
+        _trial.section(inputs),
+        _trial.kinetics(inputs),
+        _exposure.section(inputs),
+        _trial.cytokines(inputs),
+        _fits.section(inputs),
+        _fits.comparison_section(inputs),
+        _opening.methods(inputs),
+        _opening.provenance(inputs, version("cart-pkpd")),
+    ]
+
+
+def _contents(inputs: Inputs, sections: Sequence[Section]) -> dict[str, bytes]:
+    """Return every file of the report by its path within the folder, the HTML file last."""
+    blocks = list(walk(sections))
+    tables = [b for b in blocks if isinstance(b, Table)]
+    tables += [b.table for b in blocks if isinstance(b, Attached)]
+    pictures = [b for b in blocks if isinstance(b, Picture)]
+    files = {f"tables/{t.name}.csv": t.to_csv().encode() for t in tables}
+    files |= {f"figures/{p.name}.{p.format}": p.content for p in pictures}
+    numbers = _numbers(inputs, tables, [*files])
+    text = json.dumps(numbers, ensure_ascii=False, indent=1, allow_nan=False)
+    files["numbers.json"] = f"{text}\n".encode()
+    html = page(
+        sections,
+        title=inputs.title,
+        subtitle=_opening.subtitle(inputs),
+        draft=inputs.draft,
+        footer=f"cart_pkpd {version('cart-pkpd')}. Every number on this page is in numbers.json "
+        "and in tables/*.csv beside it, in full precision.",
+    )
+    files["report.html"] = html.encode()
+    return files
+
+
+def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> dict[str, Any]:
+    """Return everything that the report says as plain data."""
+    attrs = inputs.trial.attrs
+    return {
+        "title": inputs.title,
+        "draft": inputs.draft,
+        "generated": inputs.generated.isoformat(timespec="seconds"),
+        "cart_pkpd": version("cart-pkpd"),
+        "source": attrs.get("source"),
+        "source_sha256": attrs.get("source_sha256"),
+        "data_cutoff": inputs.data_cutoff,
+        "fits": {name: _fit_numbers(fit) for name, fit in inputs.fits.items()},
+        "failures": dict(inputs.failures),
+        "provenance": dict(flat(inputs.provenance)),
+        "tables": {t.name: t.to_json() for t in tables},
+        "files": list(files),
+    }
+
+
+def _fit_numbers(fit: Fit) -> dict[str, Any]:
+    result = fit.result
+    verdict = {
+        key: plain(value) for key, value in vars(result.verdict).items() if not key.startswith("_")
+    }
+    return {
+        "model": result.model_name,
+        "label": result.label,
+        "endpoint": result.endpoint,
+        "verdict": verdict,
+        "provenance": dict(flat(result.provenance)),
+    }

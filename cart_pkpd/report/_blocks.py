@@ -1,0 +1,198 @@
+"""What a report is made of: sections of paragraphs, lists, facts, tables and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from cart_pkpd._core.errors import CartError
+from cart_pkpd.report._tables import Table
+
+MOST_PANELS = 8  # with more, a drawing is too large to be worth trying
+LARGEST_SVG = 120_000  # bytes; a larger drawing is embedded as PNG where that is smaller
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `tone` is "", "good", "warn" or "reason" (why something is left out)."""
+
+    text: str
+    tone: str = ""
+
+    kind = "text"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list; each item is text, or a lead in bold and text."""
+
+    items: tuple[tuple[str, str], ...]
+
+    kind = "bullets"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    kind = "facts"
+
+
+@dataclass(frozen=True)
+class Pre:
+    """Text with its own line breaks, such as a settings file."""
+
+    text: str
+
+    kind = "pre"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as it is embedded.
+
+    Attributes
+    ----------
+    name : str
+        Base name of its file.
+    caption, alt : str
+        Printed below; read out in its place.
+    content : bytes
+        SVG or PNG.
+    format : str
+        ``"svg"`` or ``"png"``.
+    width : int
+        Natural width. [CSS pixel]
+    """
+
+    name: str
+    caption: str
+    alt: str
+    content: bytes
+    format: str
+    width: int
+
+    kind = "picture"
+
+    @property
+    def uri(self) -> str:
+        """The figure as a data address, so that the file needs nothing beside it."""
+        mime = "image/svg+xml" if self.format == "svg" else "image/png"
+        return f"data:{mime};base64,{base64.b64encode(self.content).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A table too long to print: a line says in which file it is."""
+
+    table: Table
+
+    kind = "attached"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks behind a heading that opens and closes; open in print."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+    kind = "details"
+
+
+type Block = Text | Bullets | Facts | Pre | Table | Picture | Attached | Details
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section with its subsections.
+
+    Attributes
+    ----------
+    key : str
+        Its address within the page.
+    title : str
+        Heading.
+    blocks : tuple
+        Content.
+    parts : tuple of Section
+        Subsections.
+    """
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...] = ()
+    parts: tuple[Section, ...] = field(default=())
+
+
+def walk(sections: Sequence[Section]) -> Iterator[Block]:
+    """Yield every block of the sections, also those in details."""
+    for section in sections:
+        yield from _inside(section.blocks)
+        yield from walk(section.parts)
+
+
+def _inside(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Details):
+            yield from _inside(block.blocks)
+
+
+def picture(name: str, draw: Callable[[], Any], *, caption: str, alt: str) -> Picture | Text:
+    """Draw a figure, or say why it could not be drawn.
+
+    Only errors that the package raises on purpose become a sentence; any other is a bug and
+    ends the report.
+    """
+    try:
+        drawn = draw()
+    except CartError as error:
+        return Text(f"{caption.split('.')[0]}: not drawn. {error}", "reason")
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    content, form = _bytes(figure)
+    return Picture(name, caption, alt, content, form, round(figure.get_figwidth() * 96))
+
+
+def _bytes(figure: Figure) -> tuple[bytes, str]:
+    """Return the figure as SVG, or as PNG where the drawing would be large."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # placed once; saving would do it again, which is slow
+    if len(figure.axes) > MOST_PANELS:
+        return _saved(figure, "png"), "png"
+    svg = _saved(figure, "svg")
+    if len(svg) <= LARGEST_SVG:
+        return svg, "svg"
+    png = _saved(figure, "png")
+    return (png, "png") if len(png) < len(svg) else (svg, "svg")
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    out = io.BytesIO()
+    # A fixed salt and no date make the same figure the same bytes.
+    with mpl.rc_context({"svg.hashsalt": "cart_pkpd", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if form == "svg" else None
+        figure.savefig(out, format=form, dpi=140, facecolor="white", metadata=metadata)
+    return out.getvalue()
+
+
+def flat(given: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as name and text, in order."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in given.items():
+        name = f"{above}{str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            pairs += flat(value, f"{name}: ")
+        elif isinstance(value, list | tuple):
+            pairs.append((name, ", ".join(map(str, value)) or "none"))
+        else:
+            pairs.append((name, str(value)))
+    return pairs

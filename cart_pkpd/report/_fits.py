@@ -1,0 +1,238 @@
+"""The sections on models: each fit with its checks, and their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+import xarray as xr
+
+from cart_pkpd import plots
+from cart_pkpd.plots import _text
+from cart_pkpd.report._blocks import Block, Details, Section, Text, picture
+from cart_pkpd.report._files import slugs
+from cart_pkpd.report._inputs import Fit, Inputs
+from cart_pkpd.report._tables import Kind, Table, from_frame
+from cart_pkpd.report._trial import label
+
+PER_FIGURE = 20  # patients in one figure of individual fits: what fits a printed page
+
+_COMPARED: dict[str, tuple[str, str, Kind]] = {
+    "rank": ("Rank", "", "count"),
+    "converged": ("Converged", "", "text"),
+    "verdict": ("Verdict", "", "text"),
+    "elpd": ("elpd", "", "decimal"),
+    "se": ("SE of elpd", "", "decimal"),
+    "elpd_diff": ("Difference from best", "", "decimal"),
+    "dse": ("SE of difference", "", "decimal"),
+    "weight": ("Stacking weight", "", "decimal"),
+    "p": ("Effective parameters", "", "decimal"),
+    "pareto_k_bad": ("Large Pareto k", "", "count"),
+    "n_obs": ("Records", "", "count"),
+    "seconds": ("Run time", "s", "count"),
+}
+
+
+def section(inputs: Inputs) -> Section:
+    """Return the section on fits, one subsection each."""
+    failed = tuple(
+        Text(f"{name}: no fit. {why[:1].upper()}{why[1:]}", "warn")
+        for name, why in inputs.failures.items()
+    )
+    if not inputs.fits:
+        why = Text("Left out: no fit was passed.", "reason")
+        return Section("fits", "Model fits", failed or (why,))
+    files = slugs(inputs.fits)
+    parts = [_one(inputs, name, found, files[name]) for name, found in inputs.fits.items()]
+    return Section("fits", "Model fits", failed, tuple(parts))
+
+
+def _one(inputs: Inputs, name: str, found: Fit, file: str) -> Section:
+    result = found.result
+    text = label(inputs.trial, result.endpoint)
+    blocks: list[Block] = [
+        Text(f"Model {result.model_name}, fitted to {text}."),
+        Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
+        parameter_table(name, result.table(), file),
+        *_parameter_pictures(found, file),
+        *_data_pictures(inputs, found, file),
+        Details("Chains", tuple(_chain_pictures(found, file))),
+    ]
+    return Section(f"fit-{file}", result.label or name, tuple(blocks))
+
+
+def parameter_table(name: str, table: pd.DataFrame, file: str) -> Table:
+    """Return the parameter table: prior and posterior with intervals, diagnostics."""
+    share = _text.percent(float(table.attrs.get("prob", 0.9)))
+    meaning = [
+        _text.with_unit(_text.sentence(str(text)), str(unit))
+        for text, unit in zip(table["label"], table["unit"], strict=True)
+    ]
+    shown = table.assign(
+        meaning=meaning,
+        prior=_joined(table, "prior_"),
+        posterior=_joined(table, ""),
+        ess=table[["ess_bulk", "ess_tail"]].min(axis=1),
+    )
+    labels: dict[str, tuple[str, str, Kind]] = {
+        "parameter": ("Parameter", "", "text"),
+        "meaning": ("Meaning (unit)", "", "text"),
+        "prior": (f"Prior median ({share} interval)", "", "text"),
+        "posterior": (f"Posterior median ({share} interval)", "", "text"),
+        "rhat": ("R\N{NON-BREAKING HYPHEN}hat", "", "fine"),
+        "ess": ("ESS", "", "count"),
+    }
+    notes = (
+        "Intervals are equal-tailed. omega: standard deviation between patients on the "
+        "parameter's own (log or logit) scale. ESS: effective sample size, the lower of bulk and "
+        "tail.",
+    )
+    title = f"{name}: population parameters, prior and posterior"
+    first = [name for name in labels if name in shown]
+    ordered = shown[[*first, *(c for c in shown.columns if c not in labels)]]
+    return from_frame(ordered, f"fit_{file}_parameters", title, labels=labels, notes=notes,
+                      shown=tuple(labels))  # fmt: skip
+
+
+def _joined(table: pd.DataFrame, prefix: str) -> list[str]:
+    columns = [table[f"{prefix}{c}"] for c in ("median", "lower", "upper")]
+    return [
+        f"{_text.number(mid)} ({_text.interval(low, high)})"
+        for mid, low, high in zip(*columns, strict=True)
+    ]
+
+
+def _parameter_pictures(found: Fit, file: str) -> Iterator[Block]:
+    result = found.result
+    yield picture(
+        f"fit_{file}_posterior",
+        lambda: plots.posterior(result.draws(), result.prior_draws(), truth=found.truth),
+        caption="Posterior (blue) and prior (grey) of the population parameters. Above each panel "
+        f"the posterior median and {_text.percent(0.9)} equal-tailed interval, the bar below the "
+        "density. Log axis where the draws span more than a factor of 20.",
+        alt="One small panel per population parameter with prior and posterior density.",
+    )
+
+
+def _data_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
+    if found.predictions is None:
+        yield Text("Individual fits left out: no predictions were passed.", "reason")
+    else:
+        yield from _individual(with_dose_unit(found.predictions, inputs.trial), file)
+    if found.vpc is None:
+        yield Text("Predictive check left out: none was passed.", "reason")
+    else:
+        yield _vpc(with_dose_unit(found.vpc, inputs.trial), file)
+
+
+def with_dose_unit(dataset: xr.Dataset, trial: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with the trial's dose unit on its dose levels and dose strata."""
+    if "dose_level" not in trial.variables:
+        return dataset
+    attrs = {**trial["dose_level"].attrs, "units": _text.dose_unit(trial)}
+    coords = {}
+    if "dose_level" in dataset.coords:
+        coords["dose_level"] = dataset["dose_level"].assign_attrs(attrs)
+    if "stratum" in dataset.coords and dataset.attrs.get("by") == "dose_level":
+        coords["stratum"] = dataset["stratum"].assign_attrs(units=attrs["units"])
+    return dataset.assign_coords(coords)
+
+
+def _individual(predictions: xr.Dataset, file: str) -> Iterator[Block]:
+    share = _text.percent(float(predictions.attrs.get("prob", 0.9)))
+    patients = [str(p) for p in predictions["id"].values]
+    scale: plots.TimeScale = "log" if float(predictions["time"].max()) > 60 else "linear"
+    if "ipred" in predictions or "pred" in predictions:
+        yield picture(
+            f"fit_{file}_observed_predicted",
+            lambda: plots.goodness_of_fit(predictions),
+            caption="Observed against predicted values. Open triangles: values below the LLOQ, at "
+            "the LLOQ; predictions far below it stand on the left edge.",
+            alt="Observed against predicted values on log axes with the line of identity.",
+        )
+    for i in range(0, len(patients), PER_FIGURE):
+        some = patients[i : i + PER_FIGURE]
+        span = some[0] if len(some) == 1 else f"{some[0]} to {some[-1]}"
+        yield picture(
+            f"fit_{file}_individual_{i // PER_FIGURE + 1}",
+            lambda some=some: plots.individual(predictions, some, time_scale=scale),  # type: ignore[misc]
+            caption=f"Individual fits, patients {span}: data, individual prediction with its "
+            f"{share} credible interval, and the typical patient.",
+            alt=f"One panel per patient, {span}: observed values and predicted curve over time.",
+        )
+
+
+def _vpc(check: xr.Dataset, file: str) -> Block:
+    share = _text.percent(float(check.attrs.get("prob", 0.9)))
+    scale: plots.TimeScale = "log" if float(check["bin_right"].max()) > 60 else "linear"
+    n = check.attrs.get("n_sims")
+    simulated = f"{n} simulated trials" if n else "simulated trials"
+    return picture(
+        f"fit_{file}_vpc",
+        lambda: plots.vpc(check, time_scale=scale),
+        caption="Visual predictive check. Lines: observed 5th, 50th and 95th percentile; bands: "
+        f"{share} interval of the same percentiles over {simulated}. Below: share of samples below "
+        "the LLOQ. Percentiles below the LLOQ are not drawn.",
+        alt="Observed percentiles over bands of simulated percentiles against time; below, the "
+        "share of samples below the limit of quantification.",
+    )
+
+
+def _chain_pictures(found: Fit, file: str) -> Iterator[Block]:
+    names = [str(v) for v in found.result.draws().data_vars]
+    yield picture(
+        f"fit_{file}_ranks",
+        lambda: plots.ranks(found.result.tree, names),
+        caption="Ranks of each chain's draws among all draws. Level lines: the chains agree.",
+        alt="Rank histograms, one line per chain, one panel per parameter.",
+    )
+
+
+def comparison_section(inputs: Inputs) -> Section:
+    """Return the section that ranks the models."""
+    table = inputs.comparison
+    if table is None or table.empty:
+        why = "Left out: no comparison was passed."
+        return Section("comparison", "Model comparison", (Text(why, "reason"),))
+    notes = (
+        "elpd: expected log predictive density, leave-one-out (higher is better). A difference "
+        "below two of its standard errors does not separate two models. Only fits that converged "
+        "are ranked.",
+    )
+    named = table.rename_axis("model")
+    labels = {"model": ("Model", "", "text"), **_COMPARED}
+    title = "Models by expected predictive density"
+    blocks: list[Block] = [Text(best_model(table))]
+    if table["rank"].notna().sum() > 1:
+        blocks.append(_comparison_picture(table))
+    blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes))
+    return Section("comparison", "Model comparison", tuple(blocks))
+
+
+def _comparison_picture(table: pd.DataFrame) -> Block:
+    return picture(
+        "model_comparison",
+        lambda: plots.comparison(table),
+        caption="Difference in expected log predictive density from the best model, with one "
+        "and two standard errors of the difference.",
+        alt="One row per model: difference from the best model with its standard error.",
+    )
+
+
+def best_model(table: pd.DataFrame) -> str:
+    """Return which model predicts best, and by how much, in one or two sentences."""
+    ranked = table[table["rank"].notna()].sort_values("rank")
+    out = [str(name) for name in table.index[table["rank"].isna()]]
+    left = f" Not ranked, because not converged or failed: {', '.join(out)}." if out else ""
+    if ranked.empty:
+        return f"No model can be ranked: no fit converged.{left}"
+    best = str(ranked.index[0])
+    if len(ranked) == 1:
+        return f"Only {best} converged, so there is nothing to rank it against.{left}"
+    second, row = str(ranked.index[1]), ranked.iloc[1]
+    difference, error = abs(float(row["elpd_diff"])), float(row["dse"])
+    clear = "" if difference >= 2 * error else ", too little to separate the two"
+    return (
+        f"{best} predicts best: its elpd is {_text.number(difference)} higher than that of "
+        f"{second} (standard error {_text.number(error, 2)}){clear}.{left}"
+    )

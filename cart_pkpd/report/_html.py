@@ -1,0 +1,45 @@
+"""One self-contained HTML page of sections: style, script and figures are inside the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from cart_pkpd.report._blocks import Section
+from cart_pkpd.report._tables import WRAPS
+
+
+def page(
+    sections: Sequence[Section],
+    *,
+    title: str,
+    subtitle: Sequence[str] = (),
+    draft: bool = True,
+    footer: str = "",
+) -> str:
+    """Return the page as text; all content is escaped, so no name in the data can be markup."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        sections=sections, title=title, subtitle=subtitle, draft=draft, footer=footer,
+        wraps=WRAPS, style=_asset("style.css"), script=_asset("sort.js"),
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("cart_pkpd.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+
+
+def _asset(name: str) -> Markup:
+    """Return one of the package's own files, which need no escaping."""
+    folder = resources.files("cart_pkpd.report") / "templates"
+    return Markup((folder / name).read_text(encoding="utf-8"))

@@ -1,0 +1,135 @@
+"""What a report is written from, brought into one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import pandas as pd
+import xarray as xr
+
+from cart_pkpd._core.errors import DataError
+
+
+class FitLike(Protocol):
+    """What the report asks of a fit; ``fit.FitResult`` has it."""
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def label(self) -> str:
+        """Name of the fit for people."""
+
+    @property
+    def endpoint(self) -> str:
+        """The measure that was fitted."""
+
+    @property
+    def verdict(self) -> Any:
+        """Convergence: ``ok``, ``sentence`` and the numbers behind them."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Versions, seed, settings, times."""
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """Draws and sampler statistics."""
+
+    def table(self) -> pd.DataFrame:
+        """Return the population parameters, prior beside posterior."""
+
+    def draws(self) -> xr.Dataset:
+        """Return posterior draws of the population parameters."""
+
+    def prior_draws(self) -> xr.Dataset:
+        """Return prior draws of the same."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit with the checks that are shown beside it.
+
+    Attributes
+    ----------
+    result : FitResult
+        The fit.
+    predictions, vpc : xr.Dataset or None
+        From ``checks.predictions`` and ``checks.vpc``; left out where None.
+    references : tuple of str
+        Citations of the model.
+    truth : mapping or None
+        True values, for simulated data.
+    """
+
+    result: FitLike
+    predictions: xr.Dataset | None = None
+    vpc: xr.Dataset | None = None
+    references: tuple[str, ...] = ()
+    truth: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a report shows."""
+
+    title: str
+    trial: xr.Dataset
+    nca: Mapping[str, tuple[xr.Dataset, ...]]
+    nca_summary: Mapping[str, pd.DataFrame]
+    fits: Mapping[str, Fit]
+    failures: Mapping[str, str]
+    comparison: pd.DataFrame | None
+    notes: tuple[str, ...]
+    methods: tuple[str, ...]
+    references: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    data_cutoff: str | None
+    draft: bool
+    generated: datetime
+
+
+def by_endpoint(
+    given: xr.Dataset | Mapping[str, xr.Dataset | Sequence[xr.Dataset]] | None,
+) -> dict[str, tuple[xr.Dataset, ...]]:
+    """Return NCA results by endpoint, each a tuple with one Dataset per window.
+
+    Raises
+    ------
+    DataError
+        If a lone Dataset holds several endpoints.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, xr.Dataset):
+        if "endpoint" in given.dims:
+            raise DataError(
+                "the NCA holds several endpoints in one Dataset: pass one Dataset per endpoint, "
+                "as nca.table(trial, endpoint=name) returns it, in a mapping by name."
+            )
+        return {str(given.attrs.get("endpoint", "endpoint")): (given,)}
+    return {
+        str(name): (found,) if isinstance(found, xr.Dataset) else tuple(found)
+        for name, found in given.items()
+    }
+
+
+def frames(
+    given: pd.DataFrame | Mapping[str, pd.DataFrame] | None, first: str
+) -> dict[str, pd.DataFrame]:
+    """Return NCA summaries by endpoint; a lone table belongs to the endpoint `first`."""
+    if given is None:
+        return {}
+    return {first: given} if isinstance(given, pd.DataFrame) else dict(given)
+
+
+def bundles(given: Mapping[str, Fit | FitLike] | None) -> dict[str, Fit]:
+    """Return fits with their checks; a bare result gets none."""
+    return {
+        str(name): found if isinstance(found, Fit) else Fit(found)
+        for name, found in (given or {}).items()
+    }
