@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import (
     attrs,
@@ -21,6 +22,8 @@ from cart_pkpd._core.validate import positive_int
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
+_EARLY = 35.0
+
 
 def predictions(
     result: FitResult, *, prob: float = 0.9, n_grid: int = 120, n_draws: int = 400, seed: int = 1
@@ -34,7 +37,7 @@ def predictions(
     prob : float
         Probability of the equal-tailed intervals.
     n_grid : int
-        Times between 0 and each trial's last record.
+        Number of times from 0 to the trial's last record, two thirds of them before day 35.
     n_draws : int
         Posterior draws used, taken at random.
     seed : int
@@ -51,7 +54,7 @@ def predictions(
     edges = interval_edges(prob)
     structure = result.structure
     design = structure.design
-    grid = np.linspace(0.0, float(design.time.max()) * 1.02, positive_int(n_grid, "n_grid"))
+    grid = _grid(float(design.time.max()) * 1.02, positive_int(n_grid, "n_grid"))
     picked = picked_draws(result, n_draws, seed)
     individual = {
         str(k): v.to_numpy()[:, :, None] for k, v in stacked(result.individual(), picked).items()
@@ -80,3 +83,12 @@ def predictions(
         coords={**coords(design), "grid_time": ("grid", grid, {"units": "day"})},
         attrs={**attrs(result), "prob": prob},
     )
+
+
+def _grid(end: float, n: int) -> NDArray[np.float64]:
+    """Return `n` times from 0 to `end` [day], dense where cells expand and contract."""
+    if end <= _EARLY:
+        return np.linspace(0.0, end, n)
+    early = max(2, 2 * n // 3)
+    late = np.linspace(np.log(_EARLY), np.log(end), n - early + 1)[1:]
+    return np.concatenate([np.linspace(0.0, _EARLY, early), np.exp(late)])

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -103,7 +104,13 @@ def truth(name: str = "fast01") -> dict[str, Any]:
     return bundle.truth()
 
 
-def fetch(name: str, *, limits: bool = False, echo: bool = False) -> xr.Dataset:
+def fetch(
+    name: str,
+    *,
+    limits: bool = False,
+    lloq: Mapping[str, float] | None = None,
+    echo: bool = False,
+) -> xr.Dataset:
     """Return a public trial, from this machine if it is there, otherwise from the network.
 
     Parameters
@@ -115,6 +122,8 @@ def fetch(name: str, *, limits: bool = False, echo: bool = False) -> xr.Dataset:
     limits : bool
         Also treat the values at which cytokines pile up as limits of quantification. They
         differ by batch and are not published; `Notes` says what is assumed.
+    lloq : mapping of str to float, optional
+        LLOQ by endpoint, instead of the assumed ones: ``{"car_abs": 1.0}``.
     echo : bool
         Print the import report.
 
@@ -146,7 +155,7 @@ def fetch(name: str, *, limits: bool = False, echo: bool = False) -> xr.Dataset:
     if name in _BUNDLED:
         raise DataError(f"{name!r} is bundled: use datasets.load({name!r}).")
     one_of(name, _FETCHED, "public data set", error=DataError)
-    return _car22.fetch(limits=limits, echo=echo)
+    return _car22.fetch(limits=limits, lloq=lloq, echo=echo)
 
 
 def _bundled(name: str) -> None:

@@ -65,14 +65,16 @@ true measurements.
 """
 
 
-def fetch(*, limits: bool = False, echo: bool = False) -> xr.Dataset:
+def fetch(
+    *, limits: bool = False, lloq: Mapping[str, float] | None = None, echo: bool = False
+) -> xr.Dataset:
     """Return the CD22 CAR-T patients as a trial Dataset; see `cart_pkpd.datasets.fetch`."""
     folder = local_folder() or cached_folder() or download(cache())
-    lloq = {**LLOQ, **FLOORS} if limits else dict(LLOQ)
+    assumed = {**LLOQ, **FLOORS} if limits else dict(LLOQ)
     return data.read_table(
         folder / "observations.csv",
         subjects=folder / "subjects.csv",
-        lloq=lloq,
+        lloq={**assumed, **(lloq or {})},
         uloq=dict(CEILINGS) if limits else None,
         echo=echo,
     )

@@ -1,0 +1,1 @@
+"""The work behind `cart_pkpd.study`: run files, run folders, and the steps between them."""

@@ -1,0 +1,180 @@
+"""Reading a run file: from TOML to a checked study, or to sentences about what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._study.messages import sentences
+from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class RunFileError(ConfigError):
+    """A run file that cannot be run; ``problems`` holds a sentence for each thing wrong."""
+
+    def __init__(self, problems: Iterable[str], source: str = "") -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        self.source = source
+        start = f"{source}: " if source else ""
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__(f"{start}{self.problems[0]}{more}")
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...], str]]:
+        return type(self), (self.problems, self.source)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked run file.
+
+    Attributes
+    ----------
+    spec : RunFile
+        What the file says, ``like`` of each model resolved.
+    source : str
+        Name of the file, for messages.
+    root : pathlib.Path
+        Folder from which the file's relative paths count.
+    """
+
+    spec: RunFile
+    source: str
+    root: Path
+
+    @property
+    def title(self) -> str:
+        """Title of the study; the file's name where none is given."""
+        return self.spec.title or Path(self.source).stem
+
+    def path(self, name: str) -> Path:
+        """Return a path of the run file as a path of this machine."""
+        return self.root / Path(name).expanduser()
+
+    def with_(self, *, seed: int | None = None) -> Config:
+        """Return the same study with another seed."""
+        if seed is None:
+            return self
+        return replace(self, spec=self.spec.model_copy(update={"seed": seed}))
+
+    def population(self, name: str) -> dict[str, Any]:
+        """Return the arguments of `fit.population` for one of the models."""
+        return self._merged(name, self.spec.population, PopulationKeys)
+
+    def sampling(self, name: str) -> dict[str, Any]:
+        """Return the sampler's arguments of `fit.bayes` for one of the models."""
+        own = self._merged(name, self.spec.fit, Sampling)
+        return own | ({"cores": self.spec.fit.cores} if self.spec.fit.cores else {})
+
+    def _merged(
+        self, name: str, shared: PopulationKeys | Sampling, keys: type[PopulationKeys | Sampling]
+    ) -> dict[str, Any]:
+        both = shared.given() | self.spec.models[name].given()
+        return {key: both[key] for key in keys.model_fields if key in both}
+
+    def resolved(self, beside: Path) -> dict[str, Any]:
+        """Return the run file as a table that gives the same study when put in `beside`."""
+        table = self.spec.model_copy(update={"title": self.title}).given()
+        for key in ("table", "subjects"):
+            if key in table["data"]:
+                table["data"][key] = _relative(self.path(table["data"][key]), beside)
+        return table
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a run file.
+
+    Parameters
+    ----------
+    path : str or path
+        A TOML file; its relative paths count from its own folder.
+
+    Raises
+    ------
+    RunFileError
+        If the file is not there, is not TOML, or holds an unknown key or an impossible value:
+        one sentence for each thing wrong, with the path of the key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RunFileError([f"cannot read it: {error.strerror}."], str(path)) from error
+    except UnicodeDecodeError as error:
+        raise RunFileError(["is not UTF-8 text; save it as UTF-8."], path.name) from error
+    return loads(text, source=path.name, root=path.parent)
+
+
+def loads(text: str, *, source: str = "run file", root: Path | None = None) -> Config:
+    """Read and check the text of a run file; see `load`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RunFileError([f"is not valid TOML: {error}."], source) from error
+    try:
+        spec = RunFile.model_validate(table)
+    except ValidationError as error:
+        raise RunFileError(sentences(error), source) from error
+    problems = list(_bad_names(spec.models))
+    if not problems:
+        spec, problems = _resolve_likes(spec)
+    if problems:
+        raise RunFileError(problems, source)
+    return Config(spec, source, root or Path())
+
+
+def _bad_names(models: Mapping[str, Model]) -> Iterable[str]:
+    for name in models:
+        if not _FILE_NAME.fullmatch(name):
+            yield (
+                f"[models.{name!r}] names a file of the run folder: use letters, digits, "
+                "'_', '-' and '.' only."
+            )
+
+
+def _resolve_likes(spec: RunFile) -> tuple[RunFile, list[str]]:
+    problems: list[str] = []
+    found: dict[str, Model] = {}
+    for name in spec.models:
+        try:
+            found[name] = _resolve(name, spec.models, ())
+        except ConfigError as error:
+            problems.append(str(error))
+    return spec.model_copy(update={"models": found}), problems
+
+
+def _resolve(name: str, models: Mapping[str, Model], seen: tuple[str, ...]) -> Model:
+    own = models[name]
+    if own.like is None:
+        return own
+    chain = (*seen, name)
+    if own.like in chain:
+        raise ConfigError(
+            f"models.{chain[0]}.like goes in a circle: {' → '.join((*chain, own.like))}."
+        )
+    if own.like not in models:
+        raise ConfigError(
+            f"models.{name}.like = \"{own.like}\" is not a table of this file."
+            f"{did_you_mean(own.like, models)} Tables: {', '.join(models)}."
+        )  # fmt: skip
+    base = _resolve(own.like, models, chain)
+    changes: dict[str, Any] = {key: getattr(own, key) for key in own.given() if key != "like"}
+    changes["parameters"] = {**base.parameters, **own.parameters}
+    return base.model_copy(update=changes)
+
+
+def _relative(path: Path, beside: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, beside)).as_posix()
+    except ValueError:  # another drive
+        return path.resolve().as_posix()

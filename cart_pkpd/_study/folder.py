@@ -1,0 +1,204 @@
+"""The run folder: what a study leaves behind, each file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cart_pkpd._core.errors import ConfigError
+
+FORMAT = "cart_pkpd run folder 1"
+_PART = ".part-"
+_OWN_FILES = (
+    "config.toml",
+    "provenance.json",
+    "run.log",
+    "numbers.json",
+    "report.html",
+    "status.json",
+)
+_OWN_FOLDERS = ("data", "nca", "fits", "tables", "figures")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it takes its place at the end, or leaves no trace on an error.
+
+    The temporary name keeps the suffix, because some writers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=_PART, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, in UTF-8."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON: a number that cannot be had is null, never the word NaN."""
+    write_text(path, json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as strict, indented JSON."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, bool | str) or value is None:
+        return value
+    number = value.item() if callable(getattr(value, "item", None)) else value
+    if isinstance(number, float) and number - number != 0:  # NaN and the infinities
+        return None
+    return number
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of `content` as hexadecimal text."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def now() -> str:
+    """Return the time in UTC to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """A folder with one run in it, and the state of each of its steps.
+
+    Parameters
+    ----------
+    path : path
+        Where to make it. It may not exist, be empty, or hold an earlier run.
+    overwrite : bool
+        Whether an earlier run may be replaced.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds something else, or an earlier run that may not be replaced.
+
+    Notes
+    -----
+    Only files that a run writes are removed from an earlier run folder; others stay.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        check_free(self.path, overwrite=overwrite)
+        self.path.mkdir(parents=True, exist_ok=True)
+        _clear(self.path)
+        self._began = time.monotonic()
+        self.status: dict[str, Any] = {
+            "format": FORMAT,
+            "state": "running",
+            "exit_code": None,
+            "started": now(),
+            "finished": None,
+            "seconds": None,
+            "steps": {},
+            "files": [],
+        }
+        self.save()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def save(self) -> None:
+        """Write status.json."""
+        write_json(self / "status.json", self.status)
+
+    def step(self, name: str, state: str, **details: Any) -> None:
+        """Record the state of a step, as in `Step`, or that it is ``running``."""
+        self.status["steps"].setdefault(name, {}).update(state=state, **details)
+        self.save()
+
+    def finish(self, state: str, exit_code: int, message: str = "") -> None:
+        """Record how the run ended."""
+        if message:
+            self.status["message"] = message
+        self.status.update(
+            state=state,
+            exit_code=exit_code,
+            finished=now(),
+            seconds=round(time.monotonic() - self._began, 1),
+            files=self.files(),
+        )
+        self.save()
+
+    def files(self) -> list[str]:
+        """Return the names of all files of the run, sorted."""
+        found = [self / name for name in _OWN_FILES]
+        found += [p for name in _OWN_FOLDERS for p in (self / name).rglob("*")]
+        return sorted(p.relative_to(self.path).as_posix() for p in found if p.is_file())
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise ConfigError if no run may be written to `path`."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise ConfigError(f"'{path}' is a file; name a folder for the run.")
+    if not any(path.iterdir()):
+        return
+    earlier = _earlier(path)
+    if earlier is None:
+        raise ConfigError(
+            f"'{path}' is not empty and holds no earlier run, so nothing was written to it; "
+            "name another folder."
+        )
+    if not overwrite:
+        when = f"{earlier.get('state', 'unknown')}, started {earlier.get('started', '?')}"
+        raise ConfigError(
+            f"'{path}' already holds a run ({when}); name another folder, or replace it with "
+            "--overwrite."
+        )
+
+
+def _earlier(path: Path) -> dict[str, Any] | None:
+    """Return the status of the run that a folder holds, or None."""
+    try:
+        status = json.loads((path / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(status, dict) and str(status.get("format", "")).startswith("cart_pkpd run")
+    return status if ours else None
+
+
+def _clear(path: Path) -> None:
+    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{_PART}*")):
+        file.unlink(missing_ok=True)
+    for name in _OWN_FOLDERS:
+        if (path / name).is_dir():
+            shutil.rmtree(path / name)

@@ -1,0 +1,168 @@
+"""From a run file to models and steps: what can be known before any data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cart_pkpd import datasets, models
+from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.units import canonical
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._nca.rules import Rules
+from cart_pkpd._stats import population as statistics
+from cart_pkpd._study.config import Config, RunFileError
+from cart_pkpd._study.runfile import Parameter
+
+
+def check(config: Config) -> None:
+    """Check what the run file names against what the package has.
+
+    Raises
+    ------
+    RunFileError
+        One sentence for each unknown model or parameter, impossible value, unknown unit, or
+        file that is not there.
+    """
+    problems = [
+        *_bad_dataset(config),
+        *_missing_files(config),
+        *_bad_units(config),
+        *_bad_rules(config),
+        *_bad_models(config),
+    ]
+    if problems:
+        raise RunFileError(problems, config.source)
+
+
+def model(config: Config, name: str) -> models.Model:
+    """Return the model of one [models.*] table, with its priors and fixed values."""
+    table = config.spec.models[name]
+    declared = models.get(str(table.model))
+    changes = {key: _change(value) for key, value in table.parameters.items()}
+    return declared.with_(**changes)
+
+
+def steps(config: Config) -> list[tuple[str, str]]:
+    """Return the steps that the run file asks for, each with what it will do."""
+    spec = config.spec
+    source = spec.data.table or f"the data set '{spec.data.dataset}'"
+    found = [("data", f"read and check {source}")]
+    if spec.nca is not None:
+        found += [
+            (f"nca {endpoint}", _windows(spec.nca.windows)) for endpoint in spec.nca.endpoints
+        ]
+    if spec.models and spec.fit.least_squares:
+        first = next(iter(spec.models))
+        found.append(("least squares", f"{first} for each patient of '{spec.fit.endpoint}'"))
+    found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
+    if len(spec.models) > 1:
+        found.append(("compare", f"rank {', '.join(spec.models)}"))
+    return [*found, ("report", "write report.html and its tables")]
+
+
+def _windows(windows: list[list[float]]) -> str:
+    return "days " + ", ".join(f"{start:g} to {end:g}" for start, end in windows)
+
+
+def _fit_text(config: Config, name: str) -> str:
+    population, sampling = config.population(name), config.sampling(name)
+    table = config.spec.models[name]
+    said = [f"{table.model} to '{config.spec.fit.endpoint}'"]
+    if "iiv" in population:
+        said.append(f"IIV on {', '.join(population['iiv'])}")
+    for parameter, names in population.get("covariates", {}).items():
+        said.append(f"{parameter} by {', '.join(names)}")
+    said += [f"{key} = {population[key]}" for key in ("error", "censoring") if key in population]
+    if population.get("non_expanders"):
+        said.append("some patients may not expand")
+    said += [f"{key} = {sampling[key]}" for key in ("chains", "tune", "draws") if key in sampling]
+    return "; ".join(said)
+
+
+def _bad_dataset(config: Config) -> Iterator[str]:
+    name = config.spec.data.dataset
+    if name is not None and name not in datasets.names():
+        yield (
+            f"data.dataset: there is no data set '{name}'.{did_you_mean(name, datasets.names())} "
+            f"There are: {', '.join(datasets.names())}."
+        )
+
+
+def _missing_files(config: Config) -> Iterator[str]:
+    for key in ("table", "subjects"):
+        name = getattr(config.spec.data, key)
+        if name is not None and not config.path(name).is_file():
+            yield (
+                f"data.{key} = \"{name}\" is not a file; relative paths count from the "
+                "run file's folder."
+            )  # fmt: skip
+
+
+def _bad_units(config: Config) -> Iterator[str]:
+    for endpoint, unit in (config.spec.data.units or {}).items():
+        try:
+            canonical(unit)
+        except CartError as error:
+            yield f"data.units.{endpoint}: {error}"
+
+
+def _bad_rules(config: Config) -> Iterator[str]:
+    try:
+        Rules.from_dict(config.spec.nca.rules() if config.spec.nca else {})
+    except ValueError as error:
+        yield f"nca: {error}"
+
+
+def _bad_models(config: Config) -> Iterator[str]:
+    for name in config.spec.models:
+        try:
+            declared = models.get(str(config.spec.models[name].model))
+        except CartError as error:
+            yield f"models.{name}.model: {error}"
+            continue
+        yield from _bad_parameters(config, name, declared)
+        yield from _bad_population(config, name, declared)
+
+
+def _bad_parameters(config: Config, name: str, declared: models.Model) -> Iterator[str]:
+    for key, value in config.spec.models[name].parameters.items():
+        path = f"models.{name}.parameters.{key}"
+        if key not in declared.parameters:
+            yield _no_parameter(path, key, name, declared)
+            continue
+        try:
+            declared.with_(**{key: _change(value)})
+        except CartError as error:
+            yield f"{path}: {error}"
+
+
+def _bad_population(config: Config, name: str, declared: models.Model) -> Iterator[str]:
+    own, population = config.spec.models[name].given(), config.population(name)
+    fixed = {key for key, v in config.spec.models[name].parameters.items() if v.fixed is not None}
+    for part in ("iiv", "covariates"):
+        path = f"models.{name}.{part}" if part in own else f"population.{part}"
+        for key in population.get(part, ()):
+            if key not in declared.parameters:
+                yield _no_parameter(path, key, name, declared)
+            elif key in fixed:
+                yield f"{path}: '{key}' is fixed in models.{name}, so it cannot differ there."
+    mixture = "cmax" if population.get("non_expanders") is True else population.get("non_expanders")
+    if mixture and mixture not in population.get("iiv", ()):
+        yield f"models.{name}: 'non_expanders' needs '{mixture}' among its 'iiv'."
+    try:
+        statistics.population(**population)
+    except CartError as error:
+        yield f"models.{name}: {error}"
+
+
+def _no_parameter(path: str, key: str, name: str, declared: models.Model) -> str:
+    return (
+        f"{path}: models.{name} ({declared.name}) has no parameter '{key}'."
+        f"{did_you_mean(key, declared.parameters)} It has: {', '.join(declared.parameters)}."
+    )
+
+
+def _change(value: Parameter) -> models.Fixed | dict[str, float | str]:
+    if value.fixed is not None:
+        return models.Fixed(value.fixed)
+    return value.given()

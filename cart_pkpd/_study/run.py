@@ -1,0 +1,307 @@
+"""Running a study: the order of the steps, what each leaves behind, and how the run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cart_pkpd._core.errors import CartError, ConfigError, DataError, ModelError, UnitError
+from cart_pkpd._study import plan, steps, toml
+from cart_pkpd._study.config import Config
+from cart_pkpd._study.folder import RunFolder, now, write_json, write_text
+from cart_pkpd._study.provenance import provenance
+from cart_pkpd._study.watch import Stop, Watch
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LOG = logging.getLogger("cart_pkpd.study")
+
+FINE, USAGE, DATA, UNCONVERGED, ENGINE, STOPPED = 0, 1, 2, 3, 4, 130
+
+
+class UnexpectedError(CartError, RuntimeError):
+    """Something that should not happen happened; the traceback is in the file `log`."""
+
+    def __init__(self, message: str, log: Path) -> None:
+        self.log = log
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type, tuple[str, Path]]:
+        return type(self), (str(self), self.log)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for an error: 1 usage, 2 data, 4 engine, 130 stopped."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED
+    if isinstance(error, DataError | UnitError):
+        return DATA
+    return USAGE if isinstance(error, ConfigError | ModelError) else ENGINE
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one step of a run ended.
+
+    Attributes
+    ----------
+    name : str
+        ``data``, ``nca transgene``, ``fit stein``, ``compare``, ``report`` …
+    state : str
+        ``done``, ``unconverged`` or ``failed``.
+    note : str
+        One sentence: what was found, or why it failed.
+    seconds : float
+        Wall time. [s]
+    """
+
+    name: str
+    state: str
+    note: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended and where its results are.
+
+    Attributes
+    ----------
+    folder, report : pathlib.Path
+        The run folder and the HTML file in it.
+    exit_code : int
+        0 fine; 3 a fit failed or did not converge; 4 no fit could be had.
+    steps : tuple of Step
+        In order.
+    """
+
+    folder: Path
+    report: Path
+    exit_code: int
+    steps: tuple[Step, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as plain data."""
+        return {
+            "exit_code": self.exit_code,
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "steps": [vars(step) for step in self.steps],
+        }
+
+    def trouble(self) -> str:
+        """Return the steps that did not end well, each with its state; empty if all did."""
+        return ", ".join(f"{s.name} ({s.state})" for s in self.steps if s.state != "done")
+
+
+def run(
+    config: Config, out: str | Path, *, overwrite: bool = False, watch: Watch | None = None
+) -> Outcome:
+    """Run a whole study into a folder.
+
+    Parameters
+    ----------
+    config : Config
+        A checked run file, from `load`.
+    out : path
+        Run folder; may not exist, be empty, or hold an earlier run.
+    overwrite : bool
+        Whether an earlier run may be replaced.
+    watch : Watch, optional
+        Hears of the progress.
+
+    Returns
+    -------
+    Outcome
+        A fit that fails or does not converge is told there and stops nothing else.
+
+    Raises
+    ------
+    CartError
+        If the run file, the folder or the data make a run impossible. ``status.json`` in the
+        folder, once there is one, holds the same sentence.
+    UnexpectedError
+        For any other error; its traceback is in ``run.log``.
+    """
+    plan.check(config)
+    folder = RunFolder(out, overwrite=overwrite)
+    work = _Run(config, folder, watch or Watch())
+    with work.stop.listening(), _log_to(folder / "run.log"):
+        return _guarded(work)
+
+
+def _guarded(work: _Run) -> Outcome:
+    folder = work.folder
+    try:
+        outcome = work.all()
+    except CartError as error:
+        _LOG.error("%s", error)
+        folder.finish("failed", exit_code(error), str(error))
+        raise
+    except KeyboardInterrupt:
+        _LOG.error("stopped by Ctrl-C")
+        folder.finish("stopped", STOPPED, "stopped by Ctrl-C")
+        raise
+    except Exception as error:
+        _LOG.error("%s", traceback.format_exc())
+        message = (
+            f"{one_line(error)} This is a fault of the program, not of your study; the "
+            f"traceback is in {folder / 'run.log'}"
+        )
+        folder.finish("failed", ENGINE, message)
+        raise UnexpectedError(message, folder / "run.log") from error
+    finally:
+        work.watch.closed()
+    folder.finish("done", outcome.exit_code)
+    return outcome
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as one sentence: its own for a CartError, else with its class."""
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return (
+        first if isinstance(error, CartError) else f"{type(error).__name__}: {first.rstrip('.')}."
+    )
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Send the package's log and all warnings to a file while a run lasts."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    package, warned = logging.getLogger("cart_pkpd"), logging.getLogger("py.warnings")
+    level, spread = package.level, warned.propagate
+    package.setLevel(logging.INFO)
+    warned.propagate = False
+    for logger in (package, warned):
+        logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():  # puts the way of showing warnings back afterwards
+            warnings.showwarning = _log_warning
+            yield
+    finally:
+        for logger in (package, warned):
+            logger.removeHandler(handler)
+        package.setLevel(level)
+        warned.propagate = spread
+        handler.close()
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_place: Any, **__: Any) -> None:
+    logging.getLogger("py.warnings").warning("%s: %s", category.__name__, message)
+
+
+@dataclass
+class _Note:
+    """What a step says about itself while it runs."""
+
+    state: str = "done"
+    text: str = ""
+
+
+@dataclass
+class _Run:
+    """One run under way."""
+
+    config: Config
+    folder: RunFolder
+    watch: Watch
+    stop: Stop = field(default_factory=Stop)
+    done: list[Step] = field(default_factory=list)
+
+    def all(self) -> Outcome:
+        """Do every step that the run file asks for."""
+        spec = self.config.spec
+        write_text(self.folder / "config.toml", toml.dumps(self.config.resolved(self.folder.path)))
+        found = steps.Findings(self.config, self._data())
+        for endpoint in spec.nca.endpoints if spec.nca else ():
+            with self._step(f"nca {endpoint}") as note:
+                note.text = steps.analyse(found, endpoint, self.folder)
+        if spec.models and spec.fit.least_squares:
+            with self._step("least squares", alone=True) as note:
+                note.text = steps.least_squares(found, self.folder)
+        for name in spec.models:
+            self._fit(name, found)
+        if len(spec.models) > 1:
+            with self._step("compare") as note:
+                note.text = steps.rank(found, self.folder)
+        made_with = self._provenance(found.trial)
+        with self._step("report") as note:
+            note.text = steps.report(found, self.folder, made_with)
+        return Outcome(
+            self.folder.path, self.folder / "report.html", self._code(), tuple(self.done)
+        )
+
+    def _data(self) -> xr.Dataset:
+        with self._step("data") as note:
+            trial, note.text = steps.read(self.config, self.folder)
+            steps.check_endpoints(self.config, trial)
+        self._provenance(trial)
+        return trial
+
+    def _provenance(self, trial: xr.Dataset) -> dict[str, Any]:
+        """Write what the run was made with, so far; a stopped run has its record too."""
+        data = {"file": trial.attrs["source"], "sha256": trial.attrs["source_sha256"]}
+        times = {"started": self.folder.status["started"], "written": now()}
+        times |= {f"{step.name} [s]": round(step.seconds, 2) for step in self.done}
+        found = provenance(self.config, data) | {"times": times}
+        write_json(self.folder / "provenance.json", found)
+        return found
+
+    def _fit(self, name: str, found: steps.Findings) -> None:
+        """Fit one model and keep the result; a fit that fails is told in the report."""
+        step = f"fit {name}"
+        with self._step(step, alone=True) as note:
+            result = steps.fit_model(found, name, self._progress(step))
+            self.stop.check()
+            steps.keep(found, name, result, self.folder)
+            note.state = "done" if result.verdict.ok else "unconverged"
+            note.text = result.verdict.sentence
+        if note.state == "failed":
+            found.failures[name] = note.text
+
+    def _progress(self, step: str) -> steps.Progress:
+        def heard(done: float, total: float, note: str = "") -> None:
+            self.watch.advanced(step, done, total, note)
+
+        return heard
+
+    @contextlib.contextmanager
+    def _step(self, name: str, *, alone: bool = False) -> Iterator[_Note]:
+        """Do one step and record how it ended; one that stands `alone` ends no other."""
+        note, began = _Note(), time.perf_counter()
+        self.watch.began(name)
+        self.folder.step(name, "running")
+        try:
+            yield note
+            self.stop.check()
+        except BaseException as error:
+            asked = self.stop.asked or isinstance(error, KeyboardInterrupt)
+            note.state, note.text = ("stopped", "") if asked else ("failed", one_line(error))
+            if asked and not isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from error  # what Ctrl-C broke on its way
+            if asked or not alone or not isinstance(error, Exception):
+                raise
+            _LOG.error("%s: %s", name, traceback.format_exc())
+        finally:
+            self._ended(name, note, time.perf_counter() - began)
+
+    def _ended(self, name: str, note: _Note, seconds: float) -> None:
+        self.done.append(Step(name, note.state, note.text, round(seconds, 2)))
+        self.folder.step(name, note.state, note=note.text, seconds=round(seconds, 2))
+        self.watch.ended(name, note.state, note.text, seconds)
+        _LOG.info("%s: %s %s (%.1f s)", name, note.state, note.text, seconds)
+
+    def _code(self) -> int:
+        fits = [step.state for step in self.done if step.name.startswith("fit ")]
+        if fits and all(state == "failed" for state in fits):
+            return ENGINE
+        return FINE if all(step.state == "done" for step in self.done) else UNCONVERGED

@@ -1,0 +1,273 @@
+"""The run file as data: every table and key that a study's TOML may hold.
+
+A value left out is left to the function that uses it, so each default lives in one place.
+What a key means is its description, which `RunFile.model_json_schema()` hands to editors.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Mapping
+from types import GenericAlias, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from cart_pkpd._data.options import Duplicates
+from cart_pkpd._nca.rules import Blq, Rules
+
+ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
+Censoring = Literal["m3"]
+PriorKind = Literal["normal", "lognormal", "logitnormal", "halfnormal", "beta"]
+
+
+def _sentence(text: str) -> PydanticCustomError:
+    # Braces are the template syntax of pydantic's own messages.
+    return PydanticCustomError("sentence", "{text}", {"text": text})
+
+
+def _ordered(window: list[float]) -> list[float]:
+    if not 0 <= window[0] < window[1]:
+        raise _sentence("should run from an earlier to a later day, both from 0, such as [0, 28]")
+    return window
+
+
+Window = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Table(BaseModel):
+    """A table of the run file: no unknown keys, no silent conversion, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return only the keys that are set, as plain values."""
+        return self.model_dump(exclude_none=True)
+
+
+class Data(Table):
+    """Where the trial comes from; everything else is passed to `data.read_table`."""
+
+    table: str | None = Field(default=None, description="CSV file, relative to the run file")
+    dataset: str | None = Field(
+        default=None, description="name of a data set of `cart_pkpd.datasets`"
+    )
+    limits: bool | None = Field(default=None, description="car22: cytokine plateaus are limits")
+    subjects: str | None = Field(default=None, description="CSV file with one row per patient")
+    columns: dict[str, str] | None = Field(
+        default=None, description="header in the file for each role"
+    )
+    endpoints: str | dict[str, str] | None = Field(
+        default=None, description="DVID or CMT value: endpoint; or the one endpoint of the table"
+    )
+    units: dict[str, str] | None = Field(default=None, description="unit of each endpoint")
+    lloq: Positive | dict[str, Positive] | None = Field(
+        default=None, description="LLOQ, or of each"
+    )
+    uloq: Positive | dict[str, Positive] | None = Field(
+        default=None, description="ULOQ, or of each"
+    )
+    time_unit: str | None = None
+    dose_unit: str | None = None
+    day_one: bool | None = Field(default=None, description="the infusion is on day 1, not 0")
+    align_to_dose: bool | None = Field(
+        default=None, description="count time from the first infusion"
+    )
+    covariates: list[str] | None = Field(default=None, description="headers that are covariates")
+    missing: list[str] | None = Field(default=None, description="further texts for a missing value")
+    sort: bool | None = Field(default=None, description="sort the records by time")
+    duplicates: Duplicates | None = None
+    sep: str | None = Field(default=None, min_length=1, max_length=1)
+    decimal: Literal[".", ","] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.table is None) == (self.dataset is None):
+            both = "both were given" if self.table else "neither was given"
+            raise _sentence(f"needs either 'table' (a CSV file) or 'dataset' (a name); {both}")
+        allowed = set(Data.model_fields) - {"limits"} if self.table else {"dataset"}
+        allowed |= {"limits", "lloq"} if self.dataset == "car22" else set()
+        odd = ", ".join(repr(key) for key in self.given() if key not in allowed)
+        if odd:
+            what = "a table" if self.table else f"the data set {self.dataset!r}"
+            raise _sentence(f"names {what}, for which {odd} cannot be given")
+        return self
+
+
+class NcaEndpoints(Table):
+    """Non-compartmental analysis; leave the table out to skip it. Any rule may be added."""
+
+    endpoints: list[str] = Field(default=["transgene"], min_length=1)
+    windows: list[Window] = Field(
+        default=[[0.0, 28.0]], min_length=1, description="[day, day] of each AUC"
+    )
+
+    def rules(self) -> dict[str, Any]:
+        """Return the rules of the analysis that are set."""
+        return {k: v for k, v in self.given().items() if k not in NcaEndpoints.model_fields}
+
+
+def _toml_type(annotation: Any) -> Any:
+    """Return an annotation that takes a list where a tuple is meant: TOML has no tuples."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        return Annotated[annotation, Strict(False)]
+    if origin is Mapping:
+        return GenericAlias(dict, (str, _toml_type(inner[1])))
+    if origin in (Union, UnionType):
+        return functools.reduce(operator.or_, map(_toml_type, inner))
+    return str | float | dict[str, str | float] if annotation is Blq else annotation
+
+
+def _with_rules() -> type[NcaEndpoints]:
+    """Return the [nca] table with one optional key per rule, so that rules live in one place."""
+    rules: Any = {
+        name: (_toml_type(annotation) | None, None)
+        for name, annotation in get_type_hints(Rules).items()
+    }
+    made: type[NcaEndpoints] = create_model("Nca", __base__=NcaEndpoints, **rules)
+    return made
+
+
+if TYPE_CHECKING:
+    Nca = NcaEndpoints
+else:
+    Nca = _with_rules()
+
+
+class Sampling(Table):
+    """How long the sampler runs."""
+
+    draws: int | None = Field(default=None, ge=10, le=100_000)
+    tune: int | None = Field(default=None, ge=10, le=100_000)
+    chains: int | None = Field(
+        default=None, ge=2, le=64, description="2 or more, or R-hat says nothing"
+    )
+    target_accept: float | None = Field(default=None, gt=0.5, lt=1)
+
+
+class Fit(Sampling):
+    """What is fitted, and how long."""
+
+    endpoint: str = "transgene"
+    cores: int | None = Field(default=None, ge=1)
+    least_squares: bool = Field(default=True, description="also fit patient by patient")
+
+
+class Prior(Table):
+    """A prior by name of its family; which numbers it needs depends on the family."""
+
+    kind: PriorKind
+    mu: float | None = None
+    median: float | None = None
+    sigma: Positive | None = None
+    a: Positive | None = None
+    b: Positive | None = None
+
+
+class PopulationKeys(Table):
+    """The statistical model around a structural model."""
+
+    iiv: list[str] | None = Field(
+        default=None, description="parameters that differ between patients"
+    )
+    covariates: dict[str, list[str]] | None = Field(
+        default=None, description="parameter: covariates"
+    )
+    error: ErrorModel | None = None
+    censoring: Censoring | None = None
+    non_expanders: bool | str | None = Field(
+        default=None,
+        description="true, or the parameter that marks patients whose cells do not expand",
+    )
+    priors: dict[str, Prior] | None = Field(
+        default=None, description="prior by name, such as omega_cmax"
+    )
+
+
+class Parameter(Table):
+    """A parameter of a model: a prior of one's own, or a fixed value."""
+
+    typical: float | None = Field(
+        default=None, allow_inf_nan=False, description="median of its prior"
+    )
+    spread: Positive | None = Field(
+        default=None, description="width of its prior on the search scale"
+    )
+    unit: str | None = Field(default=None, description="unit of `typical`, if not the model's own")
+    fixed: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_table(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise _sentence(
+                f"= {value} may mean two things: write {{typical = {value}}} for the centre of "
+                f"its prior or {{fixed = {value}}} to fix it"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_use(self) -> Self:
+        if self.fixed is not None and len(self.given()) > 1:
+            raise _sentence("is 'fixed', so nothing else can be given for it")
+        if not self.given():
+            raise _sentence("is empty: give 'typical', 'spread', 'unit' or 'fixed'")
+        return self
+
+
+class Model(PopulationKeys, Sampling):
+    """One model to fit; what it leaves out comes from [population] and [fit]."""
+
+    model: str | None = Field(default=None, description="name of a model of `cart_pkpd.models`")
+    like: str | None = Field(default=None, description="another [models.*] table to start from")
+    parameters: dict[str, Parameter] = {}
+
+    @model_validator(mode="after")
+    def _a_start(self) -> Self:
+        if (self.model is None) == (self.like is None):
+            both = "both were given" if self.model else "neither was given"
+            raise _sentence(f"needs either 'model' (a name) or 'like' (another table); {both}")
+        return self
+
+
+class Report(Table):
+    """How the report is headed."""
+
+    draft: bool = Field(default=True, description="stamp it as draft")
+    data_cutoff: str | None = Field(default=None, description="as it is to be printed")
+    notes: list[str] = Field(default=[], description="sentences for the first page")
+
+
+class RunFile(Table):
+    """A whole study."""
+
+    title: str | None = None
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    data: Data
+    nca: Nca | None = None
+    fit: Fit = Fit()
+    population: PopulationKeys = PopulationKeys()
+    models: dict[str, Model] = {}
+    report: Report = Report()

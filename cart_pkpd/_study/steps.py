@@ -1,0 +1,265 @@
+"""The steps of a study, one function each: compute, write the tables, say it in a sentence.
+
+Samplers and figures are imported by the steps that need them, so that a run with bad data
+ends before they load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._study import plan, tables, toml
+from cart_pkpd._study.config import Config
+from cart_pkpd._study.folder import RunFolder, whole_file, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+NCA_FILES = ("parameters.csv", "table.csv", "summary.csv", "settings.toml")
+
+type Progress = Callable[[float, float, str], None]
+"""Called with what is done, of how much, and a short note."""
+
+
+@dataclass
+class Findings:
+    """What a run has found so far.
+
+    Attributes
+    ----------
+    trial : xr.Dataset
+        From `data.read_table`.
+    nca : dict of str to xr.Dataset
+        From `nca.table`, by endpoint.
+    quick : xr.Dataset or None
+        Least-squares fits per patient.
+    fits, failures : dict
+        By name of the model's table: the result, or why there is none.
+    comparison : pd.DataFrame or None
+        From `compare.models`.
+    """
+
+    config: Config
+    trial: xr.Dataset
+    nca: dict[str, xr.Dataset] = field(default_factory=dict)
+    quick: xr.Dataset | None = None
+    fits: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    comparison: pd.DataFrame | None = None
+
+
+def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
+    """Read the trial and keep its import report."""
+    from cart_pkpd import data
+
+    trial = load_trial(config)
+    report = data.import_report(trial)
+    write_text(folder / "data/import_report.txt", f"{report}\n")
+    write_text(folder / "data/import_report.json", report.to_json() + "\n")
+    said = f"{report.n_patients} patients, {report.n_observations} observations"
+    return trial, f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
+
+
+def load_trial(config: Config) -> xr.Dataset:
+    """Return the trial that a run file names."""
+    from cart_pkpd import data, datasets
+
+    given = config.spec.data.given()
+    if "dataset" in given:
+        name = given.pop("dataset")
+        return datasets.fetch(name, **given) if given or name == "car22" else datasets.load(name)
+    if "subjects" in given:
+        given["subjects"] = config.path(given["subjects"])
+    return data.read_table(config.path(given.pop("table")), echo=False, **given)
+
+
+def check_endpoints(config: Config, trial: xr.Dataset) -> None:
+    """Raise ConfigError if the run file names an endpoint that the data do not hold."""
+    spec = config.spec
+    _check_known(trial, "nca.endpoints", spec.nca.endpoints if spec.nca else [])
+    _check_known(trial, "fit.endpoint", [spec.fit.endpoint] if spec.models else [])
+
+
+def nca_endpoints(trial: xr.Dataset, named: Sequence[str] | None = None) -> list[str]:
+    """Return the endpoints of an NCA: those named, or all that count cells.
+
+    Raises
+    ------
+    ConfigError
+        If the trial has no endpoint of that name.
+    DataError
+        If none is named and none counts cells.
+    """
+    from cart_pkpd._nca.trial import cell_endpoints
+
+    if not named:
+        return cell_endpoints(trial)
+    _check_known(trial, "--endpoint", named)
+    return list(dict.fromkeys(named))
+
+
+def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:
+    from cart_pkpd import data
+
+    known = data.endpoints(trial)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{where}: the data hold no endpoint '{name}'.{did_you_mean(name, known)} "
+                f"They hold: {', '.join(known)}."
+            )
+
+
+def analyse(found: Findings, endpoint: str, folder: RunFolder) -> str:
+    """Do the non-compartmental analysis of one endpoint in every window."""
+    from cart_pkpd import nca
+
+    spec = found.config.spec.nca
+    assert spec is not None
+    windows = [(first, last) for first, last in spec.windows]
+    params = nca.table(found.trial, endpoint, windows, **spec.rules())
+    found.nca[endpoint] = params
+    return write_nca([params], folder.path / "nca" / endpoint)
+
+
+def write_nca(params: Sequence[xr.Dataset], folder: Path) -> str:
+    """Write NCA results as parameters.csv, table.csv, summary.csv and settings.toml.
+
+    Parameters
+    ----------
+    params : sequence of xr.Dataset
+        From `nca.table`, one per endpoint, all with the same rules.
+    folder : path
+        Made if it is not there.
+
+    Returns
+    -------
+    str
+        What was found, in a few words.
+    """
+    import pandas as pd
+
+    from cart_pkpd import nca
+
+    long = pd.concat(map(nca.long, params))
+    tables.write_csv(folder / "parameters.csv", long)
+    tables.write_csv(folder / "table.csv", pd.concat(map(tables.nca_wide, params)))
+    tables.write_csv(folder / "summary.csv", pd.concat([_summary(p) for p in params]))
+    rules = json.loads(params[0].attrs["rules"])
+    settings = {"endpoints": [p.attrs["endpoint"] for p in params]} | rules
+    write_text(folder / "settings.toml", toml.dumps(settings))
+    missing = int(long["value"].isna().sum())
+    n_ids = long["id"].nunique()
+    return f"{n_ids} patients, {len(long)} values, {missing} of them missing with their reason"
+
+
+def _summary(params: xr.Dataset) -> pd.DataFrame:
+    from cart_pkpd import nca
+
+    found = nca.summary(params, by=_groups(params))
+    found.insert(0, "endpoint", params.attrs["endpoint"])
+    return found
+
+
+def _groups(params: xr.Dataset) -> str | None:
+    return "dose_level" if "dose_level" in params.coords else None
+
+
+def least_squares(found: Findings, folder: RunFolder) -> str:
+    """Fit the first model patient by patient."""
+    from cart_pkpd import fit
+
+    config = found.config
+    name = next(iter(config.spec.models))
+    found.quick = fit.least_squares(
+        plan.model(config, name), found.trial, endpoint=config.spec.fit.endpoint
+    )
+    tables.write_csv(folder / "fits/least_squares.csv", tables.individual(found.quick))
+    ok = int((found.quick["status"] == "ok").sum())
+    return f"{name}: {ok} of {found.quick.sizes['id']} patients fitted"
+
+
+def fit_model(found: Findings, name: str, progress: Progress) -> Any:
+    """Fit one model by Bayes."""
+    from cart_pkpd import fit as fits
+
+    config = found.config
+
+    def heard(news: Any) -> None:
+        note = f"{news.stage}, {news.divergences} divergences" if news.done else news.stage
+        progress(news.done, news.total, note)
+
+    return fits.bayes(
+        plan.model(config, name),
+        found.trial,
+        fits.population(**config.population(name)),
+        endpoint=config.spec.fit.endpoint,
+        seed=config.spec.seed,
+        progress=heard,
+        label=name,
+        **config.sampling(name),
+    )
+
+
+def keep(found: Findings, name: str, result: Any, folder: RunFolder) -> None:
+    """Save a fit, and the parameters of all fits so far as one table."""
+    with whole_file(folder / f"fits/{name}.nc") as part:
+        result.save(part)
+    found.fits[name] = result
+    tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
+
+
+def rank(found: Findings, folder: RunFolder) -> str:
+    """Compare the fits; those that failed or did not converge are listed, not ranked."""
+    from cart_pkpd import compare
+
+    table = compare.models(found.fits) if found.fits else None
+    found.comparison = tables.ranking(table, found.failures)
+    tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
+    ranked = found.comparison[found.comparison["rank"].notna()].index
+    return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
+
+
+def report(found: Findings, folder: RunFolder, provenance: Mapping[str, Any]) -> str:
+    """Write report.html with its tables and figures."""
+    from cart_pkpd import nca, report
+
+    config = found.config
+    report.write(
+        folder.path,
+        title=config.title,
+        trial=found.trial,
+        nca=found.nca,
+        nca_summary={
+            name: nca.label_table(params, by=_groups(params)) for name, params in found.nca.items()
+        },
+        fits={name: _with_checks(found, name) for name in found.fits},
+        failures=found.failures,
+        comparison=found.comparison,
+        provenance=provenance,
+        draft=config.spec.report.draft,
+        data_cutoff=config.spec.report.data_cutoff,
+        notes=config.spec.report.notes,
+    )
+    size = (folder / "report.html").stat().st_size
+    return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _with_checks(found: Findings, name: str) -> Any:
+    """Return a fit with what the report shows beside it."""
+    from cart_pkpd import checks, report
+
+    result, seed = found.fits[name], found.config.spec.seed
+    return report.Fit(
+        result,
+        predictions=checks.predictions(result, seed=seed),
+        vpc=checks.vpc(result, seed=seed),
+        references=(plan.model(found.config, name).cite(),),
+    )

@@ -1,0 +1,74 @@
+"""Results as plain tables: what the CSV files of a run folder hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cart_pkpd._study.folder import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+_SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table whole: full precision, empty cells for what cannot be had."""
+    with whole_file(path) as part:
+        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def nca_wide(params: xr.Dataset) -> pd.DataFrame:
+    """Return NCA results with one row per patient: id, endpoint, dose_level, parameters, note."""
+    import pandas as pd
+
+    names = [str(name) for name in params["parameter"].values]
+    values = {name: params[name].values for name in [*names, "note"] if name in params}
+    return pd.concat([_patients(params), pd.DataFrame(values)], axis=1)
+
+
+def _patients(params: xr.Dataset) -> pd.DataFrame:
+    import pandas as pd
+
+    head = pd.DataFrame({"id": params["id"].values, "endpoint": params.attrs["endpoint"]})
+    known = "dose_level" in params.coords
+    return head.assign(dose_level=params["dose_level"].values if known else float("nan"))
+
+
+def individual(quick: xr.Dataset) -> pd.DataFrame:
+    """Return least-squares estimates with one row per patient and parameter."""
+    long = quick[["estimate", "stderr"]].to_dataframe().reset_index()
+    per_patient = [v for v in ("n_obs", "n_censored", "aic", "status") if v in quick]
+    return long.merge(quick[per_patient].to_dataframe().reset_index(), on="id")
+
+
+def parameters(fits: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the parameter tables of all fits below each other, with the fit's name first."""
+    import pandas as pd
+
+    found = []
+    for name, result in fits.items():
+        table = result.table().rename_axis("parameter").reset_index()
+        table.insert(0, "fit", name)
+        table.insert(1, "converged", result.verdict.ok)
+        found.append(table)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["fit"])
+
+
+def ranking(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
+    """Return the comparison with the fits that failed below it, each with its reason."""
+    import pandas as pd
+
+    lost = pd.DataFrame(
+        [
+            {"converged": False, "verdict": f"Failed: {why}"} | dict.fromkeys(_SCORES, float("nan"))
+            for why in failures.values()
+        ],
+        index=pd.Index(list(failures), name="fit"),
+    )
+    if table is None or table.empty:
+        return lost
+    return pd.concat([table, lost]).rename_axis("fit") if failures else table.rename_axis("fit")

@@ -1,0 +1,331 @@
+"""The command line: `cart-pkpd run|demo|check|nca`.
+
+Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
+130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
+Only what `--help` needs is imported at the top.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cart_pkpd import __version__
+from cart_pkpd._core.errors import CartError, ConfigError
+
+app = typer.Typer(
+    name="cart-pkpd",
+    help="CAR-T kinetics from a trial's tables to a report.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_EPILOG = (
+    "Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, "
+    "4 engine failure, 130 stopped."
+)
+# typer's own usage errors exit with 2, which is data here; the class is public in no version.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+Table = Annotated[Path, typer.Argument(help="Long table of the trial (CSV).", show_default=False)]
+Subjects = Annotated[Path | None, typer.Option(help="CSV with one row per patient.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the run file's.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in DIR.")]
+
+
+def _err() -> Console:
+    return Console(stderr=True)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _say_json(value: Mapping[str, Any]) -> None:
+    from cart_pkpd._study.folder import json_text
+
+    _say(json_text(value))
+
+
+def _command(work: Callable[..., int]) -> Callable[..., int]:
+    """Let a command fail with one sentence and the right exit code, never with a traceback."""
+
+    @functools.wraps(work)
+    def guarded(*args: Any, **options: Any) -> int:
+        as_json = bool(options.get("as_json"))
+        try:
+            return work(*args, **options)
+        except KeyboardInterrupt:
+            return _failed(130, ["stopped by Ctrl-C; what was finished is kept."], as_json)
+        except CartError as error:
+            return _failed(_code(error), _sentences(error), as_json)
+        except Exception as error:
+            log = _write_traceback(error)
+            text = f"{_one_line(error)} This is a fault of the program; the traceback is in {log}"
+            return _failed(4, [text], as_json)
+
+    return guarded
+
+
+def _code(error: CartError) -> int:
+    from cart_pkpd.study import exit_code
+
+    return exit_code(error)
+
+
+def _sentences(error: CartError) -> list[str]:
+    """Return every problem that an error lists, or its one message."""
+    from cart_pkpd._core.errors import DataError
+    from cart_pkpd.study import RunFileError
+
+    if isinstance(error, DataError):
+        return [problem.message for problem in error.problems]
+    if isinstance(error, RunFileError):
+        return [f"{error.source}: {problem}" for problem in error.problems]
+    return [str(error)]
+
+
+def _one_line(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first.rstrip('.')}."
+
+
+def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
+    console = _err()
+    for sentence in sentences:
+        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})
+    return code
+
+
+def _write_traceback(error: Exception) -> Path:
+    from platformdirs import user_log_path
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        folder = user_log_path("cart-pkpd", ensure_exists=True)
+        (folder / "error.log").write_text(text, encoding="utf-8")
+    except OSError:  # no home, or not ours to write to
+        folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
+        (folder / "error.log").write_text(text, encoding="utf-8")
+    return folder / "error.log"
+
+
+@app.callback(invoke_without_command=True, epilog=_EPILOG)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        _say(f"cart-pkpd {__version__}")
+        raise typer.Exit(0)
+    if context.invoked_subcommand is None:
+        _say(context.get_help())
+        raise typer.Exit(1)
+
+
+@app.command(epilog=_EPILOG)
+@_command
+def run(
+    study_file: Annotated[
+        Path, typer.Argument(metavar="STUDY.TOML", help="Run file.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.  [default: runs/<name of the run file>]")
+    ] = None,
+    seed: Seed = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the run file and say what would run.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Run a whole study: data check, NCA, fits, comparison, report."""
+    from cart_pkpd import study
+
+    config = study.load(study_file).with_(seed=seed)
+    folder = out or Path("runs") / study_file.stem
+    if dry_run:
+        return _dry_run(config, folder, overwrite=overwrite, as_json=as_json)
+    return _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
+
+
+@app.command(epilog=_EPILOG)
+@_command
+def demo(
+    out: Annotated[Path, typer.Option(help="Run folder; an earlier run in it is replaced.")] = Path(
+        "demo"
+    ),
+    seed: Seed = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Run the bundled study of a simulated trial and say where its report is."""
+    from cart_pkpd import study
+
+    config = study.load(study.demo_file()).with_(seed=seed)
+    return _run(config, out, overwrite=True, quiet=quiet, as_json=as_json)
+
+
+def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> int:
+    from cart_pkpd import study
+
+    steps = study.plan(config, folder, overwrite=overwrite)
+    if as_json:
+        listed = [{"step": name, "what": what} for name, what in steps]
+        _say_json({"exit_code": 0, "dry_run": True, "title": config.title, "steps": listed})
+        return 0
+    _say(f"{config.title} (seed {config.spec.seed}) would run into {folder}:")
+    for name, what in steps:
+        _say(f"  {name}: {what}")
+    return 0
+
+
+def _run(config: Any, folder: Path, *, overwrite: bool, quiet: bool, as_json: bool) -> int:
+    from cart_pkpd import study
+    from cart_pkpd._study import console
+
+    watch = console.watch(_err(), quiet=quiet)
+    outcome = study.run(config, folder, overwrite=overwrite, watch=watch)
+    if as_json:
+        _say_json(outcome.as_dict())
+        return outcome.exit_code
+    if outcome.exit_code:
+        text = f"Not every step went well: {outcome.trouble()}."
+        _err().print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    _say(f"Report: {outcome.report}")
+    return outcome.exit_code
+
+
+@app.command("check", epilog=_EPILOG)
+@_command
+def check_table(table: Table, subjects: Subjects = None, as_json: Json = False) -> int:
+    """Read a table and print what was found in it, or everything that is wrong with it."""
+    from cart_pkpd import data
+
+    report = data.import_report(_read(table, subjects))
+    if as_json:
+        _say_json({"exit_code": 0, "report": json.loads(report.to_json())})
+    else:
+        _say(str(report))
+    return 0
+
+
+@app.command("nca", epilog=_EPILOG)
+@_command
+def nca_table(
+    table: Table,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("nca"),
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="Endpoint; repeatable.  [default: all of cells]")
+    ] = None,
+    window: Annotated[
+        list[str] | None, typer.Option(help="Days of the AUC, as 0:28; repeatable.")
+    ] = None,
+    auc_method: Annotated[
+        str | None, typer.Option(help="linear, lin-up/log-down (the default) or lin-log.")
+    ] = None,
+    tail: Annotated[
+        str | None,
+        typer.Option(
+            help="After the last quantified level: triangle (the default), zero, exponential "
+            "or exponential-predicted."
+        ),
+    ] = None,
+    lloq: Annotated[float | None, typer.Option(help="LLOQ where the table gives none.")] = None,
+    subjects: Subjects = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Non-compartmental analysis of a table: parameters, summary and the rules used."""
+    from cart_pkpd import nca, study
+
+    windows = [_window(text) for text in window or ["0:28"]]
+    given = {"method": auc_method, "tail": tail}
+    rules = _rules({key: value for key, value in given.items() if value is not None})
+    if lloq is not None and lloq <= 0:
+        raise ConfigError(f"--lloq {lloq:g}: the limit must be above 0.")
+    trial = _read(table, subjects, lloq=lloq)
+    wanted = study.nca_endpoints(trial, endpoint)
+    note = study.write_nca([nca.table(trial, name, windows, rules=rules) for name in wanted], out)
+    files = [out / name for name in study.NCA_FILES]
+    if as_json:
+        _say_json({"exit_code": 0, "endpoints": wanted, "note": note, "files": files})
+    elif not quiet:
+        _say(f"{', '.join(wanted)}: {note}.")
+        _say("\n".join(map(str, files)))
+    return 0
+
+
+def _read(table: Path, subjects: Path | None, lloq: float | None = None) -> Any:
+    from cart_pkpd import data
+
+    for path in filter(None, (table, subjects)):
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such file.")
+    return data.read_table(table, subjects=subjects, lloq=lloq, echo=False)
+
+
+def _window(text: str) -> tuple[float, float]:
+    start, _, end = text.partition(":")
+    try:
+        days = float(start), float(end)
+    except ValueError:
+        days = (0.0, 0.0)
+    if not 0 <= days[0] < days[1]:
+        raise ConfigError(f"--window {text}: write the first and the last day, such as 0:28.")
+    return days
+
+
+def _rules(given: Mapping[str, Any]) -> Any:
+    from cart_pkpd import nca
+
+    try:
+        return nca.Rules.from_dict(given)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after ``cart-pkpd``; the process's own arguments by default.
+    """
+    logging.getLogger("cart_pkpd").addHandler(logging.NullHandler())
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
+    except _UsageError as error:
+        command = next((a for a in given if not a.startswith("-")), "")
+        known = {"run", "demo", "check", "nca"}
+        more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
+        message = error.format_message()  # type: ignore[attr-defined]
+        end = "" if message.endswith((".", "?")) else "."
+        return _failed(1, [f"{message}{end} See '{more}'."], "--json" in given)
+    except (KeyboardInterrupt, typer.Abort):
+        return _failed(130, ["stopped by Ctrl-C."], "--json" in given)
+    return int(code or 0)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(execute())

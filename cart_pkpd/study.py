@@ -1,0 +1,78 @@
+"""A study from a run file: data, NCA, fits, comparison and report in one folder.
+
+>>> from cart_pkpd import study
+>>> config = study.load("study.toml")
+>>> outcome = study.run(config, "runs/study")
+>>> outcome.report
+PosixPath('runs/study/report.html')
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cart_pkpd._study import plan as _plan
+from cart_pkpd._study.config import Config as Config
+from cart_pkpd._study.config import RunFileError as RunFileError
+from cart_pkpd._study.config import load as load
+from cart_pkpd._study.config import loads as loads
+from cart_pkpd._study.folder import check_free as _check_free
+from cart_pkpd._study.run import Outcome as Outcome
+from cart_pkpd._study.run import Step as Step
+from cart_pkpd._study.run import UnexpectedError as UnexpectedError
+from cart_pkpd._study.run import exit_code as exit_code
+from cart_pkpd._study.run import run as run
+from cart_pkpd._study.steps import NCA_FILES as NCA_FILES
+from cart_pkpd._study.steps import nca_endpoints as nca_endpoints
+from cart_pkpd._study.steps import write_nca as write_nca
+from cart_pkpd._study.watch import Watch as Watch
+
+__all__ = [
+    "NCA_FILES",
+    "Config",
+    "Outcome",
+    "RunFileError",
+    "Step",
+    "UnexpectedError",
+    "Watch",
+    "demo_file",
+    "exit_code",
+    "load",
+    "loads",
+    "nca_endpoints",
+    "plan",
+    "run",
+    "write_nca",
+]
+
+
+def demo_file() -> Path:
+    """Return the run file of the bundled study."""
+    return Path(__file__).parent / "_study" / "fast01.toml"
+
+
+def plan(config: Config, out: str | Path, *, overwrite: bool = False) -> list[tuple[str, str]]:
+    """Check all that can be checked without running, and return what a run would do.
+
+    Parameters
+    ----------
+    config : Config
+        A run file, from `load`.
+    out : path
+        The run folder; nothing is written to it.
+    overwrite : bool
+        Whether an earlier run in it may be replaced.
+
+    Returns
+    -------
+    list of (str, str)
+        Each step and what it would do, in order.
+
+    Raises
+    ------
+    ConfigError
+        As `run` would raise before it reads the data.
+    """
+    _plan.check(config)
+    _check_free(Path(out), overwrite=overwrite)
+    return _plan.steps(config)
