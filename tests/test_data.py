@@ -514,7 +514,7 @@ def test_missing_marks(tmp_path):
         b"\xef\xbb\xbfID,TIME,DV\r\n1,0.5,1200.25\r\n",
         b"ID,TIME,DV\r1,0.5,1200.25\r",
         "ID,TIME,DV\n1,0.5,1200.25\n".encode("utf-16"),
-        gzip.compress(b"ID,TIME,DV\n1,0.5,1200.25\n"),
+        gzip.compress(b"ID,TIME,DV\n1,0.5,1200.25\n", mtime=0),
         b'"ID","TIME","DV"\n"1","0.5","1200.25"\n',
         b'"","ID","TIME","DV"\n"1","1",0.5,1.20025e3\n',
         b"ID,TIME,DV,,\n1,0.5,+1200.25,,\n",
@@ -750,3 +750,13 @@ def test_a_patient_called_c_among_letters_is_a_patient(tmp_path):
     path = tmp_path / "letters.csv"
     path.write_text("ID,TIME,DV\nA,1,100\nB,1,100\nC,1,100\nC,3,50\n", encoding="utf-8")
     assert data.patients(data.read_table(path, echo=False)) == ["A", "B", "C"]
+
+
+def test_an_endpoint_of_cells_under_an_unknown_name_is_of_kind_cells(tmp_path):
+    path = tmp_path / "kinds.csv"
+    path.write_text(
+        "ID,TIME,DVID,UNIT,DV\n1,1,car_abs,cells/uL,5\n1,1,il_18,pg/mL,5\n", encoding="utf-8"
+    )
+    trial = data.read_table(path, echo=False)
+    kinds = dict(zip(trial["measure"].to_numpy(), trial["kind"].to_numpy(), strict=True))
+    assert kinds == {"car_abs": "cells", "il_18": "other"}

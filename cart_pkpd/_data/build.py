@@ -117,13 +117,20 @@ def _add_events(
 def _add_measures(
     coords: dict[str, Variable], variables: dict[str, Variable], endpoints: Endpoints
 ) -> None:
-    kinds = [ENDPOINTS[n].kind if n in ENDPOINTS else "other" for n in endpoints.names]
+    kinds = [_kind(n, u) for n, u in zip(endpoints.names, endpoints.units, strict=True)]
     coords["measure"] = ("measure", words(endpoints.names), _text("Endpoint"))
     variables |= {
         "unit": ("measure", words(endpoints.units), _text("Unit")),
         "label": ("measure", words([label(n) for n in endpoints.names]), _text("Label")),
         "kind": ("measure", words(kinds), _text("Kind of endpoint")),
     }
+
+
+def _kind(name: str, unit: str) -> str:
+    """Return the kind of an endpoint; counts and copies are cells under any name."""
+    if name in ENDPOINTS:
+        return ENDPOINTS[name].kind
+    return "cells" if unit.startswith(("cells/", "copies/")) else "other"
 
 
 def _add_covariates(

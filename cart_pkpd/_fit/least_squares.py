@@ -221,8 +221,10 @@ def _dataset(
                 continue
             p, free, se = model.parameters[name], outcome.free[name], outcome.stderr[name]
             columns["estimate"][i, j] = p.to_natural(free)
-            columns["lower"][i, j] = p.to_natural(free - _Z95 * se)
-            columns["upper"][i, j] = p.to_natural(free + _Z95 * se)
+            # A bound of infinity is what an enormous standard error says.
+            with np.errstate(over="ignore"):
+                columns["lower"][i, j] = p.to_natural(free - _Z95 * se)
+                columns["upper"][i, j] = p.to_natural(free + _Z95 * se)
             columns["stderr"][i, j] = se * _slope(p, free)
     n_parameters = len(names) + 1
     dataset = xr.Dataset(

@@ -124,7 +124,10 @@ def _compiled(structure: Structure, centred: tuple[str, ...]) -> tuple[Any, pm.M
             _COMPILED.popitem(last=False)
     _COMPILED.move_to_end(key)
     compiled, model = _COMPILED[key]
-    fresh = compiled.with_data(**data_arrays(structure))
+    # A container that nothing reads (patient numbers when no parameter varies) is not compiled.
+    compiled_in = {variable.name for variable in compiled.shared_var_keys}
+    arrays = {k: v for k, v in data_arrays(structure).items() if k in compiled_in}
+    fresh = compiled.with_data(**arrays)
     coords = {**fresh._coords, "id": design.ids.tolist()}
     return dataclasses.replace(fresh, _coords=coords), model
 

@@ -134,7 +134,7 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
         for i in one["id"].to_numpy()
         if str(i) not in present
     ]
-    subjects = one[[v for v in one.data_vars if one[v].dims == ("id",)]]
+    subjects = one.drop_dims([d for d in one.dims if d != "id"])
 
     def column(name: str) -> NDArray[Any]:
         return kept[name].to_numpy()[order]

@@ -240,7 +240,7 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         *_typical(model),
         *_omegas(model, population),
         *(_coefficient(model, e) for e in effects),
-        *_mixture(population),
+        *_mixture(model, population),
         *_residual(error, design),
     )
     return Structure(
@@ -354,16 +354,17 @@ def _coefficient(model: Model, effect: Effect) -> Quantity:
     )
 
 
-def _mixture(population: Population) -> list[Quantity]:
+def _mixture(model: Model, population: Population) -> list[Quantity]:
     if population.non_expanders is None:
         return []
+    scale = model.parameters[population.non_expanders].scale
     return [
         Quantity(
             "p_non_expander", "share of non-expanders", "1", "mixture", Beta(1.0, 4.0),
             population.non_expanders,
         ),
         Quantity(
-            "non_expander_shift", "distance of non-expanders (free scale)", "1", "mixture",
+            "non_expander_shift", f"non-expander distance ({scale})", "1", "mixture",
             LogNormal(4.0, 0.35), population.non_expanders,
         ),
     ]  # fmt: skip
