@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cart_pkpd._fit.pymc_model import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
+from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.likelihood import pointwise_loglik
 from cart_pkpd._stats.population import Structure
 

@@ -9,14 +9,13 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
 from cart_pkpd._stats.likelihood import record_loglik
 from cart_pkpd._stats.population import Quantity, Structure
 from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, Prior
 from cart_pkpd.models import Model
 
-# Names of the sampled variables; results are translated back by name in `draws.py`.
-TYPICAL, OMEGA, COEFFICIENT, DEVIATION, INDIVIDUAL = "typical", "omega", "beta", "z", "x"
 _CLASSES = {QUANTIFIED: "quantified", BELOW: "below", ABOVE: "above", BETWEEN: "between"}
 
 

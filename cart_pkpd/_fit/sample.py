@@ -16,16 +16,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.pymc_model import (
-    DEVIATION,
-    INDIVIDUAL,
-    OMEGA,
-    TYPICAL,
-    build,
-    data_arrays,
-    present_classes,
-)
+from cart_pkpd._fit.pymc_model import build, data_arrays, present_classes
 from cart_pkpd._fit.start import Start, centred_parameters, starting_values
+from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
