@@ -407,6 +407,7 @@ def test_patients_without_that_infusion_say_so() -> None:
         doses={"a": [(0.0, 1e6)], "b": [(0.0, 1e6), (60.0, 1e6)]},
     )
     params = nca.table(data, infusion=2)
+    assert int(params["infusion"]) == 2
     assert params.cmax.values[1] == 50
     assert math.isnan(params.cmax.values[0])
     assert (params.reason.values[0] == "the patient had no such infusion").all()

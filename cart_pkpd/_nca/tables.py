@@ -102,7 +102,10 @@ def table(
             _one(trial, name, course, plan(rule, window, parameters), reasons) for course in courses
         ]
         numbers = np.arange(1, len(each) + 1)
-        tables.append(_joined(each, "infusion", numbers) if infusion == "each" else each[0])
+        if infusion == "each":
+            tables.append(_joined(each, "infusion", numbers))
+        else:
+            tables.append(each[0].assign_coords(infusion=int(infusion)))
     if len(tables) == 1:
         return _with_covariates(tables[0], trial)
     out = _joined(tables, "endpoint", np.array(list(dict.fromkeys(names)), dtype=np.str_))
