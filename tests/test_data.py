@@ -721,12 +721,9 @@ def test_the_order_of_patient_blocks_does_not_matter(table, random):
 
 
 @pytest.mark.real_data
-def test_public_patients_are_read_as_their_description_says():
+def test_public_patients_are_read_as_their_description_says(car22_folder):
     """59 patients, CAR+ cells by flow in 55; zeros mean not detected (README of the data)."""
-    folder = os.environ.get("CART_PKPD_DATA")
-    if not folder:
-        pytest.skip("CART_PKPD_DATA is not set")
-    home = next(p.parent for p in sorted(Path(folder).rglob("observations.csv")))
+    home = car22_folder / "car22"
     raw = pd.read_csv(home / "observations.csv")
     trial = data.read_table(
         home / "observations.csv",
