@@ -52,5 +52,9 @@ format: $(VENV)/.installed-dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+bench: $(VENV)/.installed-dev  ## speed of NCA and coverage of intervals (about 20 minutes)
+	@$(BIN)/python benchmarks/bench_nca.py
+	@$(BIN)/python benchmarks/interval_coverage.py
+
 clean:  ## remove the environment and what the demo wrote
 	rm -rf $(VENV) demo
