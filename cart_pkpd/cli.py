@@ -8,6 +8,7 @@ Only what `--help` needs is imported at the top.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 import sys
@@ -19,9 +20,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cart_pkpd import __version__
-from cart_pkpd._core.errors import CartError, ConfigError
+from cart_pkpd._core.errors import CartError
+from cart_pkpd._study.nca import options as nca_options
 
 app = typer.Typer(
     name="cart-pkpd",
@@ -38,8 +41,16 @@ _EPILOG = (
 # typer's own usage errors exit with 2, which is data here; the class is public in no version.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_OUTPUT = "What is written"
+_PANELS = {
+    "analysis": "Analysis",
+    "rules": "Rules (times are days since the infusion)",
+    "data": "Reading the table",
+}
+
 Table = Annotated[Path, typer.Argument(help="Long table of the trial (CSV).", show_default=False)]
-Subjects = Annotated[Path | None, typer.Option(help="CSV with one row per patient.")]
+Given = dict[str, Any]
+"""The generated flags of a command that were given, by `Option.name`."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the run file's.")]
@@ -90,8 +101,11 @@ def _code(error: CartError) -> int:
 def _sentences(error: CartError) -> list[str]:
     """Return every problem that an error lists, or its one message."""
     from cart_pkpd._core.errors import DataError
+    from cart_pkpd._study.nca.settings import SettingsError
     from cart_pkpd.study import RunFileError
 
+    if isinstance(error, SettingsError):
+        return list(error.problems)
     if isinstance(error, DataError):
         return [problem.message for problem in error.problems]
     if isinstance(error, RunFileError):
@@ -107,7 +121,10 @@ def _one_line(error: Exception) -> str:
 def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
     console = _err()
     for sentence in sentences:
-        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+        # Emoji off: '--window a:b: …' would show a picture for ':b:'.
+        console.print(
+            sentence, style="red", markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
     if as_json:
         _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})
     return code
@@ -124,6 +141,42 @@ def _write_traceback(error: Exception) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
         (folder / "error.log").write_text(text, encoding="utf-8")
     return folder / "error.log"
+
+
+def _with_options(*homes: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command one flag per option of these homes; it gets those given as ``given``."""
+
+    def decorate(work: Callable[..., int]) -> Callable[..., int]:
+        flags = {o.name: _flag(o) for o in nca_options.all_options() if o.home in homes}
+
+        @functools.wraps(work)
+        def command(*args: Any, **options: Any) -> int:
+            given = {name: options.pop(name, None) for name in flags}
+            return work(
+                *args, given={k: v for k, v in given.items() if v not in (None, [])}, **options
+            )
+
+        own = inspect.signature(work, eval_str=True).parameters.values()
+        shared = [p for p in own if p.name != "given"]
+        command.__signature__ = inspect.Signature([*shared, *flags.values()])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _flag(option: nca_options.Option) -> inspect.Parameter:
+    """Return an option as an argument of a command, without a value of its own."""
+    about = typer.Option(
+        option.flag,
+        help=escape(option.about),
+        metavar=option.kind.metavar or None,
+        rich_help_panel=_PANELS[option.home],
+        show_default=False,
+    )
+    kind: Any = bool | None if option.kind.switch else list[str] | None
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, about]
+    )
 
 
 @app.callback(invoke_without_command=True, epilog=_EPILOG)
@@ -215,91 +268,72 @@ def _run(config: Any, folder: Path, *, overwrite: bool, quiet: bool, as_json: bo
 
 @app.command("check", epilog=_EPILOG)
 @_command
-def check_table(table: Table, subjects: Subjects = None, as_json: Json = False) -> int:
+@_with_options("data")
+def check_table(table: Table, given: Given, as_json: Json = False) -> int:
     """Read a table and print what was found in it, or everything that is wrong with it."""
     from cart_pkpd import data
+    from cart_pkpd._study.nca import compute, settings, wording
 
-    report = data.import_report(_read(table, subjects))
+    report = data.import_report(compute.read(table, settings.resolve(given)))
     if as_json:
         _say_json({"exit_code": 0, "report": json.loads(report.to_json())})
     else:
-        _say(str(report))
+        _say(wording.as_flags(str(report)))
     return 0
 
 
 @app.command("nca", epilog=_EPILOG)
 @_command
+@_with_options("analysis", "rules", "data")
 def nca_table(
     table: Table,
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("nca"),
-    endpoint: Annotated[
-        list[str] | None, typer.Option(help="Endpoint; repeatable.  [default: all of cells]")
-    ] = None,
-    window: Annotated[
-        list[str] | None, typer.Option(help="Days of the AUC, as 0:28; repeatable.")
-    ] = None,
-    auc_method: Annotated[
-        str | None, typer.Option(help="linear, lin-up/log-down (the default) or lin-log.")
-    ] = None,
-    tail: Annotated[
-        str | None,
+    given: Given,
+    out: Annotated[
+        Path, typer.Option(help="Folder for tables and figures.", rich_help_panel=_OUTPUT)
+    ] = Path("nca"),
+    settings_file: Annotated[
+        Path | None,
         typer.Option(
-            help="After the last quantified level: triangle (the default), zero, exponential "
-            "or exponential-predicted."
+            "--settings",
+            help="TOML file with any of these options, such as the settings.toml of an earlier "
+            "NCA; flags come first.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    lloq: Annotated[float | None, typer.Option(help="LLOQ where the table gives none.")] = None,
-    subjects: Subjects = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an earlier NCA.", rich_help_panel=_OUTPUT),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Say nothing unless it fails.", rich_help_panel=_OUTPUT),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the result as JSON, for scripts.", rich_help_panel=_OUTPUT
+        ),
+    ] = False,
 ) -> int:
-    """Non-compartmental analysis of a table: parameters, summary and the rules used."""
-    from cart_pkpd import nca, study
+    """Non-compartmental analysis of a table: every parameter of every patient, with reasons.
 
-    windows = [_window(text) for text in window or ["0:28"]]
-    given = {"method": auc_method, "tail": tail}
-    rules = _rules({key: value for key, value in given.items() if value is not None})
-    if lloq is not None and lloq <= 0:
-        raise ConfigError(f"--lloq {lloq:g}: the limit must be above 0.")
-    trial = _read(table, subjects, lloq=lloq)
-    wanted = study.nca_endpoints(trial, endpoint)
-    note = study.write_nca([nca.table(trial, name, windows, rules=rules) for name in wanted], out)
-    files = [out / name for name in study.NCA_FILES]
+    Writes parameters.csv (long, with the reason of every missing value), table.csv (wide),
+    summary.csv, proportionality.csv, candidates.csv (terminal windows), persistence.csv,
+    notes.csv, import_report.txt, settings.toml and figures.
+    """
+    from cart_pkpd._study import console
+    from cart_pkpd._study.nca import compute, folder, run, say, settings
+
+    chosen = settings.resolve(given, settings_file)
+    place = folder.NcaFolder(out, overwrite=overwrite)
+    analysis = compute.compute(table, chosen)
+    watch = console.watch(_err(), quiet=quiet or as_json)
+    outcome = run.write(analysis, place, watch=watch)
     if as_json:
-        _say_json({"exit_code": 0, "endpoints": wanted, "note": note, "files": files})
+        _say_json({"exit_code": 0} | outcome.as_dict() | say.summary_data(analysis))
     elif not quiet:
-        _say(f"{', '.join(wanted)}: {note}.")
-        _say("\n".join(map(str, files)))
+        _say(f"{say.summary_text(analysis)}\n\n{outcome.sentence()}")
     return 0
-
-
-def _read(table: Path, subjects: Path | None, lloq: float | None = None) -> Any:
-    from cart_pkpd import data
-
-    for path in filter(None, (table, subjects)):
-        if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file.")
-    return data.read_table(table, subjects=subjects, lloq=lloq, echo=False)
-
-
-def _window(text: str) -> tuple[float, float]:
-    start, _, end = text.partition(":")
-    try:
-        days = float(start), float(end)
-    except ValueError:
-        days = (0.0, 0.0)
-    if not 0 <= days[0] < days[1]:
-        raise ConfigError(f"--window {text}: write the first and the last day, such as 0:28.")
-    return days
-
-
-def _rules(given: Mapping[str, Any]) -> Any:
-    from cart_pkpd import nca
-
-    try:
-        return nca.Rules.from_dict(given)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:

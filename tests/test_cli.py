@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cart_pkpd import __version__, cli, data, datasets, nca, study
+from cart_pkpd import __version__, cli, data, datasets, study
 from cart_pkpd._core.errors import DataError, FitError, ModelError, UnitError
 from cart_pkpd._study.console import Bars, Lines, watch
+from cart_pkpd._study.nca.wording import as_flags
 from cart_pkpd._study.run import one_line
 
 RECORDS = str(datasets.path("fast01"))
@@ -100,11 +101,7 @@ def test_no_command_shows_help(command: Command) -> None:
         (["check", "nowhere.csv"], "nowhere.csv: there is no such file."),
         (["run", "nowhere.toml"], "nowhere.toml: cannot read it: No such file or directory."),
         (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["nca", RECORDS, "--window", "28"], "--window 28: write the first and the last day"),
-        (["nca", RECORDS, "--window", "28:0"], "--window 28:0: write the first and the last day"),
-        (["nca", RECORDS, "--auc-method", "log"], "unknown AUC method 'log'"),
-        (["nca", RECORDS, "--lloq", "-5"], "--lloq -5: the limit must be above 0."),
-        (["nca", RECORDS, "--endpoint", "il66"], "no endpoint 'il66'. Did you mean 'il6'?"),
+        (["check", RECORDS, "--lloq", "-5"], "--lloq -5: the limit must be above 0."),
     ],
 )
 def test_usage_errors_are_one_sentence_and_exit_1(
@@ -280,13 +277,13 @@ def test_every_problem_of_a_run_file_has_a_line(run_file: Path, command: Command
     )
 
 
-# --- check and nca -------------------------------------------------------------------------
+# --- check -------------------------------------------------------------------------
 
 
 def test_check_prints_the_import_report(command: Command) -> None:
     code, out, _ = command("check", RECORDS)
     trial = datasets.load("fast01")
-    assert (code, out) == (0, f"{data.import_report(trial)}\n")
+    assert (code, out) == (0, as_flags(f"{data.import_report(trial)}\n"))
     code, out, _ = command("check", RECORDS, "--json")
     said = json.loads(out)
     assert (code, said["exit_code"], said["report"]["n_patients"]) == (0, 0, 30)
@@ -310,42 +307,6 @@ def test_check_joins_a_table_of_subjects(command: Command, tmp_path: Path) -> No
     code, out, err = command("check", table, "--subjects", subjects)
     assert (code, err) == (0, "")
     assert "AGE" in out
-
-
-def test_nca_writes_its_tables(command: Command, tmp_path: Path) -> None:
-    arguments = ["--endpoint", "transgene", "--window", "0:28", "--window", "0:84"]
-    rules = ["--auc-method", "linear", "--tail", "zero"]
-    code, out, err = command("nca", RECORDS, "--out", tmp_path / "o", *arguments, *rules)
-    assert (code, err) == (0, "")
-    names = ["parameters.csv", "settings.toml", "summary.csv", "table.csv"]
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == names
-    assert all(str(tmp_path / "o" / name) in out for name in names)
-    wide = pd.read_csv(tmp_path / "o" / "table.csv")
-    assert list(wide.columns[:4]) == ["id", "endpoint", "dose_level", "cmax"]
-    windows = [(0.0, 28.0), (0.0, 84.0)]
-    expected = nca.table(
-        datasets.load("fast01"), "transgene", windows, method="linear", tail="zero"
-    )
-    for name in ("auc0_28", "auc0_84"):
-        assert wide[name].equals(pd.Series(expected[name].values, name=name))
-    assert 'method = "linear"' in (tmp_path / "o" / "settings.toml").read_text(encoding="utf-8")
-
-
-def test_nca_of_all_cell_endpoints_by_default(command: Command, tmp_path: Path) -> None:
-    code, out, _ = command("nca", RECORDS, "--out", tmp_path, "--json")
-    said = json.loads(out)
-    assert (code, said["endpoints"]) == (0, ["transgene", "car_cells"])
-    table = pd.read_csv(tmp_path / "table.csv")
-    assert table.groupby("endpoint").size().to_dict() == {"transgene": 30, "car_cells": 30}
-
-
-def test_nca_lloq_censors(command: Command, tmp_path: Path) -> None:
-    table = tmp_path / "t.csv"
-    table.write_text("ID,TIME,DV\n1,0,0\n1,7,20\n1,14,8\n1,28,3\n", encoding="utf-8")
-    code, _, err = command("nca", table, "--out", tmp_path / "o", "--lloq", "5", "--quiet")
-    assert (code, err) == (0, "")
-    # Last sample at or above 5 is that of day 14.
-    assert pd.read_csv(tmp_path / "o" / "table.csv")["tlast"].tolist() == [14.0]
 
 
 # --- progress ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ ends before they load.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,11 +228,21 @@ def rank(found: Findings, folder: RunFolder) -> str:
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
 
 
-def report(found: Findings, folder: RunFolder, provenance: Mapping[str, Any]) -> str:
+def report(
+    found: Findings,
+    folder: RunFolder,
+    provenance: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> str:
     """Write report.html with its tables and figures."""
     from cart_pkpd import nca, report
 
     config = found.config
+    fits = {}
+    for name in found.fits:
+        if progress is not None:
+            progress(0, 1, f"checks of fit {name}")
+        fits[name] = _with_checks(found, name)
     report.write(
         folder.path,
         title=config.title,
@@ -240,13 +251,14 @@ def report(found: Findings, folder: RunFolder, provenance: Mapping[str, Any]) ->
         nca_summary={
             name: nca.label_table(params, by=_groups(params)) for name, params in found.nca.items()
         },
-        fits={name: _with_checks(found, name) for name in found.fits},
+        fits=fits,
         failures=found.failures,
         comparison=found.comparison,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=config.spec.report.data_cutoff,
         notes=config.spec.report.notes,
+        progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
@@ -262,4 +274,22 @@ def _with_checks(found: Findings, name: str) -> Any:
         predictions=checks.predictions(result, seed=seed),
         vpc=checks.vpc(result, seed=seed),
         references=(plan.model(found.config, name).cite(),),
+        exposure=_exposure(found.config, result),
     )
+
+
+def _exposure(config: Config, result: Any) -> xr.Dataset | None:
+    """Return exposure from the model, where the fit converged and the records have an LLOQ."""
+    import numpy as np
+
+    from cart_pkpd import checks
+
+    if not result.verdict.ok or not np.isfinite(result.structure.design.lloq).any():
+        return None
+    return checks.exposure(result, window=_window(config), seed=config.spec.seed)
+
+
+def _window(config: Config) -> tuple[float, float]:
+    """Return the first window of the NCA that a curve from day 0 on can fill, or days 0 to 28."""
+    windows = config.spec.nca.windows if config.spec.nca else []
+    return next(((a, b) for a, b in windows if a >= 0 and math.isfinite(b)), (0.0, 28.0))
