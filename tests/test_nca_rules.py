@@ -512,3 +512,13 @@ def test_acceptance_rules_remove_values_and_keep_the_evidence() -> None:
     few = nca.table(noisy, accept_samples=5)
     assert why(few, "auc0_28") == "not accepted: fewer than 5 quantifiable samples"
     assert number(nca.table(noisy, accept_samples=4), "auc0_28") > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tmax_after", "course_gap", "contraction_until", "accept_samples", "accept_aucpext"],
+)
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_days_and_limits_cannot_be_negative_or_endless(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"rule {name} must be 0 or a positive number"):
+        nca.Rules(**{name: value})

@@ -62,11 +62,12 @@ class Proportionality:
     def sentence(self) -> str:
         """The result in words."""
         left = f"; {self.n_left_out} without a positive value left out" if self.n_left_out else ""
-        used = f"{self.n} patients, {self.n_doses} doses over {self.dose_ratio:.3g}-fold{left}"
+        span = f" over {self.dose_ratio:.3g}-fold" if math.isfinite(self.dose_ratio) else ""
+        used = f"{self.n} patients, {self.n_doses} doses{span}{left}"
         if self.reason:
             return f"{self.parameter}: no power model, {self.reason} ({used})."
         return (
-            f"{self.parameter} rises with dose to the power {self.slope:.2f} "
+            f"{self.parameter} changes with dose to the power {self.slope:.2f} "
             f"({self.confidence:.0%} CI {self.lower:.2f} to {self.upper:.2f}); "
             f"P(slope < 0.5) = {self.p_below_half:.3f} ({used})."
         )

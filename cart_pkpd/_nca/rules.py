@@ -125,6 +125,13 @@ _VISITS: Mapping[str, Visit] = MappingProxyType(
 )
 
 
+_NOT_NEGATIVE = (
+    "tmax_after", "early_spike_before", "course_gap", "earliest_day", "contraction_until",
+    "persistence_from", "accept_adj_r_squared", "accept_span_ratio", "accept_aucpext",
+    "accept_samples",
+)  # fmt: skip
+
+
 def _check_keys(given: Mapping[str, Any], cls: type, what: str) -> None:
     known = [f.name for f in fields(cls)]
     for key in given:
@@ -259,6 +266,10 @@ class Rules:
             raise ValueError(f"rule tolerance must be in [0, 1), not {self.tolerance!r}.")
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"rule min_coverage must be in [0, 1], not {self.min_coverage!r}.")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"rule {name} must be 0 or a positive number, not {value!r}.")
         self._freeze_mappings()
         if self.lambda_z_imputed and (
             self.lambda_z_window or self.lambda_z_include or self.lambda_z_exclude

@@ -44,7 +44,7 @@ class Lines(Watch):
 
     def _say(self, text: str) -> None:
         # A line in a log is not wrapped to a width that nobody has.
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class Bars(Watch):
