@@ -218,6 +218,26 @@ def test_a_chain_elsewhere_and_divergences_fail(rng):
     assert verdict.worst == "theta"
 
 
+def test_a_verdict_speaks_of_quantities_in_the_table(result):
+    known = set(result.table().index) | {f"{n}_i" for n in MODEL.parameters}
+    assert result.verdict.worst in known
+
+
+def test_a_failing_sampler_says_one_sentence(fast01, monkeypatch):
+    import nutpie
+
+    def broken(*_, **__):
+        raise RuntimeError("All initialization points failed\n\nStack:\n0: <unknown>")
+
+    class Handle:
+        wait = staticmethod(broken)
+
+    monkeypatch.setattr(nutpie, "sample", lambda *_, **__: Handle())
+    with pytest.raises(FitError, match="All initialization points failed") as caught:
+        fit.bayes(MODEL, fast01, POPULATION, seed=1)
+    assert "\n" not in str(caught.value)
+
+
 # --- checks --------------------------------------------------------------------------------
 
 
@@ -243,6 +263,28 @@ def test_vpc_covers_the_observed_quantiles(result):
     blq = (v["blq_observed"] >= v["blq_lower"]) & (v["blq_observed"] <= v["blq_upper"])
     assert blq.mean() >= 0.8
     assert int(v["n"].sum()) == result.structure.design.n_obs
+
+
+def test_vpc_censors_every_record_even_if_only_some_give_the_lloq(fast01):
+    """Blanking the LLOQ of quantified records, as Monolix tables do, changes nothing."""
+    blank = fast01.copy(deep=True)
+    cells = (blank["endpoint"] == "transgene") & (blank["censoring"] == "none")
+    blank["lloq"][np.flatnonzero(cells.to_numpy())] = np.nan
+    assert_allclose(design(blank, "transgene").lloq, 50.0)
+
+
+def test_population_prediction_uses_covariates(result):
+    """Two patients at the same time and other doses differ by (dose ratio) ^ exponent."""
+    p = checks.predictions(result)
+    d = result.structure.design
+    level = d.subjects["dose_level"].to_numpy()[d.patient]
+    # Typical curves are the same function of time: compare records nearest day 28.
+    low = np.flatnonzero((level == 1e6) & (abs(d.time - 28) < 2))[0]
+    high = np.flatnonzero((level == 3e7) & (abs(d.time - 28) < 2))[0]
+    exponent = float(result.draws()["beta_cmax_dose_level"].median())
+    same_time = np.exp(0.15 * (d.time[high] - d.time[low]))
+    ratio = float(p["pred"][high] / p["pred"][low]) * same_time
+    assert_allclose(np.log(ratio), exponent * np.log(30.0), atol=0.5)
 
 
 def test_vpc_by_dose_keeps_every_record(result):
@@ -342,7 +384,7 @@ def test_least_squares_recovers_noiseless_parameters():
     values = {"cmax": 8000.0, "tmax": 8.3, "rho": 0.7, "alpha": 0.25, "fb": 0.03, "beta": 0.008}
     times = np.array([0.5, 1, 2, 4, 6, 8, 9, 10, 12, 15, 21, 28, 45, 60, 90, 180, 270, 365])
     found = fit.least_squares(MODEL, noiseless(times, values))
-    assert found["status"].item().startswith("ok")
+    assert found["status"].item() == "ok"
     for name, value in values.items():
         assert_allclose(float(found["estimate"].sel(parameter=name).item()), value, rtol=1e-4)
 
@@ -370,7 +412,41 @@ def test_pooled_estimates_maximise_the_likelihood(fast01):
     at = np.array([p.to_free(v) for p, v in zip(supports, estimates, strict=True)])
     searched = minimize(minus_loglik, at, method="Nelder-Mead", options={"maxiter": 2000})
     assert minus_loglik(at) - searched.fun < 0.05
-    assert_allclose(-minus_loglik(at), float(found["loglik"].item()), atol=0.05)
+    # The reported value is at the scatter that maximises it, so it can only be higher.
+    assert 0 <= float(found["loglik"].item()) + minus_loglik(at) < 2.0
+
+
+def test_several_starts_find_the_better_optimum(fast01):
+    """No patient's fit is beaten by a search from many other points (SciPy, 40 random starts)."""
+    from cart_pkpd._stats.error import error_model
+    from cart_pkpd._stats.likelihood import pointwise_loglik
+
+    names = ["cmax", "tmax", "rho", "alpha"]
+    found = fit.least_squares(MODEL, fast01, estimate=names).isel(id=1)
+    d = design(fast01, "transgene")
+    rows = np.flatnonzero(d.patient == 1)
+
+    class Own:
+        dv, code, low = d.dv[rows], d.code[rows], d.low[rows]
+
+    sigma = {"sigma_log": float(found["sigma"])}
+
+    def minus_loglik(free):
+        values = MODEL.typical() | {
+            n: float(MODEL.parameters[n].to_natural(v)) for n, v in zip(names, free, strict=True)
+        }
+        f = np.clip(MODEL.log_predict(d.time[rows], values), -200, 200)
+        return -pointwise_loglik(error_model("lognormal"), Own(), f, sigma).sum()
+
+    at = np.array(
+        [MODEL.parameters[n].to_free(float(found["estimate"].sel(parameter=n))) for n in names]
+    )
+    rng = np.random.default_rng(8)
+    best = min(
+        minimize(minus_loglik, at + 0.7 * rng.standard_normal(4), method="Nelder-Mead").fun
+        for _ in range(40)
+    )
+    assert minus_loglik(at) < best + 0.1
 
 
 def test_too_few_records_give_a_reason_not_a_number(fast01):

@@ -522,3 +522,12 @@ def test_acceptance_rules_remove_values_and_keep_the_evidence() -> None:
 def test_days_and_limits_cannot_be_negative_or_endless(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"rule {name} must be 0 or a positive number"):
         nca.Rules(**{name: value})
+
+
+def test_an_area_that_stops_early_is_remarked() -> None:
+    """Last quantifiable sample on day 20 of 28; day 27.5 is close enough (5 % of the window)."""
+    data = trial({"a": [(0, 0), (10, 100), (20, 50)], "b": [(0, 0), (10, 100), (27.5, 50)]})
+    params = nca.table(data)
+    assert "stops before its end" in str(params.note.values[0])
+    assert "stops before its end" not in str(params.note.values[1])
+    assert str(params.auc0_28_rule.values[0]) == "ends at the last sample"

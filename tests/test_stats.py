@@ -271,7 +271,9 @@ def test_a_fixed_parameter_cannot_vary(small):
 
 def test_a_model_in_another_unit_is_refused(small):
     model = models.get("stein2019").with_(cmax={"typical": 300, "unit": "cells/µL"})
-    with pytest.raises(FitError, match="measured in copies/µg but the model's cmax is in cells/µL"):
+    with pytest.raises(
+        FitError, match="measured in copies/µg but cmax of the model is in cells/µL"
+    ):
         structure(small, model, iiv=["cmax"])
 
 
@@ -281,3 +283,83 @@ def test_a_zero_has_no_logarithm_and_its_place_is_named(small):
     with pytest.raises(FitError, match=r"patient 'a' is 0 at day 14 \(row \d+\).*Give the LLOQ"):
         structure(zero, iiv=["cmax"])
     assert structure(zero, iiv=["cmax"], error="additive").error.name == "additive"
+
+
+# --- agreement -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "prior", "words"),
+    [
+        ("omega_cmax", Normal(0.0, 1.0), "omega_cmax is above 0, so use LogNormal or HalfNormal"),
+        ("cmax", Normal(1000.0, 3000.0), "cmax is above 0"),
+        ("fb", LogNormal(0.5, 1.0), "fb is between 0 and 1, so use LogitNormal or Beta"),
+        ("sigma_log", Normal(0.5, 0.1), "sigma_log is above 0"),
+    ],
+)
+def test_a_prior_outside_the_support_is_refused(small, name, prior, words):
+    with pytest.raises(FitError, match=words):
+        structure(small, iiv=["cmax"], priors={name: prior})
+
+
+def test_every_level_and_time_must_be_in_the_units_of_the_data(small):
+    class Mine(models.ClosedFormModel):
+        """Decline from a level."""
+
+        c0 = models.Positive(100.0, "copies/µg", "level")
+        k = models.Positive(0.1, "1/day", "rate")
+
+        def log_level(self, t, p):
+            return models.math.log(p.c0) - p.k * t
+
+    assert structure(small, Mine(), iiv=["c0"]).model.parameters["c0"].unit == "copies/µg"
+    with pytest.raises(FitError, match="c0 of the model is in cells/µL"):
+        structure(small, Mine().with_(c0={"unit": "cells/µL"}))
+    with pytest.raises(FitError, match="k of the model is in 1/h, but times are in days"):
+        structure(small, Mine().with_(k={"unit": "1/h"}))
+    with pytest.raises(FitError, match="k of the model is in 1/h"):
+        fit.least_squares(Mine().with_(k={"unit": "1/h"}), small)
+
+
+def test_one_name_is_not_four_letters():
+    assert fit.population(iiv="cmax").iiv == ("cmax",)
+
+
+def test_what_is_fitted_is_said(small):
+    model = models.get("stein2019").with_(beta=models.Fixed(0.01))
+    said = structure(
+        model=model, trial=small, iiv=["cmax"], error="combined", covariates={"cmax": "burden"},
+        priors={"omega_cmax": HalfNormal(2.0)},
+    ).sentence()  # fmt: skip
+    for words in (
+        "additive and proportional error",
+        "varying between patients: cmax",
+        "burden on cmax (power)",
+        "beta = 0.01 1/day",
+        "omega_cmax HalfNormal(sigma=2)",
+    ):
+        assert words in said
+
+
+DOSES = """ID,TIME,DV,DVID,AMT,EVID,CENS,LIMIT
+a,0,.,dose,1e7,1,0,.
+a,1,.,dose,1e7,1,0,.
+a,2,.,dose,1e7,1,0,.
+a,3,50,transgene,.,0,1,0
+a,9,900,transgene,.,0,0,.
+a,12,300,transgene,.,0,1,100
+a,40,.,dose,1e7,1,0,.
+a,41,90,transgene,.,0,0,.
+"""
+
+
+def test_fractions_are_one_infusion_and_limits_reach_every_record(tmp_path):
+    """Doses on days 0, 1, 2 are one infusion, day 40 the second; LIMIT 0 is plain censoring."""
+    path = tmp_path / "doses.csv"
+    path.write_text(DOSES, encoding="utf-8")
+    d = design(data.read_table(path, echo=False), "transgene")
+    assert d.time.tolist() == [3.0, 9.0, 12.0]
+    assert d.code.tolist() == [BELOW, QUANTIFIED, BETWEEN]
+    assert d.low.tolist()[2] == 100.0
+    assert [e.reason for e in d.exclusions] == ["after a second infusion"]
+    assert np.isfinite(d.lloq).all()

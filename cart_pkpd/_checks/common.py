@@ -48,6 +48,22 @@ def typical_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDA
     return {n: draws[n].to_numpy() for n in result.structure.model.estimated}
 
 
+def mean_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return the population's values for each patient's covariates, shape (draws, k)."""
+    structure = result.structure
+    draws = stacked(result.draws(), picked)
+    out = {}
+    for name, typical in typical_draws(result, picked).items():
+        parameter = structure.model.parameters[name]
+        free = np.asarray(parameter.to_free(typical))[:, None]
+        free = np.repeat(free, structure.design.n_patients, axis=1)
+        for effect in structure.effects:
+            if effect.parameter == name:
+                free = free + draws[f"beta_{effect.name}"].to_numpy()[:, None] * effect.column
+        out[name] = np.asarray(parameter.to_natural(free), dtype=float)
+    return out
+
+
 def records(design: Design) -> dict[str, Any]:
     level = {"units": design.unit, "long_name": design.label}
     return {

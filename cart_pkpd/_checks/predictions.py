@@ -12,6 +12,7 @@ from cart_pkpd._checks.common import (
     attrs,
     coords,
     interval_edges,
+    mean_draws,
     picked_draws,
     records,
     stacked,
@@ -49,7 +50,8 @@ def predictions(
         Dims id, grid, obs. ``median``, ``lower``, ``upper`` (id, grid): noise-free level of each
         patient; ``population``, ``population_lower``, ``population_upper`` (grid): a typical
         expander; per record ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the
-        patient's level) and ``pred`` (population). Units of the endpoint.
+        patient's level) and ``pred`` (of a patient with the same covariates and no deviation).
+        Units of the endpoint.
     """
     edges = interval_edges(prob)
     structure = result.structure
@@ -66,7 +68,8 @@ def predictions(
     p_middle, p_lower, p_upper = np.quantile(population, edges, axis=0)
     record = {k: v[:, design.patient, 0] for k, v in individual.items()}
     ipred = np.median(np.exp(structure.model.log_predict(design.time, record)), axis=0)
-    pred = np.median(np.exp(structure.model.log_predict(design.time, typical)), axis=0)
+    expected = {k: v[:, design.patient] for k, v in mean_draws(result, picked).items()}
+    pred = np.median(np.exp(structure.model.log_predict(design.time, expected)), axis=0)
     level = {"units": design.unit, "long_name": design.label}
     return xr.Dataset(
         {

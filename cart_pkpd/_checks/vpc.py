@@ -18,7 +18,7 @@ from cart_pkpd._checks.common import (
 )
 from cart_pkpd._core.validate import positive_int
 from cart_pkpd._fit.draws import new_patient_draws
-from cart_pkpd._stats.design import ABOVE, BELOW, Design
+from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
 from cart_pkpd._stats.population import Structure
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def vpc(
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
     stratum_of, strata = _strata(design, by)
     simulated = _simulated(result, positive_int(n_sims, "n_sims"), seed)
-    observed = _censored(design.dv, design.code == BELOW, design.code == ABOVE)[None, :]
+    below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
+    observed = _censored(design.dv, below, design.code == ABOVE)[None, :]
     shape = (len(strata), len(edges) - 1)
     out = _empty(shape)
     for s in range(shape[0]):

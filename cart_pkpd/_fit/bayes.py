@@ -28,11 +28,12 @@ def fit_structure(
 ) -> FitResult:
     """Sample `structure` and return the finished result."""
     sampled = sample(structure, on_progress=on_progress, **settings)
+    tree = _tree(structure, sampled)
     return FitResult(
         label=label,
         structure=structure,
-        tree=_tree(structure, sampled),
-        verdict=judge(sampled.posterior, sampled.stats),
+        tree=tree,
+        verdict=judge(tree["posterior"].to_dataset(), sampled.stats),
         provenance={
             **source,
             **settings,

@@ -51,6 +51,11 @@ class FitResult:
         return model.name or type(model).__name__
 
     @property
+    def sentence(self) -> str:
+        """What was fitted, in words."""
+        return self.structure.sentence()
+
+    @property
     def endpoint(self) -> str:
         """The measure that was fitted."""
         return self.structure.design.endpoint

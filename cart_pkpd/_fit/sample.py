@@ -206,6 +206,6 @@ def _run(
         raise
     except RuntimeError as problem:
         raise FitError(
-            f"the sampler stopped: {problem}. Starting values or priors may be far from the "
-            "data; look at the data's units and the priors' medians."
+            f"the sampler stopped: {str(problem).splitlines()[0].rstrip('.: ')}. Priors may be far "
+            "from the data; look at the data's units and the priors' medians."
         ) from problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cart_pkpd._nca.areas import decline, triangle, triangle_moment
-from cart_pkpd._nca.reasons import Codes, Column, Floats, Why, derived, explain, settled
+from cart_pkpd._nca.reasons import Codes, Column, Floats, Note, Why, derived, explain, settled
 from cart_pkpd._nca.registry import Window, parameter, window_name
 from cart_pkpd._nca.work import Work, outside_horizon, per_patient
 
@@ -20,6 +20,9 @@ RULE_TEXTS = (
     "ends at the next infusion",
 )
 """How a window's area was completed; position is the code."""
+
+_SHORT = 0.05
+"""Share of a window that may lie beyond the last sample without a remark."""
 
 
 @parameter(
@@ -236,6 +239,9 @@ def tail_rule(work: Work, window: Window) -> Codes:
         out = np.where(open_end, np.int16(6), out)
     out = np.where((end <= curve.tlast) | (curve.last < 0), np.int16(1), out)
     out = np.where(work.block.horizon < window[1], np.int16(7), out)
+    missed = window[1] - np.fmin(curve.tlast, work.block.horizon)
+    short = np.isin(out, (6, 7)) & (missed > _SHORT * (window[1] - window[0]))
+    work.note(Note.WINDOW_SHORT, short & (work[f"auc{window_name(window)}"].why == 0))
     return np.where(work[f"auc{window_name(window)}"].why == 0, out, np.int16(0))
 
 

@@ -123,6 +123,7 @@ class Note(IntFlag):
     TWO_POINT_EXPANSION = auto()
     REBOUND = auto()
     NEXT_INFUSION = auto()
+    WINDOW_SHORT = auto()
 
 
 REMARKS: dict[Note, str] = {
@@ -137,6 +138,7 @@ REMARKS: dict[Note, str] = {
     Note.TWO_POINT_EXPANSION: "expansion from two samples",
     Note.REBOUND: "quantifiable again after a BLQ sample after Tmax",
     Note.NEXT_INFUSION: "profile ends at the next infusion",
+    Note.WINDOW_SHORT: "the area of a window stops before its end",
 }
 
 

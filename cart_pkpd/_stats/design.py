@@ -13,6 +13,9 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import FitError
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
+FRACTION_GAP = 7.0
+"""Doses at most this many days apart are fractions of one infusion. [day]"""
+
 _CODES = {"none": QUANTIFIED, "left": BELOW, "right": ABOVE, "interval": BETWEEN}
 
 
@@ -92,7 +95,10 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
     """Return the records of `endpoint` that a fit can use, and say what was left out.
 
     Records before the infusion and after a second infusion are left out, because a
-    closed-form profile describes one infusion; so are patients without any record.
+    closed-form profile describes one infusion; so are patients without any record. Doses
+    within a week of the one before are fractions of one infusion, as in NCA. An interval from
+    0 or less is left-censored. Where the table gives the LLOQ of censored records only, the
+    endpoint's usual LLOQ stands for the others too.
 
     Parameters
     ----------
@@ -134,6 +140,9 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
         for i in one["id"].to_numpy()
         if str(i) not in present
     ]
+    low = kept["limit"].to_numpy()[order].astype(float)
+    code = np.array([_CODES[str(c)] for c in kept["censoring"].to_numpy()[order]], dtype=np.int64)
+    code = np.where((code == BETWEEN) & (low <= 0), BELOW, code)
     subjects = one.drop_dims([d for d in one.dims if d != "id"])
 
     def column(name: str) -> NDArray[Any]:
@@ -148,9 +157,9 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
         time=column("time").astype(float),
         nominal_time=column("nominal_time").astype(float),
         dv=column("dv").astype(float),
-        code=np.array([_CODES[str(c)] for c in column("censoring")], dtype=np.int64),
-        low=column("limit").astype(float),
-        lloq=column("lloq").astype(float),
+        code=code,
+        low=np.where(code == BETWEEN, low, np.nan),
+        lloq=_carried(column("lloq").astype(float)),
         uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
         subjects=subjects.sel(id=ids),
@@ -167,14 +176,29 @@ def _first_seen(values: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.
     return values[np.sort(first)], rank[inverse].astype(np.int64)
 
 
+def _carried(lloq: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the LLOQ of every record; the most frequent one where none is given."""
+    known = lloq[np.isfinite(lloq)]
+    if not known.size:
+        return lloq
+    values, counts = np.unique(known, return_counts=True)
+    return np.where(np.isfinite(lloq), lloq, values[np.argmax(counts)])
+
+
 def _second_infusions(one: xr.Dataset) -> dict[str, float]:
-    """Return the time of the second infusion of every patient who had one."""
+    """Return when the second infusion of every patient who had one began."""
     times: dict[str, list[float]] = {}
     for patient, time in zip(
         one["dose_patient"].to_numpy(), one["dose_time"].to_numpy(), strict=True
     ):
         times.setdefault(str(patient), []).append(float(time))
-    return {i: sorted(t)[1] for i, t in times.items() if len(t) > 1}
+    second = {}
+    for patient, given in times.items():
+        ordered = np.sort(given)
+        later = np.flatnonzero(np.diff(ordered) > FRACTION_GAP)
+        if later.size:
+            second[patient] = float(ordered[later[0] + 1])
+    return second
 
 
 def _records(one: xr.Dataset, where: NDArray[np.bool_], reason: str) -> list[Exclusion]:

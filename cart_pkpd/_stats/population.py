@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._stats.agreement import check_priors, check_units, check_values
 from cart_pkpd._stats.covariates import Effect
 from cart_pkpd._stats.covariates import effects as covariate_effects
-from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
+from cart_pkpd._stats.design import QUANTIFIED, Design
 from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
 from cart_pkpd._stats.priors import (
     Beta,
@@ -152,6 +152,25 @@ class Structure:
         """Return the quantities with this role, in order."""
         return tuple(q for q in self.quantities if q.role == role)
 
+    def sentence(self) -> str:
+        """Return what is fitted in words: model, variability, covariates, error, what is held."""
+        model, population = self.model, self.population
+        said = [f"{model.label or model.name or type(model).__name__}; {self.error.label} error"]
+        if population.iiv:
+            said.append(f"varying between patients: {', '.join(population.iiv)}")
+        if self.effects:
+            acting = (f"{e.covariate} on {e.parameter} ({e.kind})" for e in self.effects)
+            said.append(f"covariates: {', '.join(acting)}")
+        if population.non_expanders:
+            said.append("a share of patients are non-expanders")
+        if model.fixed:
+            held = (f"{k} = {v:g} {model.parameters[k].unit}" for k, v in model.fixed.items())
+            said.append(f"held fixed: {', '.join(held)}")
+        if population.priors:
+            changed = (f"{k} {v}" for k, v in population.priors.items())
+            said.append(f"priors changed: {', '.join(changed)}")
+        return "; ".join(said) + "."
+
     def quantity(self, name: str) -> Quantity:
         """Return the quantity called `name`."""
         return next(q for q in self.quantities if q.name == name)
@@ -211,7 +230,7 @@ def population(
         error = next(iter(errors.values()))
     mixture = "cmax" if non_expanders is True else (non_expanders or None)
     return Population(
-        iiv=tuple(iiv),
+        iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
         error=error or "lognormal",
         covariates={
             k: (v,) if isinstance(v, str) else tuple(v) for k, v in (covariates or {}).items()
@@ -232,9 +251,9 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         data's, or measurements that the residual error cannot describe.
     """
     _check_parameters(model, population)
-    _check_unit(model, design)
+    check_units(model, design)
     error = error_model(population.error)
-    _check_values(error, design)
+    check_values(error, design)
     effects, notes = covariate_effects(population.covariates, design.subjects)
     quantities = (
         *_typical(model),
@@ -243,15 +262,9 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         *_mixture(model, population),
         *_residual(error, design),
     )
-    return Structure(
-        model,
-        population,
-        design,
-        error,
-        _with_priors(quantities, population),
-        effects,
-        tuple(notes),
-    )
+    quantities = _with_priors(quantities, population)
+    check_priors(quantities, model)
+    return Structure(model, population, design, error, quantities, effects, tuple(notes))
 
 
 def _check_parameters(model: Model, population: Population) -> None:
@@ -271,34 +284,6 @@ def _check_parameters(model: Model, population: Population) -> None:
     mixture = population.non_expanders
     if mixture is not None and mixture not in population.iiv:
         raise FitError(f"non_expanders: {mixture!r} must vary between patients; add it to iiv.")
-
-
-def _check_unit(model: Model, design: Design) -> None:
-    """Compare the unit of a level-like parameter (cmax) with that of the data."""
-    cmax = model.parameters.get("cmax")
-    if cmax is not None and canonical(cmax.unit) != canonical(design.unit):
-        raise FitError(
-            f"{design.endpoint!r} is measured in {design.unit} but the model's cmax is in "
-            f"{cmax.unit}; give a value in the data's unit, for example "
-            f'model.with_(cmax={{"typical": ..., "unit": "{design.unit}"}}).'
-        )
-
-
-def _check_values(error: ErrorModel, design: Design) -> None:
-    if not error.on_log:
-        return
-    bad = np.flatnonzero((design.code == QUANTIFIED) & ~(design.dv > 0))
-    bad = (
-        bad if bad.size else np.flatnonzero(np.isin(design.code, (BELOW, ABOVE)) & ~(design.dv > 0))
-    )
-    if bad.size:
-        i = int(bad[0])
-        raise FitError(
-            f"{design.endpoint} of patient {str(design.ids[design.patient[i]])!r} is "
-            f"{design.dv[i]:g} at day {design.time[i]:g} (row {design.row[i]}) and has no "
-            f"logarithm ({bad.size} such records). Give the LLOQ when reading the table, or use "
-            "error='additive'."
-        )
 
 
 def _typical(model: Model) -> list[Quantity]:

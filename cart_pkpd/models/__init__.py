@@ -1,9 +1,11 @@
 """Published models of CAR-T cell kinetics, one file per publication.
 
 ``models.names()`` lists them, ``models.get("stein2019")`` gives one; a class of your own that
-derives from :class:`ClosedFormModel` works in the same way.
+derives from :class:`ClosedFormModel` works in the same way; its equations take ``exp``, ``log``,
+``where`` and so on from ``models.math``.
 """
 
+from cart_pkpd.models import _math as math
 from cart_pkpd.models._declare import ClosedFormModel as ClosedFormModel
 from cart_pkpd.models._declare import Fixed as Fixed
 from cart_pkpd.models._declare import Fraction as Fraction
@@ -29,5 +31,6 @@ __all__ = [
     "Reference",
     "Stein2019",
     "get",
+    "math",
     "names",
 ]
