@@ -363,3 +363,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     sys.exit(execute())
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def bayes(
         tune=positive_int(tune, "tune"),
         chains=positive_int(chains, "chains"),
         cores=None if cores is None else positive_int(cores, "cores"),
-        seed=seed,
+        seed=operator.index(seed),
         target_accept=probability(target_accept, "target_accept"),
     )
 

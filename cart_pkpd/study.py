@@ -22,13 +22,9 @@ from cart_pkpd._study.run import Step as Step
 from cart_pkpd._study.run import UnexpectedError as UnexpectedError
 from cart_pkpd._study.run import exit_code as exit_code
 from cart_pkpd._study.run import run as run
-from cart_pkpd._study.steps import NCA_FILES as NCA_FILES
-from cart_pkpd._study.steps import nca_endpoints as nca_endpoints
-from cart_pkpd._study.steps import write_nca as write_nca
 from cart_pkpd._study.watch import Watch as Watch
 
 __all__ = [
-    "NCA_FILES",
     "Config",
     "Outcome",
     "RunFileError",
@@ -39,10 +35,8 @@ __all__ = [
     "exit_code",
     "load",
     "loads",
-    "nca_endpoints",
     "plan",
     "run",
-    "write_nca",
 ]
 
 

@@ -369,3 +369,30 @@ def renamed(dataset: xr.Dataset, rename: dict[str, str]) -> xr.Dataset:
             values = np.array([rename.get(p, p) for p in dataset[name].values.astype(str)])
             dataset = dataset.assign_coords({name: (dataset[name].dims, values)})
     return dataset
+
+
+def exposure_twin(fold: float = 1.25) -> xr.Dataset:
+    """Return model exposures `fold` times those of `nca`; P01 falls below, P16 stays above LLOQ."""
+    cmax = nca()["cmax"].values * fold
+    cmax[0] = 20.0
+    tlast = np.full((len(patients()), 3), [200.0, 120.0, 310.0])
+    tlast[0], tlast[15] = 0.0, np.inf
+    spread = np.array([1.0, 0.8, 1.3])
+    columns = {
+        "cmax": (cmax[:, None] * spread, "copies/µg"),
+        "tmax": (np.full((len(patients()), 1), 9.3) * spread, "day"),
+        "auc0_28": (cmax[:, None] * 12 * spread, "copies/µg*day"),
+        "tlast": (tlast, "day"),
+    }
+    return xr.Dataset(
+        {
+            key: (("id", "interval"), value, {"units": unit})
+            for key, (value, unit) in columns.items()
+        },
+        coords={
+            "id": np.array(patients()),
+            "dose_level": ("id", dose_levels()),
+            "interval": np.array(["median", "lower", "upper"]),
+        },
+        attrs={"endpoint": "transgene", "prob": 0.9, "lloq": 50.0, "horizon": 365.0},
+    )

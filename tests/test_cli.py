@@ -192,6 +192,14 @@ def test_unexpected_error_outside_a_run_names_its_log(
     log.parent.rmdir()
 
 
+@pytest.mark.parametrize("module", ["cart_pkpd", "cart_pkpd.cli"])
+def test_python_m_is_the_command(module: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", module, "check", "none.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "none.csv: there is no such file.\n"
+
+
 # --- run and demo --------------------------------------------------------------------------
 
 
@@ -298,6 +306,27 @@ def test_check_lists_the_problems_of_a_bad_table(command: Command, tmp_path: Pat
     code, out, _ = command("check", table, "--json")
     said = json.loads(out)
     assert (code, said["exit_code"], len(said["problems"])) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "flag"),
+    [
+        ("ID,TIME,DV\n1,7,10\n1,0,20\n", "--sort"),
+        ("ID,TIME,DV\n1,7,10\n1,7,20\n", "--duplicates first"),
+        ("ID,TIME,DV\n1,7,10\n1,8,-5\n", "--missing -5"),
+        ("ID,TIME,LEVEL\n1,7,10\n", "--column DV="),
+        ('ID,TIME,DV\n1,7,"10,5"\n', "--decimal ,"),
+    ],
+)
+def test_check_speaks_of_flags_not_of_python(
+    table: str, flag: str, command: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "trial.csv"
+    file.write_text(table, encoding="utf-8")
+    code, out, err = command("check", file)
+    assert (code, out) == (2, "")
+    assert flag in err
+    assert not re.search(r"\b[a-z_]+=", err)  # such as sort=True
 
 
 def test_check_joins_a_table_of_subjects(command: Command, tmp_path: Path) -> None:

@@ -757,3 +757,105 @@ def test_an_endpoint_of_cells_under_an_unknown_name_is_of_kind_cells(tmp_path):
     trial = data.read_table(path, echo=False)
     kinds = dict(zip(trial["measure"].to_numpy(), trial["kind"].to_numpy(), strict=True))
     assert kinds == {"car_abs": "cells", "il_18": "other"}
+
+
+# --- what deserves a second look ------------------------------------------------------------
+
+
+def test_a_marked_value_that_is_not_its_limit_is_noted(tmp_path):
+    text = "ID,TIME,DV,CENS,LLOQ,ULOQ\n1,0,20,1,50,900\n1,1,50,1,50,900\n1,2,0,1,50,900\n"
+    trial = read(tmp_path, text + "1,3,30,1,50,900\n1,4,999,-1,50,900\n1,5,70,0,50,900\n")
+    np.testing.assert_array_equal(trial["dv"], [50, 50, 50, 50, 900, 70])
+    said = notes(trial)
+    assert "DV is not the LLOQ in 2 records (rows 2, 5) marked as below it: 20 beside 50" in said
+    assert "DV is not the ULOQ in 1 record (row 6) marked as above it: 999 beside 900" in said
+
+
+def test_a_limit_in_the_text_that_is_not_the_columns_is_noted(tmp_path):
+    head = "ID,TIME,DV,LLOQ,ULOQ,UNIT\n"
+    text = "1,0,<20,50,900,pg/mL\n1,1,<50,50,900,pg/mL\n1,2,>800,50,900,ng/mL\n1,3,<50,.,.,pg/mL\n"
+    trial = read(tmp_path, head + text, endpoints="il6")
+    np.testing.assert_array_equal(trial["lloq"], [20, 50, 50_000, 50])
+    said = notes(trial)
+    assert "different LLOQs in 1 record (row 2): '<20' beside 50" in said
+    assert "different ULOQs in 1 record (row 4): '>800' beside 900" in said
+    agreed = read(tmp_path, head + "1,0,<50,50,900,pg/mL\n", endpoints="il6", lloq=10)
+    assert "different" not in notes(agreed)
+
+
+def test_a_time_that_elsewhere_means_missing_is_pointed_out(tmp_path):
+    text = "ID,TIME,DV\n1,-99,4\n1,1,5\n2,-99.0,4\n2,1,5\n"
+    trial = read(tmp_path, text)
+    np.testing.assert_array_equal(trial["time"], [-99, 1, -99, 1])
+    assert "TIME is -99 in 2 records (rows 2, 4), which is taken as a time" in notes(trial)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text, missing=[-99])
+    assert {p.code for p in caught.value.problems} == {"missing_time"}
+    assert "is taken as a time" not in notes(read(tmp_path, text.replace("-99", "-98")))
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        ("0 4 6480", "Times run to 6480; they are taken to be in days. If they are hours"),
+        ("0 2 24 48 168 672", "Times run to 672 and are mostly multiples of 24; they"),
+        ("0 1 7 28 3650", ""),
+        ("0 24 48 96", ""),  # three of them may be chance
+        ("0 24 48 96 100 192 365", ""),
+    ],
+)
+def test_times_without_a_unit_that_look_like_hours_are_pointed_out(tmp_path, times, why):
+    text = "ID,TIME,DV\n" + "".join(f"1,{t},5\n" for t in times.split())
+    guesses = data.import_report(read(tmp_path, text)).guesses
+    said = [g for g in guesses if g.startswith(why or "Times are in days")]
+    assert len(said) == 1
+    for unit in ("h", "day"):
+        report = data.import_report(read(tmp_path, text, time_unit=unit))
+        assert not [g for g in report.guesses if g.startswith("Times")]
+
+
+CDISC = (
+    "PCTPTNUM PCTPT PCSEQ VISIT VISITNUM ADT ADTM ATPT ATPTN AVISIT AVISITN ASEQ PCDTC PCORRES "
+    "PCSPEC PCMETHOD PCELTM PCDY ADY LBSEQ CPTPT GFSPEC ISDTC CHG"
+)
+
+
+def test_columns_of_cdisc_that_vary_by_record_are_set_aside(tmp_path):
+    head = ",".join(["USUBJID", "TIME", "AVAL", "PCSTRESC", "SEX", *CDISC.split()])
+    n = len(CDISC.split())
+    text = f"{head}\n1,0,5,5,F{',a' * n}\n1,1,6,6,F{',b' * n}\n"
+    trial = read(tmp_path, text)
+    assert [v for v in trial.data_vars if trial[v].dims == ("id",)] == ["sex"]
+    assert trial["sex"].item() == "F"
+    assert "aside, because they describe records and not patients: PCTPTNUM, PCTPT" in notes(trial)
+    unused = {c.header for c in data.import_report(trial).columns if c.column == "not used"}
+    assert unused == set(CDISC.split())
+
+
+def test_a_study_day_as_time_says_that_its_first_day_is_1(tmp_path):
+    text = "ID,ADY,DV\n1,-1,4\n1,1,5\n1,8,6\n"
+    plain = read(tmp_path, text, columns={"TIME": "ADY"})
+    np.testing.assert_array_equal(plain["time"], [-1, 1, 8])
+    assert "CDISC study days call the first day 1" in notes(plain)
+    counted = read(tmp_path, text, columns={"TIME": "ADY"}, day_one=True)
+    np.testing.assert_array_equal(counted["time"], [-1, 0, 7])
+    assert "CDISC study days" not in notes(counted)
+
+
+def test_a_second_infusion_with_evid_4_on_a_running_clock_is_fine(tmp_path):
+    head = "ID,TIME,DV,AMT,EVID\n1,0,.,1e7,4\n1,7,5,.,0\n"
+    trial = read(tmp_path, head + "1,28,.,2e7,4\n1,35,6,.,0\n2,0,.,1e7,4\n2,7,5,.,0\n")
+    np.testing.assert_array_equal(trial["dose_time"], [0, 28, 0])
+    late = read(tmp_path, "ID,TIME,DV,AMT,EVID\n1,7,5,.,0\n1,0,.,1e7,4\n", sort=True)
+    np.testing.assert_array_equal(late["time"], [7])
+
+
+def test_points_that_may_all_separate_thousands_are_pointed_out(tmp_path):
+    text = "ID;TIME;DV\n1;0;.\n1;1;12.345\n1;2;1.234\n1;3;7\n"
+    trial = read(tmp_path, text)
+    np.testing.assert_array_equal(trial["dv"], [12.345, 1.234, 7])
+    assert "three digits after it, such as '12.345' in row 3" in notes(trial)
+    for clear in (text.replace(";7", ";7.5"), text.replace("1.234", "0.234")):
+        assert "three digits" not in notes(read(tmp_path, clear))
+    assert "three digits" not in notes(read(tmp_path, text, decimal="."))
+    assert "three digits" not in notes(read(tmp_path, text.replace(";", ",")))

@@ -73,6 +73,7 @@ HEADERS = [
     case("no_time_column", "ID,TIEM,DV\n1,0,1\n", "TIME", "'TIEM'"),
     case("no_dv_column", "ID,TIME,DVV\n1,0,1\n", "DV", "'DVV'"),
     case("wide_table", "ID,TIME,IL6,CRP\n1,0,1,2\n", "IL6, CRP", "melt"),
+    case("no_time_column", "ID,ADY,DV\n1,1,1\n", "'ADY'", "day_one=True", tag="study day"),
     case("ambiguous_column", "ID,DAY,HOUR,DV\n1,0,0,1\n", "'DAY'", "'HOUR'"),
     case("column_not_in_file", SIMPLE, "'Tiime'", "'TIME'", columns={"TIME": "Tiime"}),
     case("column_mapped_twice", SIMPLE, "'DV'", "AMT", columns={"DV": "DV", "AMT": "DV"}),
@@ -88,11 +89,15 @@ ARGUMENTS = [
     case("bad_option", SIMPLE, "'median'", duplicates="median"),
     case("bad_option", SIMPLE, "sep", sep="ab", tag="sep"),
     case("bad_option", SIMPLE, "'WT'", covariates="WT", tag="covariates"),
+    case("bad_option", SIMPLE, "sort must be True or False", "'yes'", sort="yes", tag="sort"),
+    case("bad_option", SIMPLE, "day_one", "1", day_one=1, tag="day_one"),
+    case("bad_option", SIMPLE, "align_to_dose", "None", align_to_dose=None, tag="align"),
     case("bad_limit_argument", SIMPLE, "lloq", "-5", lloq=-5),
     case("bad_limit_argument", SIMPLE, "'transgene'", "nan", uloq={"transgene": np.nan}, tag="nan"),
     case("unknown_unit_argument", SIMPLE, "'copies/spoon'", units={"transgene": "copies/spoon"}),
     case("not_a_time_unit", SIMPLE, "'mg'", time_unit="mg"),
     case("unknown_endpoint_argument", IL6, "'il8'", "'il6'", lloq={"il8": 2}),
+    case("unknown_endpoint_argument", IL6, "'1'", "It has: il6", lloq={1: 2}, tag="number"),
     case("endpoint_not_in_table", IL6, "'IL-66'", "'IL-6'", endpoints={"IL-66": "il6"}),
     case("endpoints_not_a_mapping", IL6.replace("1,2,IL-6", "1,2,IL-8"), "IL-6, IL-8",
          endpoints="il6"),
@@ -153,6 +158,12 @@ DOSES = [
     case("amount_and_value", "ID,TIME,DV,AMT\n07,0,5,1e6\n07,1,4,.\n", P, "row 2", "1e6"),
     case("two_doses_at_once", rows("07,0,.,.,.,.,2e7,1,1,.,.", "07,1,5,il6,.,.,.,0,0,.,."),
          P, "row 3", "row 2"),
+    case("clock_restarts", rows("07,28,5,il6,.,.,.,0,0,.,.", "07,0,.,.,.,.,2e7,4,1,.,.",
+         "07,7,6,il6,.,.,.,0,0,.,."), P, "row 4", "after 28 in row 3", "first infusion"),
+    case("clock_restarts", rows("07,28,5,il6,.,.,.,0,0,.,.", "07,0,.,.,.,.,2e7,4,1,.,.",
+         "07,7,6,il6,.,.,.,0,0,.,."), P, "row 4", sort=True, tag="sort"),
+    case("clock_restarts", rows("07,28,5,il6,.,.,.,0,0,.,.", "07,0,.,.,.,.,.,3,1,.,.",
+         "07,0,.,.,.,.,2e7,1,1,.,.", "07,7,6,il6,.,.,.,0,0,.,."), P, "row 4", tag="reset"),
     case("comedication_as_dose", rows("07,2,.,tocilizumab,.,.,480,1,1,.,."), P, "row 3", "EVID"),
     case("steady_state", "ID,TIME,DV,AMT,SS\n07,0,.,1e6,1\n07,1,4,.,.\n", P, "row 2", "SS"),
     case("rate", "ID,TIME,DV,AMT,RATE\n07,0,.,1e6,1e5\n07,1,4,.,.\n", P, "row 2", "RATE", "1e5"),
@@ -161,6 +172,13 @@ DOSES = [
          P, "row 2", "II"),
     case("dose_unit", "ID,TIME,DV,AMT,AMTUNIT\n07,0,.,1e6,mg\n07,1,4,.,.\n", "'mg'", "'cells'",
          dose_unit="cells"),
+    case("dose_unit", "ID,TIME,DV,AMT,AMTUNIT\n06,0,.,1e7,cells\n06,1,4,.,.\n"
+         "07,0,.,1e6,cells/kg\n07,1,4,.,.\n", P, "row 4", "AMTUNIT", "'cells/kg'", "'cells'",
+         "body weight", tag="per kg"),
+    case("dose_unit", "ID,TIME,DV,AMT,AMTUNIT\n07,0,.,1e6,spoons\n07,1,4,.,.\n", "'spoons'",
+         tag="unknown"),
+    case("dose_unit", "ID,TIME,DV,AMT,AMTUNIT\n06,0,.,1e7,cells\n06,1,4,.,.\n"
+         "07,0,.,1,spoons\n07,1,4,.,.\n", P, "row 4", "'spoons'", tag="unknown second"),
     case("no_observations", HEAD + DOSE, "broken.csv"),
     case("no_observations", "ID,TIME,DV\n07,0,.\n", "broken.csv", tag="all missing"),
 ]  # fmt: skip
@@ -174,6 +192,8 @@ TRIAL = [
          duplicates="mean"),
     case("missing_endpoint", "ID,TIME,DV,DVID\n07,0,1,il6\n07,1,2,.\n", P, "row 3", "DVID"),
     case("endpoint_number", "ID,TIME,DV,DVID\n07,0,1,1\n07,1,2,2\n", P, "row 2", "{1: "),
+    case("endpoint_number", "ID,TIME,DV,DVID\n07,0,1,1\n07,1,2,2\n", "endpoints={1: ",
+         "lloq={'transgene'", lloq={"1": 50}, units={"2": "pg/mL"}, tag="limit by number"),
     case("endpoint_without_letters", "ID,TIME,DV,DVID\n07,0,1,---\n", P, "row 2", "'---'"),
     case("endpoints_merged", "ID,TIME,DV,DVID\n07,0,1,qpcr\n07,1,1,ddpcr\n", "'qpcr'", "'ddpcr'"),
     case("unknown_unit", IL6.replace("1,2,IL-6,pg/mL", "1,2,IL-6,spoons"), P, "row 3", "'spoons'"),
@@ -250,7 +270,13 @@ def test_every_code_of_the_source_has_a_case():
                 literal = node.args[at] if at < len(node.args) else None
                 if isinstance(literal, ast.Constant):
                     codes.add(literal.value)
-    elsewhere = {"file_not_found", "file_unreadable", "file_not_written", "header_levels"}
+    elsewhere = {
+        "bad_source",
+        "file_not_found",
+        "file_unreadable",
+        "file_not_written",
+        "header_levels",
+    }
     assert len(codes) > 60
     assert codes - {c.code for c in CASES} == elsewhere
 
@@ -284,6 +310,27 @@ def test_missing_file_and_folder(tmp_path):
         data.read_table(tmp_path / "nowhere.csv")
     with pytest.raises(DataError, match="cannot be read"):
         data.read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [(None, "NoneType"), (5, "int"), ([1], "list"), (b"study.csv", "bytes"), ({"ID": [1]}, "dict")],
+)
+def test_what_is_neither_a_path_nor_a_frame_is_named_with_what_is_accepted(source, kind):
+    with pytest.raises(DataError) as caught:
+        data.read_table(source, echo=False)
+    (problem,) = caught.value.problems
+    assert problem.code == "bad_source"
+    for word in (repr(source), kind, "CSV", "DataFrame"):
+        assert word in problem.message
+
+
+def test_a_subjects_argument_that_is_no_table_and_a_name_no_file_can_have(tmp_path):
+    frame = pd.DataFrame({"ID": [1], "TIME": [0.0], "DV": [1.0]})
+    with pytest.raises(DataError, match="can not be read from 5"):
+        data.read_table(frame, subjects=5, echo=False)
+    with pytest.raises(DataError, match="cannot be read"):
+        data.read_table("study\0.csv", echo=False)
 
 
 @pytest.mark.parametrize(

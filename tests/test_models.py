@@ -225,3 +225,19 @@ def test_log1mexp_keeps_its_digits():
     """log(1 - exp(-x)) is log(x) - x/2 for tiny x and -exp(-x) for large x."""
     assert_allclose(_math.log1mexp(-1e-12), np.log(1e-12) - 5e-13, rtol=1e-12)
     assert_allclose(_math.log1mexp(-50.0), -np.exp(-50.0), rtol=1e-12)
+
+
+def test_a_subclass_is_another_model_than_its_parent():
+    class Mine(models.Stein2019):
+        """Stein's model under a name of its own."""
+
+    assert Mine().name == ""
+    assert type(models.get("stein2019")) is models.Stein2019
+
+
+def test_equal_models_have_equal_hashes_whatever_the_order_of_changes():
+    model = models.get("stein2019")
+    one = model.with_(beta=models.Fixed(0.01)).with_(fb=models.Fixed(0.02))
+    other = model.with_(fb=models.Fixed(0.02)).with_(beta=models.Fixed(0.01))
+    assert one == other
+    assert hash(one) == hash(other)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from cart_pkpd import plots
 from cart_pkpd._core.errors import DataError
-from cart_pkpd.plots import _axes, _groups, _summaries, _text
+from cart_pkpd.plots import _axes, _groups, _layout, _summaries, _text
 
 BLQ = "left"
 
@@ -139,6 +139,44 @@ def test_day_ticks_are_days_of_a_clinic() -> None:
     np.testing.assert_array_equal(_axes.day_ticks(360, 8), [0, 90, 180, 270, 360])
 
 
+def test_log_ticks_are_thinned_to_every_second_or_third_decade() -> None:
+    assert _axes.log_ticks(0.5, 200, (1.0,), most=7) == [1, 10, 100]
+    assert _axes.log_ticks(1.0, 30, (1.0, 3.0), most=7) == [1, 3, 10, 30]
+    np.testing.assert_allclose(_axes.log_ticks(1e-3, 1e7, (1.0,), most=7), [1e-2, 1, 1e2, 1e4, 1e6])
+
+
+def test_small_panels_have_equal_size_and_headings_within_their_width() -> None:
+    text = "Distance of non-expanders (free scale) of a long-named parameter"
+    figure, panels = _axes.small_multiples(5, 3, (2.0, 1.6))
+    for ax in panels:
+        _axes.heading(ax, text)
+        ax.set_yticks([0, 1], ["0", "a much longer label"] if ax is panels[0] else ["0", "1"])
+    _axes.shared_labels(figure, "Days", "Level")
+    _axes.figure_legend(figure, [_axes.key("one"), _axes.key("two")])
+    for _ in range(2):  # a second pass changes nothing
+        figure.get_layout_engine().execute(figure)
+        sizes = np.array([ax.get_position().size for ax in panels])
+        np.testing.assert_allclose(sizes, np.tile(sizes[0], (5, 1)), rtol=1e-9)
+        renderer = figure.canvas.get_renderer()
+        boxes = [ax.get_tightbbox(renderer) for ax in panels]
+        for ax in panels:
+            title = ax.get_title(loc="left")
+            assert "\n" in title
+            assert title.replace("\n", " ") == text
+            assert ax._left_title.get_window_extent(renderer).x1 <= ax.bbox.x1 + 1
+        for i, one in enumerate(boxes):
+            assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+        top = figure.legends[0].get_window_extent(renderer).y0
+        assert max(box.y1 for box in boxes) < top
+        assert min(box.x0 for box in boxes) > 0
+
+
+def test_a_word_wider_than_its_panel_is_cut() -> None:
+    assert _layout._lines(["ab", "abcdefgh", "c"], lambda text: len(text) > 5) == [
+        "ab", "abcd…", "c",
+    ]  # fmt: skip
+
+
 # --- colours ----------------------------------------------------------------------------------
 
 
@@ -209,6 +247,14 @@ def test_profiles_mean_is_the_geometric_mean_of_the_group() -> None:
     x, y = lines(ax, "mean")[3].get_data()
     expected = np.prod(values) ** 0.25
     np.testing.assert_allclose(y[list(x).index(14.0)], expected, rtol=1e-9)
+
+
+def test_profiles_without_a_plan_have_no_mean() -> None:
+    one = made.endpoint()
+    one["nominal_time"] = one["nominal_time"] * np.nan
+    ax = plots.profiles(one)
+    assert not lines(ax, "mean")
+    assert "geometric mean" not in legend_texts(ax.get_legend())
 
 
 def test_profiles_on_log_time_keep_day_zero() -> None:
@@ -532,6 +578,67 @@ def test_exposure_needs_values() -> None:
     params["cmax"] = params["cmax"] * 0
     with pytest.raises(DataError, match="no patient has a value"):
         plots.exposure(params, "cmax")
+
+
+def test_exposure_marks_do_not_overlap_and_stand_on_both_sides() -> None:
+    """Forty equal doses: 6.8 pt apart, and as many left of the middle as right, within chance."""
+    n = 40
+    params = xr.Dataset(
+        {"cmax": ("id", np.exp(np.random.default_rng(3).normal(8, 1.2, n)), {"units": "1"})},
+        coords={"id": np.arange(n).astype(str), "dose_level": ("id", np.ones(n))},
+    )
+    ax = plots.exposure(params, "cmax")
+    (dots,) = [line for line in ax.lines if line.get_marker() == "o"]
+    at = ax.transData.transform(np.column_stack(dots.get_data())) / ax.figure.dpi * 72
+    apart = np.hypot(*(at[:, None] - at[None]).transpose(2, 0, 1))
+    assert apart[~np.eye(n, dtype=bool)].min() > 6.79
+    level, place = np.log(dots.get_ydata()), np.asarray(dots.get_xdata()) + 0.1
+    assert abs(np.corrcoef(level, place)[0, 1]) < 0.35  # no diagonal
+    assert 8 <= int((place > 0.005).sum()) <= 32
+
+
+def test_exposure_shows_no_interval_of_two_and_an_arrow_where_it_is_cut() -> None:
+    """Of 1, 1 and 1000 the interval on the log scale is ln 10 ± 6.7: beyond five times the data."""
+    params = xr.Dataset(
+        {"cmax": ("id", np.array([1.0, 1000, 1, 1, 1000]), {"units": "1"})},
+        coords={"id": np.arange(5).astype(str), "dose_level": ("id", np.array([1.0, 1, 2, 2, 2]))},
+    )
+    ax = plots.exposure(params, "cmax")
+    assert len(lines(ax, "mean")) == 2
+    assert len(lines(ax, "interval")) == 1
+    assert [line.get_marker() for line in lines(ax, "beyond")] == ["v", "^"]
+    assert [float(line.get_ydata()[0]) for line in lines(ax, "beyond")] == list(ax.get_ylim())
+    assert "(n ≥ 3)" in legend_texts(ax.get_legend())
+
+
+def test_exposure_twin_pairs_patients_and_keeps_those_without_nca_in_the_margin() -> None:
+    """The model is 1.25 times the NCA for every patient but P01, whose NCA value is zero."""
+    ax = plots.exposure_twin(made.exposure_twin(), made.nca(), "auc0_28")
+    pairs = np.concatenate([line.get_xydata() for line in lines(ax, "patient")])
+    assert len(pairs) == 15
+    np.testing.assert_allclose(pairs[:, 1], 1.25 * pairs[:, 0], rtol=1e-12)
+    (zero,) = lines(ax, "zero")
+    (identity,) = lines(ax, "identity")
+    assert zero.get_xdata()[0] < identity.get_xdata()[0]
+    assert zero.get_ydata()[0] == ax.get_ylim()[0]  # 240 by the model, far below the others
+    assert ax.get_xlabel() == "AUC0–28d by NCA (copies/µg·day)"
+    assert ax.get_ylabel() == "AUC0–28d from the model (copies/µg·day)"
+    texts = legend_texts(ax.get_legend())
+    assert "model median, 90\u202f% interval" in texts
+    assert "1×10⁶ cells" in texts
+    assert len(plots.exposure_twins(made.exposure_twin(), made.nca()).axes) == 2
+
+
+def test_exposure_twin_marks_a_missing_nca_value_and_needs_the_parameter() -> None:
+    params = made.nca()
+    params["cmax"][3] = np.nan
+    ax = plots.exposure_twin(made.exposure_twin(), params, "cmax")
+    assert len(lines(ax, "missing")) == 1
+    with pytest.raises(DataError, match="Did you mean 'auc0_28'"):
+        plots.exposure_twin(made.exposure_twin(), made.nca(), "auc0_82")
+    params["cmax"] = params["cmax"] * 0
+    with pytest.raises(DataError, match="nothing to compare"):
+        plots.exposure_twin(made.exposure_twin(), params, "cmax")
 
 
 def test_comparison_ranks_downwards_and_greys_the_unconverged() -> None:

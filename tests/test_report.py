@@ -17,13 +17,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from PIL import Image
 
-from cart_pkpd import report
+from cart_pkpd import plots, report
 from cart_pkpd._core.errors import DataError
-from cart_pkpd.report import _blocks, _files, _fits, _inputs, _tables
+from cart_pkpd.report import _blocks, _files, _fits, _inputs, _tables, _trial, _twin
 
 EVIL = "<script>alert('x')</script>"
 WHEN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+HEARD: list[tuple[float, float, str]] = []  # progress of the report that all tests read
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -74,9 +76,13 @@ def folder(tmp_path_factory) -> Path:
     predictions = made.renamed(predictions.isel(id=[0, 1], obs=keep), rename)
     fits = {
         "stein2019": report.Fit(
-            made.Result(), predictions, made.vpc(), ("Stein 2019, doi:10.1002/psp4.12388",)
+            made.Result(),
+            predictions,
+            made.vpc(),
+            ("Stein 2019, doi:10.1002/psp4.12388",),
+            exposure=made.renamed(made.exposure_twin().isel(id=np.arange(6)), rename),
         ),
-        "liu <2021>": unconverged(),
+        "liu <2021>": report.Fit(unconverged(), exposure=made.exposure_twin()),
     }
     path = report.write(
         out,
@@ -90,6 +96,7 @@ def folder(tmp_path_factory) -> Path:
         provenance={"seed": 7, "config": {"hash": "abc"}},
         data_cutoff="2026-10-31",
         generated=WHEN,
+        progress=lambda *news: HEARD.append(news),
     )
     assert path == out / "report.html"
     return out
@@ -149,7 +156,7 @@ def test_every_figure_has_alternative_text_and_its_file(folder, page, numbers) -
         "exposure_transgene_cmax", "exposure_transgene_auc0_28",
         "fit_stein2019_posterior", "fit_stein2019_observed_predicted", "fit_stein2019_individual_1",
         "fit_stein2019_vpc", "fit_stein2019_ranks", "fit_liu-2021_posterior", "fit_liu-2021_ranks",
-        "model_comparison",
+        "fit_stein2019_exposure", "model_comparison",
     }  # fmt: skip
     assert all(len(a["alt"]) > 30 for a in images)
     for name in files:
@@ -180,6 +187,7 @@ def test_the_answer_comes_first(page) -> None:
         "Did not converge, not to be used for decisions: liu <2021>.",
         "CAR transgene: exposure by dose level",
         "Cohort 3 is open.",
+        "192 observations of 3 endpoints; CAR transgene: 72 records,",
     ):
         assert expected in opening
 
@@ -274,6 +282,32 @@ def test_patients_are_all_there(numbers) -> None:
     assert all(r["records"] == 12 + 2 * 10 for r in rows)
 
 
+# --- exposure from the model ------------------------------------------------------------------
+
+
+def test_model_exposure_stands_beside_nca_where_the_fit_converged(page, numbers) -> None:
+    """The model is 1.25 times the NCA of the five patients who have one."""
+    assert "Exposure from the model, beside NCA" in page.text
+    assert "Cmax, model median over NCA: geometric mean 1.25 (range 1.25–1.25; n = 5)." in page.text
+    assert "fit_liu-2021_exposure" not in numbers["tables"]
+    row = numbers["tables"]["fit_stein2019_exposure"]["rows"][1]
+    np.testing.assert_allclose(row["cmax_median"], 1.25 * row["cmax_nca"], rtol=1e-12)
+    assert row["tlast_text"] == "200 (120–310)"
+
+
+def test_model_exposure_beyond_the_horizon_is_said_so() -> None:
+    inputs = SimpleNamespace(trial=made.trial(), nca={})
+    fit = report.Fit(made.Result(), exposure=made.exposure_twin())
+    section = _twin._of(inputs, "stein", fit, fit.exposure, "stein")
+    why, table = section.blocks
+    assert why.text == "No picture: there is no NCA of CAR transgene beside it."
+    last = table.rows[15]
+    assert (last["tlast_text"], last["tlast_median"]) == ("> 365", None)
+    assert table.reasons[15, "tlast_median"] == "above the LLOQ after day 365"
+    assert table.rows[0]["tlast_text"] == "0"
+    assert _twin._written([200.0, 90.0, float("inf")], 365) == "200 (90.0 to > 365)"
+
+
 # --- parts left out, and files ----------------------------------------------------------------
 
 
@@ -342,6 +376,32 @@ def test_file_names_are_safe_and_unique() -> None:
     assert _files.slugs(["A b", "a-b", "c"]) == {"A b": "a-b", "a-b": "a-b-2", "c": "c"}
 
 
+def test_an_analysed_endpoint_is_shown_once_whatever_its_kind(tmp_path) -> None:
+    trial = made.small_trial()
+    trial["kind"][0] = "marker"  # of the transgene
+    path = report.write(tmp_path, title="x", trial=trial, nca=made.nca().isel(id=np.arange(6)))
+    page = Page(path.read_text(encoding="utf-8"))
+    names = [a["alt"] for a in page.all("img")]
+    assert "Left out: the trial has no endpoint" not in page.text
+    assert any(name.startswith("CAR transgene against time") for name in names)
+    assert not any("one per marker" in name for name in names)
+
+
+def test_progress_is_told_from_none_to_all(folder) -> None:
+    done, total, words = zip(*HEARD, strict=True)
+    assert list(done) == list(range(len(HEARD)))
+    assert set(total) == {len(HEARD) - 1}
+    assert {"fit stein2019", "fit liu <2021>", "writing"} <= set(words)
+
+
+def test_png_has_few_colours_on_plain_white() -> None:
+    with Image.open(io.BytesIO(_blocks._png(plots.ranks(made.tree())))) as image:
+        assert image.mode == "P"
+        colours = image.convert("RGB").getcolors(256)
+        assert len(colours) <= 128
+        assert max(colours)[1] == (255, 255, 255)
+
+
 # --- tables and sentences ---------------------------------------------------------------------
 
 
@@ -355,6 +415,25 @@ def test_a_wide_table_is_printed_in_parts_that_repeat_the_patient() -> None:
     assert all(part[0] == "id" for part in parts)
     assert [key for part in parts for key in part[1:]] == [f"c{i}" for i in range(12)]
     assert all(len(panel.rows) == 3 for panel in table.panels)
+
+
+def test_a_table_a_little_too_wide_stays_in_one_piece_in_smaller_type() -> None:
+    columns = [_tables.Column("id", "Patient", kind="text")]
+    columns += [_tables.Column(f"c{i}", "Dose", kind="text") for i in range(5)]
+    rows = ({c.key: "3890 (653 %) n=26 of 33" for c in columns},)
+    table = _tables.Table("summary", "Summary", tuple(columns), rows)
+    assert (len(table.panels), table.dense) == (1, True)
+    narrow = _tables.Table("summary", "Summary", tuple(columns[:3]), rows)
+    assert not narrow.dense
+
+
+def test_a_long_table_is_folded() -> None:
+    columns = (_tables.Column("id", "Patient", kind="text"),)
+    rows = tuple({"id": f"P{i}"} for i in range(41))
+    table = _tables.Table("patients", "Patients", columns, rows)
+    assert _trial.folded(table) == _blocks.Details("Patients (41 rows)", (table,))
+    short = _tables.Table("patients", "Patients", columns, rows[:40])
+    assert _trial.folded(short) is short
 
 
 def test_footnote_marks_go_on_after_z() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cart_pkpd import checks, compare, data, datasets, fit, nca, report, study
+from cart_pkpd import checks, cli, compare, data, datasets, fit, nca, report, study
 from cart_pkpd._core.errors import ConfigError, DataError, FitError
 from cart_pkpd._study.folder import json_text, whole_file
 from cart_pkpd._study.provenance import config_hash
@@ -96,6 +96,18 @@ def page(folder: Path, **given: Any) -> Path:
     return folder / "report.html"
 
 
+NCA_FILES = (
+    "candidates.csv",
+    "import_report.txt",
+    "notes.csv",
+    "parameters.csv",
+    "persistence.csv",
+    "proportionality.csv",
+    "settings.toml",
+    "status.json",
+    "summary.csv",
+    "table.csv",
+)
 Bayes = Callable[..., Fitted]
 Engine = Callable[[Bayes], list[dict[str, Any]]]
 
@@ -115,6 +127,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         monkeypatch.setattr(compare, "models", ranked)
         monkeypatch.setattr(checks, "predictions", lambda *_, **__: None)
         monkeypatch.setattr(checks, "vpc", lambda *_, **__: None)
+        monkeypatch.setattr(checks, "exposure", lambda *_, **__: None)
         monkeypatch.setattr(report, "write", page)
         return calls
 
@@ -176,10 +189,8 @@ def test_run_folder_holds_everything(tmp_path: Path, quick: Quick, engine: Engin
         "report.html",
         "data/import_report.txt",
         "data/import_report.json",
-        "nca/transgene/parameters.csv",
-        "nca/transgene/table.csv",
-        "nca/transgene/summary.csv",
-        "nca/transgene/settings.toml",
+        *(f"nca/transgene/{name}" for name in NCA_FILES),
+        "fits/excluded.csv",
         "fits/stein.nc",
         "fits/heavy.nc",
         "fits/parameters.csv",
@@ -343,6 +354,92 @@ def test_endpoint_that_the_data_do_not_hold(
     assert status(tmp_path)["exit_code"] == 1
 
 
+SHARED, OWN = 'covariates = { cmax = ["dose_level"] }', '[models.heavy]\nlike = "stein"\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        (
+            (SHARED, 'covariates = { cmax = ["dose_lvel"] }'),  # wrong for both models: said once
+            ["population.covariates: the trial has no patient-level variable 'dose_lvel'. Did you"],
+        ),
+        (
+            (OWN, OWN + 'covariates = { cmax = ["age"] }\n'),
+            ["models.heavy.covariates: the trial has no patient-level variable 'age'."],
+        ),
+        (
+            (
+                "cmax = { typical = 4000, spread = 1.5 }",
+                'cmax = { typical = 4, unit = "cells/µL" }',
+            ),
+            [
+                f"models.{name}: 'transgene' is measured in copies/µg but cmax of the model is in "
+                "cells/µL; give a value in the data's unit, for example "
+                f'{{ typical = ..., unit = "copies/µg" }} for models.{name}.parameters.cmax.'
+                for name in ("stein", "heavy")
+            ],
+        ),
+    ],
+)
+def test_model_that_does_not_fit_the_data_ends_the_run_before_any_result(
+    change: tuple[str, str], sentences: list[str], tmp_path: Path, quick: Quick, engine: Engine
+) -> None:
+    calls = engine(good)
+    text = QUICK.replace(*change)
+    assert text != QUICK
+    with pytest.raises(study.RunFileError) as caught:
+        study.run(quick(text), tmp_path)
+    assert len(caught.value.problems) == len(sentences)
+    for problem, start in zip(caught.value.problems, sentences, strict=True):
+        assert problem.startswith(start)
+    assert study.exit_code(caught.value) == status(tmp_path)["exit_code"] == 1
+    assert calls == []
+    assert list(status(tmp_path)["steps"]) == ["data"]
+
+
+def test_error_model_that_the_values_do_not_allow(tmp_path: Path, quick: Quick) -> None:
+    config = quick()
+    zero = TRIAL.replace("A,1,transgene,<50", "A,1,transgene,0")
+    config.path("trial.csv").write_text(zero, encoding="utf-8")
+    expected = "models.stein: .* patient 'A' is 0 at day 1 .* use error = \"additive\""
+    with pytest.raises(study.RunFileError, match=expected):
+        study.run(config, tmp_path)
+    assert status(tmp_path)["exit_code"] == 1
+
+
+def test_what_a_fit_leaves_out_is_told_with_its_reason(
+    tmp_path: Path, quick: Quick, engine: Engine
+) -> None:
+    engine(good)
+    config = quick(QUICK[: QUICK.index("[models.heavy]")])
+    more = "A,-2,transgene,60,.,0,1\n"  # line 2 of the file
+    none = "C,0,,.,1000000,1,1\nC,7,il6,9,.,0,1\n"
+    lines = TRIAL.replace("A,0,,.", f"{more}A,0,,.") + none
+    config.path("trial.csv").write_text(lines, encoding="utf-8")
+    outcome = study.run(config, tmp_path)
+    said = "Left out: 1 record before the infusion, 1 patient with no record of transgene to fit."
+    log = (tmp_path / "run.log").read_text(encoding="utf-8")
+    assert f"fit stein: {said}" in log
+    (step,) = [s for s in outcome.steps if s.name == "fit stein"]
+    assert step.note == f"Converged: R-hat 1.00. {said}"
+    table = pd.read_csv(tmp_path / "fits/excluded.csv", keep_default_na=False, dtype=str)
+    assert table.values.tolist() == [
+        ["stein", "transgene", "A", "2", "before the infusion"],
+        ["stein", "transgene", "C", "", "no record of transgene to fit"],
+    ]
+
+
+def test_fit_that_leaves_nothing_out_says_nothing(
+    tmp_path: Path, quick: Quick, engine: Engine
+) -> None:
+    engine(good)
+    study.run(quick(), tmp_path)
+    header = "fit,endpoint,patient,row,reason\n"
+    assert (tmp_path / "fits/excluded.csv").read_text(encoding="utf-8") == header
+    assert "Left out" not in (tmp_path / "run.log").read_text(encoding="utf-8")
+
+
 def test_unexpected_error_names_the_log_with_its_traceback(
     tmp_path: Path, quick: Quick, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,21 +523,54 @@ def test_no_models_gives_an_nca_report(tmp_path: Path, quick: Quick, engine: Eng
 
 
 def test_nca_tables_hold_every_value_or_its_reason(tmp_path: Path) -> None:
+    run_file = MINIMAL + "[nca]\nwindows = [[0, 28], [0, 84]]\n"
+    study.run(study.loads(run_file), tmp_path)
     trial = datasets.load("fast01")
     params = nca.table(trial, "transgene", [(0, 28), (0, 84)])
-    study.write_nca([params], tmp_path)
-    wide = pd.read_csv(tmp_path / "table.csv")
+    folder = tmp_path / "nca" / "transgene"
+    wide = pd.read_csv(folder / "table.csv")
     assert list(wide.columns[:3]) == ["id", "endpoint", "dose_level"]
     assert wide["id"].tolist() == data.patients(trial)
     for name in ("cmax", "auc0_28", "auc0_84", "half_life"):
         assert wide[name].equals(pd.Series(params[name].values, name=name))  # to the last bit
-    long = pd.read_csv(tmp_path / "parameters.csv", keep_default_na=False)
+    long = pd.read_csv(folder / "parameters.csv", keep_default_na=False)
     missing = long["value"] == ""
     assert (long.loc[missing, "reason"] != "").all()
     assert missing.any()
-    settings_ = tomllib.loads((tmp_path / "settings.toml").read_text(encoding="utf-8"))
-    assert settings_.pop("endpoints") == ["transgene"]
-    assert nca.Rules.from_dict(settings_) == nca.Rules()
+    settings_ = tomllib.loads((folder / "settings.toml").read_text(encoding="utf-8"))
+    assert settings_["endpoints"] == ["transgene"]
+    assert settings_["windows"] == [[0, 28], [0, 84]]
+    assert nca.Rules.from_dict(settings_["rules"]) == nca.Rules()
+
+
+def test_settings_of_a_run_repeat_its_nca(tmp_path: Path) -> None:
+    table, other = tmp_path / "trial.csv", tmp_path / "other"
+    table.write_text(TRIAL.replace("DVID,DV,", "DVID,LEVEL,"), encoding="utf-8")
+    (tmp_path / "patients.csv").write_text("ID,AGE\nA,60\nB,41\n", encoding="utf-8")
+    text = """
+    [data]
+    table = "trial.csv"
+    subjects = "patients.csv"
+    columns = { DV = "LEVEL" }
+    [nca]
+    windows = [[0, 14], [3, 21]]
+    method = "linear"
+    """
+    study.run(study.loads(text, root=tmp_path), tmp_path / "run")
+    folder = tmp_path / "run/nca/transgene"
+    command = ["nca", str(table), "--settings", str(folder / "settings.toml"), "--out", str(other)]
+    assert cli.execute([*command, "--quiet"]) == 0
+    assert {p.name for p in other.iterdir()} == {p.name for p in folder.iterdir()} == set(NCA_FILES)
+    # Each folder has its own time in status.json, and its own way to the table of patients.
+    for name in set(NCA_FILES) - {"status.json", "settings.toml"}:
+        assert (other / name).read_bytes() == (folder / name).read_bytes(), name
+    first, second = (
+        tomllib.loads((f / "settings.toml").read_text(encoding="utf-8")) for f in (folder, other)
+    )
+    ways = (first["data"].pop("subjects"), second["data"].pop("subjects"))
+    assert ways == ("../../../patients.csv", "../patients.csv")
+    assert first == second
+    assert first["windows"] == [[0, 14], [3, 21]]
 
 
 def test_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:

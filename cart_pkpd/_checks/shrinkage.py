@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import special
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -35,11 +36,23 @@ def shrinkage(result: FitResult) -> xr.Dataset:
 
 
 def _mean_eta(result: FitResult, name: str) -> NDArray[np.float64]:
-    parameter = result.structure.model.parameters[name]
-    free = parameter.to_free(result.individual()[name])
-    centre = parameter.to_free(result.draws()[name])
-    eta = (free - centre).mean(("chain", "draw")).to_numpy()
-    for effect in result.structure.effects:
+    """Return each patient's posterior mean deviation from where their group is centred."""
+    structure = result.structure
+    parameter = structure.model.parameters[name]
+    draws = result.draws()
+    eta = parameter.to_free(result.individual()[name]) - parameter.to_free(draws[name])
+    for effect in structure.effects:
         if effect.parameter == name:
-            eta = eta - float(result.draws()[f"beta_{effect.name}"].mean()) * effect.column
-    return np.asarray(eta, dtype=float)
+            eta = eta - draws[f"beta_{effect.name}"] * xr.DataArray(effect.column, dims="id")
+    if name == structure.population.non_expanders:
+        eta = eta + _share_low(eta, draws, name) * draws["non_expander_shift"]
+    return np.asarray(eta.mean(("chain", "draw")), dtype=float)
+
+
+def _share_low(eta: xr.DataArray, draws: xr.Dataset, name: str) -> xr.DataArray:
+    """Return, per draw, the probability that a patient with this deviation is a non-expander."""
+    omega, shift = draws[f"omega_{name}"], draws["non_expander_shift"]
+    share = draws["p_non_expander"]
+    # ln odds of the lower normal against the upper one.
+    odds = np.log(share / (1 - share)) - 0.5 * (((eta + shift) / omega) ** 2 - (eta / omega) ** 2)
+    return xr.apply_ufunc(special.expit, odds)

@@ -88,13 +88,17 @@ def vpc(
             if rows.size:
                 _fill(out, (s, b), observed[:, rows], simulated[:, rows], interval_edges(prob))
     level = {"units": design.unit, "long_name": design.label}
+    share = {"units": "1"}
     time = np.array([
         np.median(design.time[bin_of == b]) if (bin_of == b).any() else np.nan
         for b in range(shape[1])
     ])  # fmt: skip
     return xr.Dataset(
         {
-            **{k: (("stratum", "bin", "quantile")[: v.ndim], v, level) for k, v in out.items()},
+            **{
+                k: (("stratum", "bin", "quantile")[: v.ndim], v, level if v.ndim == 3 else share)
+                for k, v in out.items()
+            },
             **records(design),
         },
         coords={

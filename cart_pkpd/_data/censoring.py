@@ -9,7 +9,16 @@ import numpy as np
 
 from cart_pkpd._data.endpoints import Endpoints, resolve_key
 from cart_pkpd._data.options import Limits, Options
-from cart_pkpd._data.parse import ABOVE, BELOW, NUMBER, BoolArray, FloatArray, IntArray, Text
+from cart_pkpd._data.parse import (
+    ABOVE,
+    BELOW,
+    NUMBER,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Text,
+    read_column,
+)
 from cart_pkpd._data.records import UNSAID, Records, codes
 from cart_pkpd._data.table import Table
 
@@ -72,6 +81,7 @@ def resolve(
     lloq = _limit(table, "LLOQ", options.lloq, rows, endpoints, factor)
     uloq = _limit(table, "ULOQ", options.uloq, rows, endpoints, factor)
     edge = _positive_or_nothing(table, "LIMIT", rows, zero=True) * factor
+    _note_texts(table, rows, kind, value, factor)
     lloq = np.where((kind == BELOW) & np.isfinite(value), value, lloq)
     uloq = np.where((kind == ABOVE) & np.isfinite(value), value, uloq)
     cens, blq = marks.cens[rows], marks.blq[rows]
@@ -83,6 +93,7 @@ def resolve(
     uloq = np.where((cens == -1) & number & (value > 0) & np.isnan(uloq), value, uloq)
     _check_limits(table, rows, lloq, uloq, left, right)
     _check_sides(table, rows, value, number, lloq, uloq, left, right)
+    _note_marked(table, rows, np.where(number, value, np.nan), lloq, uloq, left, right)
     plain = number & ~left & ~right
     left |= plain & (value < lloq)
     right |= plain & (value > uloq)
@@ -229,6 +240,46 @@ def _check_sides(
             f"the value {{value}} is marked as above the ULOQ, but lies below it ({uloq[k]:g}; "
             "{place}). Correct DV, the mark or the ULOQ.",
         )
+
+
+def _note_texts(
+    table: Table, rows: IntArray, kind: IntArray, value: FloatArray, factor: FloatArray
+) -> None:
+    """Note texts such as ``<20`` whose limit is not the one in the record's own column."""
+    for side, role in ((BELOW, "LLOQ"), (ABOVE, "ULOQ")):
+        if not table.has(role):
+            continue
+        column = read_column(table.text[role][rows], table.decimal, table.missing).value * factor
+        differ = (kind == side) & (column > 0) & np.isfinite(value) & ~np.isclose(value, column)
+        for at in np.flatnonzero(differ)[:1]:
+            table.log.note(
+                f"{table.columns.header['DV']} and {table.columns.header[role]} give different "
+                f"{role}s in {table.lines(rows[differ])}: {table.cell('DV', rows[at])!r} beside "
+                f"{table.cell(role, rows[at])} in the first. The one written with the value was "
+                "used; correct the other."
+            )
+
+
+def _note_marked(
+    table: Table,
+    rows: IntArray,
+    value: FloatArray,
+    lloq: FloatArray,
+    uloq: FloatArray,
+    left: BoolArray,
+    right: BoolArray,
+) -> None:
+    """Note numbers of censored records that are not the limit, and give way to it."""
+    low = left & (value > 0) & (value < lloq) & ~np.isclose(value, lloq)
+    high = right & (value > uloq) & ~np.isclose(value, uloq)
+    for differ, limit, role in ((low, lloq, "LLOQ"), (high, uloq, "ULOQ")):
+        for at in np.flatnonzero(differ)[:1]:
+            table.log.note(
+                f"{table.columns.header['DV']} is not the {role} in {table.lines(rows[differ])} "
+                f"marked as {'below' if role == 'LLOQ' else 'above'} it: {value[at]:g} beside "
+                f"{limit[at]:g} in the first. The {role} was used as the limit; if "
+                f"{table.columns.header['DV']} is the limit, correct the {role}."
+            )
 
 
 def _check_edges(

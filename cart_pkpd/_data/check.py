@@ -9,6 +9,7 @@ import numpy as np
 from cart_pkpd._data.censoring import Censored
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._data.parse import FloatArray, IntArray
+from cart_pkpd._data.records import DOSE, Records
 from cart_pkpd._data.table import Table
 
 
@@ -57,6 +58,37 @@ def in_order(found: Observations) -> Observations:
     """Return the observations by patient, endpoint and time; ties as in the file."""
     order = np.lexsort((found.position, found.time, found.endpoint, found.patient))
     return found.take(order)
+
+
+def check_clock(table: Table, records: Records, time: FloatArray, *, in_order: bool) -> None:
+    """Report clocks that begin again at a later infusion, as EVID 3 and 4 allow in NONMEM.
+
+    The records after it are set aside: whatever is said of their times would mislead. Where
+    the table need not be `in_order`, only a second dose at the same time tells.
+    """
+    for p in np.unique(table.patient[records.restart]):
+        mine = np.flatnonzero((table.patient == p) & np.isfinite(time) & ~table.bad)
+        dosed = np.cumsum(records.kind[mine] == DOSE) - (records.kind[mine] == DOSE) > 0
+        latest = np.maximum.accumulate(np.concatenate(([-np.inf], time[mine])))[:-1]
+        back = in_order & dosed & (time[mine] < latest)
+        again = records.kind[mine] == DOSE
+        for k in np.flatnonzero(again & dosed):
+            earlier = mine[:k][again[:k]]
+            back[k] |= bool(np.any(time[earlier] == time[mine[k]]))
+        at = np.flatnonzero(back & records.restart[mine])[:1]
+        for k in at:
+            before = int(mine[k - 1])
+            table.flag(
+                [mine[k]],
+                "clock_restarts",
+                "TIME",
+                "the clock begins again at an EVID of 3 or 4 ({place}: {value}, after {before} in "
+                "row {row_before}), which is not supported. Let TIME run on from the first "
+                "infusion.",
+                before=table.cell("TIME", before),
+                row_before=int(table.row[before]),
+            )
+            table.bad[mine[k:]] = True
 
 
 def check_order(table: Table, found: Observations, doses: IntArray, time: FloatArray) -> None:

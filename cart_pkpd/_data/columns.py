@@ -71,6 +71,20 @@ _PER_RECORD = vocabulary(
     "DVNAME ROW ROWNUM LINE"
 )
 
+# CDISC: such columns of any findings or exposure domain (PCSEQ, LBTPT, EXSTDTC), and of ADaM.
+_CDISC = re.compile(
+    r"(PC|PP|LB|IS|CP|GF|MB|BE|EX|EC|VS)(SEQ|GRPID|REFID|SPID|LNKID|TPT|TPTNUM|TPTREF|ELTM|RFTDTC"
+    r"|DTC|STDTC|ENDTC|DY|STDY|ENDY|TEST|CAT|SCAT|ORRES|ORRESU|STRESC|STRESN|STRESU|ORNRLO|ORNRHI"
+    r"|STNRLO|STNRHI|NRIND|STAT|REASND|NAM|SPEC|SPCCND|METHOD|ANMETH|BLFL|LOBXFL|DRVFL|LOC|LAT|FAST"
+    r"|EVINTX|RUNID|TRT|ROUTE|DOSFRM|DOSFRQ)"
+)
+_ADAM = vocabulary(
+    "ATM ADTF ATMF ASTDT ASTDTM AENDT AENDTM ASTDY AENDY ATPTREF APHASE APERIOD APERIODC AWTARGET "
+    "AWTDIFF AWRANGE DTYPE ABLFL ANL01FL ANL02FL CHG PCHG BASETYPE PARCAT1 PARCAT2 CRIT1 "
+    "CRIT1FL SRCDOM SRCVAR SRCSEQ EPOCH VISITDT TPT TPTNUM EPOCHN PCRFTDTM NRRLT MRRLT"
+)
+_STUDY_DAY = re.compile(r"ADY|ASTDY|(PC|LB|IS|CP|GF|MB|BE|VS)DY")
+
 DOSE_LEVEL = vocabulary(
     "DOSELEVEL DOSELVL DL DOSE DOSEGROUP DOSEGRP PLANNEDDOSE DOSEP NOMDOSE DOSECOHORT"
 )
@@ -110,7 +124,18 @@ def role_of(header: str) -> str | None:
 
 def is_special(header: str) -> bool:
     """Say whether a header can not be the name of a covariate."""
-    return role_of(header) is not None or key(header) in _PER_RECORD
+    return role_of(header) is not None or describes_records(header)
+
+
+def describes_records(header: str) -> bool:
+    """Say whether a header is known to describe records and not patients."""
+    name = key(header)
+    return name in _PER_RECORD or name in _ADAM or bool(_CDISC.fullmatch(name))
+
+
+def is_study_day(header: str) -> bool:
+    """Say whether a header is CDISC's for a study day, where the first day is 1."""
+    return bool(_STUDY_DAY.fullmatch(key(header)))
 
 
 def is_header(cells: Iterable[str]) -> bool:
@@ -177,7 +202,7 @@ def assign(headers: Sequence[str], mapping: Mapping[str, str | None] | None, log
         if columns.how.get(role) in ("exact", "guessed") and other not in columns.header:
             del columns.header[role], columns.how[role]
     _require(headers, columns, log)
-    _place_others(headers, columns)
+    _place_others(headers, columns, log)
     return columns
 
 
@@ -271,6 +296,12 @@ def _require(headers: Sequence[str], columns: Columns, log: Log) -> None:
 
 
 def _near(role: str, headers: Sequence[str]) -> str:
+    for header in headers:
+        if role == "TIME" and is_study_day(header):
+            return (
+                f" {header!r} would do if its day 1 is the day of infusion: pass "
+                f"columns={{'TIME': {header!r}}} and day_one=True."
+            )
     for name in ROLES[role]:
         near = get_close_matches(name, [key(h) for h in headers], n=1, cutoff=0.7)
         if near:
@@ -279,7 +310,10 @@ def _near(role: str, headers: Sequence[str]) -> str:
     return ""
 
 
-def _place_others(headers: Sequence[str], columns: Columns) -> None:
+_ASIDE = "describes records, not patients"
+
+
+def _place_others(headers: Sequence[str], columns: Columns, log: Log) -> None:
     taken = set(columns.header.values())
     for header in headers:
         if header in taken:
@@ -287,7 +321,10 @@ def _place_others(headers: Sequence[str], columns: Columns) -> None:
         role = role_of(header)
         if role in columns.header:
             columns.unused[header] = f"{columns.header[role]} is {role}"
-        elif key(header) in _PER_RECORD:
-            columns.unused[header] = "describes records, not patients"
+        elif describes_records(header):
+            columns.unused[header] = _ASIDE
         else:
             columns.covariates.append(header)
+    aside = [h for h, why in columns.unused.items() if why == _ASIDE]
+    if aside:
+        log.note(f"Set aside, because they describe records and not patients: {', '.join(aside)}.")

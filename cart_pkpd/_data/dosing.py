@@ -181,15 +181,51 @@ def _amounts(
         target = "cells"
     try:
         unit = canonical(target)
-        converted = amount.copy()
-        for word in given:
-            at = words == word
-            converted[at] = convert(amount[at], word, unit)
     except UnitError as error:
         raise table.log.fatal("dose_unit", f"the unit of the doses: {error}") from None
-    if any(canonical(w) != unit for w in given):
+    converted, same = amount.copy(), True
+    for word in given:
+        at = words == word
+        try:
+            converted[at] = convert(amount[at], word, unit)
+            same &= canonical(word) == unit
+        except UnitError as error:
+            _report_unit(table, rows[at], word, unit, str(error))
+    if not same:
         table.log.note(f"Doses in {', '.join(given)} were converted to {unit}.")
     return converted, unit
+
+
+def _report_unit(table: Table, rows: IntArray, word: str, unit: str, error: str) -> None:
+    """Report the doses (positions) whose unit is not known, or is not of the others' kind."""
+    role = "AMTUNIT" if table.has("AMTUNIT") else "UNIT"
+    if _counts_cells(word) and _counts_cells(unit):
+        why = (
+            f"it can not be converted to {unit!r}, the unit of the doses, without the body weight. "
+            "Give all amounts in cells, or all in cells/kg"
+        )
+    elif _is_unit(word):
+        why = (
+            f"it can not be converted to {unit!r}, the unit of the doses. Give every amount in "
+            "one unit"
+        )
+    else:
+        why = error.rstrip(".")
+    table.flag(
+        rows,
+        "dose_unit",
+        role,
+        "a dose is in {value!r} ({place}): {why}.",
+        why=why,
+    )
+
+
+def _is_unit(word: str) -> bool:
+    try:
+        canonical(word)
+    except UnitError:
+        return False
+    return True
 
 
 def _unit_words(table: Table, rows: IntArray) -> Text:
@@ -217,6 +253,7 @@ def _check_same_time(table: Table, doses: Doses, position: IntArray) -> None:
             "two_doses_at_once",
             "AMT",
             "a second dose is at the same time as that of row {other} ({place}). "
-            "Add them up in one record, or correct the time.",
+            "If both were given then, add them up in one record; otherwise correct the time, which "
+            "runs on from the first infusion.",
             other=int(table.row[i]),
         )

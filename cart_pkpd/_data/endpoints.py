@@ -145,7 +145,8 @@ def _name(
             "endpoint_number",
             role,
             "the endpoint is only a number, {value} ({place}). "
-            "Say what it is: endpoints={{{value}: 'transgene'}}.",
+            "Say what it is: endpoints={{{value}: 'transgene'}}. Limits and units then go by that "
+            "name: lloq={{'transgene': 50}}.",
         )
         return ""
     name = canonical_name(mapping.get(text, text))
@@ -181,9 +182,12 @@ def _check_merged(
 def resolve_key(key: str, names: Iterable[str], what: str, log: Log) -> str | None:
     """Return the endpoint that an argument such as ``lloq={"IL-6": 2}`` means."""
     known = list(names)
+    key = str(key)
     for candidate in (key, canonical_name(key)):
         if candidate in known:
             return candidate
+    if not known:  # no endpoint could be named, which is a problem of its own
+        return None
     log.problem(
         "unknown_endpoint_argument",
         f"{what} names the endpoint {key!r}, which the table does not have."

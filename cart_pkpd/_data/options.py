@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+import numpy as np
+
 from cart_pkpd._core.errors import UnitError
 from cart_pkpd._core.units import canonical, exponents
 from cart_pkpd._core.validate import did_you_mean
@@ -46,6 +48,10 @@ class Options:
     def _check_choices(self, log: Log) -> None:
         _choice("duplicates", self.duplicates, get_args(Duplicates), log)
         _choice("decimal", self.decimal, (".", ",", None), log)
+        for name in ("day_one", "align_to_dose", "sort"):
+            given = getattr(self, name)
+            if not isinstance(given, bool | np.bool_):
+                log.problem("bad_option", f"{name} must be True or False, not {given!r}.")
         if self.sep is not None and (not isinstance(self.sep, str) or len(self.sep) != 1):
             log.problem("bad_option", f"sep must be a single character, not {self.sep!r}.")
         if isinstance(self.covariates, str):

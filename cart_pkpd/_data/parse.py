@@ -152,14 +152,17 @@ def find_decimal(columns: Collection[Text], sep: str) -> tuple[str, str]:
 
     A comma is the decimal sign if the cells are not separated by commas and numbers with
     a comma are there, none with a point. Where every such number could also hold
-    thousands (``1,234``), the sign is ``"?"``.
+    thousands (``1,234``), the sign is ``"?"``. Where every number with a point could
+    (``1.234``), the sign is the point, and the cell is returned with it.
     """
     if sep in (",", ""):
         return ".", ""
     texts = {str(t) for cells in columns for t in pd.unique(cells) if "," in t or "." in t}
     texts = {t.lstrip("<>≤≥= ") for t in texts}
     commas = sorted(t for t in texts if re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", t, re.IGNORECASE))
-    points = any(_NUMBER.fullmatch(t) for t in texts)
+    points = sorted(t for t in texts if _NUMBER.fullmatch(t))
+    if not commas and points and all(re.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}", t) for t in points):
+        return ".", points[0]
     if not commas or points:
         return ".", ""
     if all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", t) for t in commas):

@@ -8,7 +8,13 @@ import xarray as xr
 
 from cart_pkpd._data import build as build_
 from cart_pkpd._data.censoring import Marks, read_marks, resolve
-from cart_pkpd._data.check import Observations, check_order, in_order, without_duplicates
+from cart_pkpd._data.check import (
+    Observations,
+    check_clock,
+    check_order,
+    in_order,
+    without_duplicates,
+)
 from cart_pkpd._data.columns import assign
 from cart_pkpd._data.covariates import collect, split_dose_level
 from cart_pkpd._data.dosing import dose_rows, read_doses, read_events
@@ -48,6 +54,7 @@ def _trial(
     records = classify(table)
     marks = read_marks(table)
     time, nominal, time_unit = read_times(table, options)
+    check_clock(table, records, time, in_order=not options.sort)
     rows = usable_observations(table, records, marks.censored)
     require_times(table, time, rows)
     rows = rows[~table.bad[rows]]

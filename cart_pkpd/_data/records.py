@@ -40,6 +40,8 @@ class Records:
     ----------
     kind : array of int
         OBSERVATION, DOSE, OTHER or RESET.
+    restart : array of bool
+        Rows with EVID 3 or 4, where NONMEM lets the clock begin again.
     mdv : array of int
         0, 1 or UNSAID.
     dv, amount : Numbers
@@ -47,6 +49,7 @@ class Records:
     """
 
     kind: IntArray
+    restart: BoolArray
     mdv: IntArray
     dv: Numbers
     amount: Numbers
@@ -74,7 +77,7 @@ def classify(table: Table) -> Records:
         "{place} has an amount ({value}) and a value in the same row. "
         "Split it into a dose record and an observation, or add EVID.",
     )
-    return Records(kind, mdv, dv, amount)
+    return Records(kind, np.isin(evid, (3, 4)), mdv, dv, amount)
 
 
 def codes(table: Table, role: str, allowed: tuple[int, ...], code: str) -> IntArray:

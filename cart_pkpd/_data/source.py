@@ -36,6 +36,9 @@ _MAGIC = {
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF",
 }
+_LONGEST = 60
+"""Characters of a wrong argument that a message shows."""
+
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "blank"}
 
@@ -68,11 +71,26 @@ def load(source: Source, sep: str | None, log: Log) -> Grid:
     """Return the cells of `source`; every way of not being a table is a DataError."""
     if isinstance(source, pd.DataFrame):
         return _from_frame(source, log)
-    path = Path(source)
+    path = _path(source, log)
     content = _content(path, log)
     text = _decoded(content, path.name, log)
     checksum = hashlib.sha256(content).hexdigest()
     return _from_text(text, path.name, checksum, sep, log)
+
+
+def _path(source: object, log: Log) -> Path:
+    if isinstance(source, str | PathLike):
+        try:
+            return Path(source)
+        except TypeError:  # a path of bytes
+            pass
+    shown = repr(source)
+    raise log.fatal(
+        "bad_source",
+        f"a table can not be read from {shown if len(shown) <= _LONGEST else '…'} "
+        f"(type {type(source).__name__}). Give the path of a CSV or TSV file as text or "
+        "pathlib.Path, or a pandas DataFrame.",
+    )
 
 
 def _content(path: Path, log: Log) -> bytes:
@@ -86,10 +104,9 @@ def _content(path: Path, log: Log) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise log.fatal("file_not_found", f"there is no file {str(path)!r}.") from None
-    except OSError as error:
-        raise log.fatal(
-            "file_unreadable", f"{str(path)!r} cannot be read: {error.strerror}."
-        ) from None
+    except (OSError, ValueError) as error:  # a ValueError is a NUL byte in the name
+        why = error.strerror if isinstance(error, OSError) else error
+        raise log.fatal("file_unreadable", f"{str(path)!r} cannot be read: {why}.") from None
     if content[:2] == b"\x1f\x8b":
         content = _unzipped(content, path.name, log)
     for magic, what in _MAGIC.items():

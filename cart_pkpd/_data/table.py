@@ -141,6 +141,11 @@ class Table:
                 code = "text_in_number" if kind in ("text", "date", "clock") else kind
                 self.flag([i], code, role, _WHY[kind] + " ({place}).")
 
+    def lines(self, rows: IntArray, most: int = 3) -> str:
+        """Return ``"2 records (rows 4, 9)"`` for `rows` (positions)."""
+        count = "1 record (row" if rows.size == 1 else f"{rows.size} records (rows"
+        return f"{count} {some([str(r) for r in self.row[rows]], most)})"
+
     def words(self, role: str) -> Text:
         """Return a column as text, with "" for what is missing."""
         if role not in self.text:
@@ -173,7 +178,7 @@ def build(
         text=text,
         other={h: grid.cells[h][kept] for h in columns.covariates},
         missing=markers,
-        decimal=decimal or _decimal(text, grid.sep, log),
+        decimal=decimal or _decimal(text, grid, kept, log),
         log=log,
     )
 
@@ -241,9 +246,24 @@ def _note_lookalikes(names: list[str], log: Log) -> None:
         log.note(f"These are different patients with similar names: {some(alike)}.")
 
 
-def _decimal(text: dict[str, Text], sep: str, log: Log) -> str:
+_POINT = re.compile(r"[<>≤≥= ]*[+-]?\d+\.\d{3}")
+
+
+def _decimal(text: dict[str, Text], grid: Grid, kept: IntArray, log: Log) -> str:
     columns = [text[role] for role in _NUMERIC if role in text]
-    sign, example = find_decimal(columns, sep)
+    sign, example = find_decimal(columns, grid.sep)
+    if sign == "." and example:
+        first, cell = min(
+            (int(i), str(c))
+            for cells in columns
+            for i, c in enumerate(cells)
+            if _POINT.fullmatch(str(c))
+        )
+        log.guess(
+            f"The decimal sign is a point, but every number with one has three digits after it, "
+            f"such as {cell!r} in row {grid.row[kept[first]]}. If it separates thousands, remove "
+            "it; decimal='.' confirms it."
+        )
     if sign == "?":
         raise log.fatal(
             "ambiguous_comma",

@@ -6,17 +6,28 @@ import numpy as np
 
 from cart_pkpd._core.errors import UnitError
 from cart_pkpd._core.units import canonical, convert, exponents
+from cart_pkpd._data.columns import is_study_day
 from cart_pkpd._data.log import some
 from cart_pkpd._data.options import Options
-from cart_pkpd._data.parse import NONE, FloatArray, IntArray
+from cart_pkpd._data.parse import NONE, NUMBER, FloatArray, IntArray, Numbers
 from cart_pkpd._data.records import DOSE, Records
 from cart_pkpd._data.table import Table
+
+_MISSING_CODES = (-99.0, -999.0, -9999.0)
+
+_LONGEST_DAYS = 3650.0
+"""Ten years: few follow cells for longer, while hours get there in five months."""
+
+_HOURS, _ENOUGH, _MOSTLY = 24.0, 4, 0.9
+"""Sampling times that are nearly all multiples of 24, four or more of them, are planned hours."""
 
 
 def read_times(table: Table, options: Options) -> tuple[FloatArray, FloatArray, str]:
     """Return actual and nominal times in days on the file's clock, and the file's time unit."""
     time, nominal = table.numbers("TIME"), table.numbers("NTIME")
-    unit = _unit(table, options)
+    unit = _unit(table, options, time)
+    _note_codes(table, time)
+    _note_study_days(table, options)
     days = [convert(x.value, unit, "day") for x in (time, nominal)]
     days = [np.where(x.kind == NONE, np.nan, d) for x, d in zip((time, nominal), days, strict=True)]
     if options.day_one:
@@ -36,7 +47,46 @@ def require_times(table: Table, time: FloatArray, used: IntArray) -> None:
     )
 
 
-def _unit(table: Table, options: Options) -> str:
+def _note_codes(table: Table, time: Numbers) -> None:
+    """Note times that elsewhere stand for a missing value; here they are times."""
+    for code in _MISSING_CODES:
+        at = np.flatnonzero((time.kind == NUMBER) & (time.value == code))
+        if at.size:
+            cell = table.cell("TIME", at[0])
+            table.log.guess(
+                f"{table.columns.header['TIME']} is {cell} in {table.lines(at)}, which is taken as "
+                f"a time and not as missing; if it stands for missing, pass missing=[{cell!r}]."
+            )
+
+
+def _note_study_days(table: Table, options: Options) -> None:
+    header = table.columns.header["TIME"]
+    if is_study_day(header) and not options.day_one:
+        table.log.guess(
+            f"{header} is read as days since infusion, but CDISC study days call the first day 1 "
+            "and have no day 0; if these do, pass day_one=True."
+        )
+
+
+def _guess_days(table: Table, time: Numbers) -> None:
+    """Say that times without a unit are days, and loudly where they look like hours."""
+    positive = np.unique(time.value[(time.kind == NUMBER) & (time.value > 0)])
+    last = positive[-1] if positive.size else 0.0
+    late = positive[positive >= _HOURS]
+    whole = late.size >= _ENOUGH and np.mean(late % _HOURS == 0) >= _MOSTLY
+    if last > _LONGEST_DAYS or whole:
+        why = f"Times run to {last:g}" + (
+            f" and are mostly multiples of {_HOURS:g}" if whole else ""
+        )
+        table.log.guess(
+            f"{why}; they are taken to be in days. If they are hours, pass time_unit='h'; "
+            "if they are days, time_unit='day'."
+        )
+    else:
+        table.log.guess("Times are in days; time_unit= says otherwise.")
+
+
+def _unit(table: Table, options: Options, time: Numbers) -> str:
     stated = _stated_unit(table)
     if options.time_unit is not None:
         unit = canonical(options.time_unit)
@@ -44,7 +94,7 @@ def _unit(table: Table, options: Options) -> str:
             table.log.note(f"The table says times in {stated}; time_unit={unit!r} was used.")
         return unit
     if stated is None:
-        table.log.guess("Times are in days; time_unit= says otherwise.")
+        _guess_days(table, time)
         return "day"
     if stated != "day":
         table.log.note(f"Times were converted from {stated} to day.")

@@ -114,6 +114,11 @@ def _model(record: Mapping[str, Any], given: Model | None) -> Model:
             f"pass it: fit.load(path, model={record['class']}())."
         )
     base = given if given is not None else get(record["name"])
+    if type(base).__name__ != record["class"]:
+        raise FitError(
+            f"the fit was made with the model class {record['class']!r}, not "
+            f"{type(base).__name__!r}; pass that class: fit.load(path, model={record['class']}())."
+        )
     parameters = {
         k: _SUPPORTS[p["support"]](**{n: v for n, v in p.items() if n != "support"})
         for k, p in record["parameters"].items()

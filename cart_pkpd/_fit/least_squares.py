@@ -1,8 +1,10 @@
 """Least squares through lmfit, one patient at a time or all records as one.
 
-Each quantified record gives the residual ``z`` of the residual error; a censored record
-gives ``sqrt(-2 ln P)`` with P the probability of lying beyond its limit, so that the sum of
-squares is −2 ln likelihood up to terms in sigma, which is re-estimated between fits.
+Where a search begins, each quantified record gives the residual ``z`` of the residual error
+and a censored one ``sqrt(-2 ln P)``, with P the probability of lying beyond its limit. From
+the best of several starts the likelihood itself is maximised over parameters and scatter, so
+that censored records and errors that grow with the level count as they should; with a
+log-normal error and nothing censored that is ordinary least squares.
 """
 
 from __future__ import annotations
@@ -15,18 +17,23 @@ import numpy as np
 import xarray as xr
 from lmfit import Minimizer, Parameters
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._stats.agreement import check_units, check_values
 from cart_pkpd._stats.design import QUANTIFIED, Design
-from cart_pkpd._stats.error import ErrorModel, error_model
+from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
 from cart_pkpd._stats.likelihood import pointwise_loglik, record_loglik
 from cart_pkpd.models import Model, Parameter
 
 METHODS = ("individual", "pooled")
-_SIGMA_START, _SIGMA_FLOOR, _SIGMA_ROUNDS = 0.5, 0.001, 3
+_SIGMA_START = 0.5
+# Exact data have no scatter; below this share of the level the likelihood has no bound.
+_SIGMA_LEAST = 1e-3
+_LN = "ln_"
+_HUGE = 1e10
+_MOST_EVALUATIONS = 6000
+_CURVATURE_STEP = 1e-3
 _STARTS, _START_SPREAD, _START_SEED = 6, 0.4, 1
 # A standard error of 2 on the log scale spans a factor of 2500: nothing was learnt.
 _UNDETERMINED = 2.0
@@ -79,7 +86,7 @@ def least_squares(
     method : {"individual", "pooled"}
         One fit per patient, or one for all records together (naive pooled).
     error : str
-        ``"lognormal"`` or ``"proportional"``, whose single parameter is a relative scatter.
+        Residual error, one of those of :func:`cart_pkpd.fit.population`.
     estimate : sequence of str, optional
         Parameters to estimate; by default all that are not fixed.
 
@@ -88,19 +95,22 @@ def least_squares(
     xr.Dataset
         Dims id (the label ``"pooled"`` for the pooled method) and parameter: ``estimate``,
         ``stderr`` (delta method), ``lower``, ``upper`` (95 %, Wald on the free scale), and per
-        id ``sigma``, ``n_obs``, ``n_censored``, ``loglik`` and ``aic`` (at the scatter that
-        maximises the likelihood), ``status`` (``"ok"``, or why there is no estimate or no trust
-        in it). Parameters held at their typical value are not listed.
+        id ``sigma`` (first parameter of the error), ``n_obs``, ``n_censored``, ``loglik``, ``aic``,
+        ``status`` (``"ok"``, or why there is no estimate or no trust in it). Parameters held at
+        their typical value are not listed.
 
     Raises
     ------
     FitError
-        For unknown names or an error model with more than one parameter.
+        For unknown or fixed names, other units than the data's, or zeros without a logarithm.
     """
     one_of(method, METHODS, "least-squares method", error=FitError)
-    residual = error_model(one_of(error, ("lognormal", "proportional"), "error", error=FitError))
+    residual = error_model(one_of(error, ERRORS, "residual error", error=FitError))
     names = tuple(estimate) if estimate is not None else model.estimated
     model.check_names(names, "estimate")
+    held = [n for n in names if n in model.fixed]
+    if held:
+        raise FitError(f"estimate: {held[0]!r} is fixed; leave it out or use a model with it free.")
     check_units(model, design)
     check_values(residual, design)
     groups = _groups(design, method)
@@ -118,37 +128,101 @@ def _groups(design: Design, method: str) -> dict[str, _Records]:
 
 
 def _fit(model: Model, error: ErrorModel, names: Sequence[str], records: _Records) -> _Outcome:
-    too_few = _too_few(names, records)
+    too_few = _too_few(names, records, error)
     if too_few:
         return _Outcome(too_few, {}, {})
-    sigma = _SIGMA_START
-    tried = [_minimise(s, model, error, records, sigma) for s in _starts(model, names, records)]
-    fitted = min(tried, key=lambda f: float(f.chisqr))
-    for _ in range(_SIGMA_ROUNDS):
-        sigma = _sigma(_natural(model, fitted.params), model, error, records, len(names))
-        fitted = _minimise(fitted.params, model, error, records, sigma)
-    if not fitted.success:
-        return _Outcome(f"the optimiser did not converge: {fitted.message}", {}, {})
-    free = {n: float(fitted.params[n].value) for n in names}
-    stderr = {n: float(fitted.params[n].stderr or np.nan) for n in names}
-    loglik = _best_loglik(_natural(model, fitted.params), model, error, records)
-    known = all(s < _UNDETERMINED for s in stderr.values())
-    return _Outcome("ok" if known else _no_stderr(stderr), free, stderr, sigma, loglik)
-
-
-def _minimise(
-    start: Parameters, model: Model, error: ErrorModel, records: _Records, sigma: float
-) -> Any:
-    problem = Minimizer(
-        _residuals, start, fcn_args=(model, error, records, sigma), scale_covar=False
+    starts = [_with_sigmas(p, error, records) for p in _starts(model, names, records)]
+    begun = min((_least_squares(p, model, error, records) for p in starts), key=_chisqr)
+    fitted = Minimizer(_minus_loglik, begun.params, fcn_args=(model, error, records)).minimize(
+        method="nelder", max_nfev=_MOST_EVALUATIONS
     )
-    return problem.minimize(method="leastsq", max_nfev=400 * (len(start) + 1))
+    if not np.isfinite(fitted.residual[0]):
+        return _Outcome("the optimiser found no finite likelihood", {}, {})
+    free = {n: float(fitted.params[n].value) for n in names}
+    stderr = _standard_errors(fitted.params, names, model, error, records)
+    sigma = float(np.exp(fitted.params[_LN + error.sigmas[0].name].value))
+    known = all(s < _UNDETERMINED for s in stderr.values())
+    status = "ok" if known else _no_stderr(stderr)
+    return _Outcome(status, free, stderr, sigma, -float(fitted.residual[0]))
 
 
-def _too_few(names: Sequence[str], records: _Records) -> str:
-    """Return why there is no fit: the scatter needs a record more than the parameters."""
+def _chisqr(fitted: Any) -> float:
+    return float(fitted.chisqr)
+
+
+def _least_squares(start: Parameters, model: Model, error: ErrorModel, records: _Records) -> Any:
+    """Return the least-squares fit at the scatter of the start: a good place to begin."""
+    held = start.copy()
+    for sigma in error.sigmas:
+        held[_LN + sigma.name].vary = False
+    problem = Minimizer(_residuals, held, fcn_args=(model, error, records), scale_covar=False)
+    fitted = problem.minimize(method="leastsq", max_nfev=400 * (len(held) + 1))
+    for sigma in error.sigmas:
+        fitted.params[_LN + sigma.name].vary = True
+    return fitted
+
+
+def _with_sigmas(parameters: Parameters, error: ErrorModel, records: _Records) -> Parameters:
+    """Return the parameters with ln of every scatter added."""
+    typical = float(np.median(records.dv[records.quantified]))
+    for sigma in error.sigmas:
+        unit = max(abs(typical), 1e-12) if sigma.in_data_units else 1.0
+        lowest = float(np.log(_SIGMA_LEAST * unit))
+        value = float(np.log(_SIGMA_START * unit))
+        parameters.add(_LN + sigma.name, value=value, min=lowest)
+    return parameters
+
+
+def _sigmas(parameters: Parameters, error: ErrorModel) -> dict[str, float]:
+    return {s.name: float(np.exp(parameters[_LN + s.name].value)) for s in error.sigmas}
+
+
+def _minus_loglik(
+    free: Parameters, model: Model, error: ErrorModel, records: _Records
+) -> NDArray[np.float64]:
+    """Return −ln likelihood of all records, capped where it overflows."""
+    with np.errstate(all="ignore"):
+        f = np.asarray(model.log_predict(records.time, _natural(model, free)), dtype=float)
+        value = -pointwise_loglik(error, records, f, _sigmas(free, error)).sum()
+    return np.array([value if np.isfinite(value) else _HUGE])
+
+
+def _standard_errors(
+    at: Parameters, names: Sequence[str], model: Model, error: ErrorModel, records: _Records
+) -> dict[str, float]:
+    """Return standard errors on the free scale from the curvature of the likelihood.
+
+    Central differences; NaN for all where the curvature is not that of a maximum.
+    """
+    moved = [n for n in at if not n.startswith(_LN) or at[n].value > at[n].min + _CURVATURE_STEP]
+    centre = np.array([at[n].value for n in moved])
+
+    def value(x: NDArray[np.float64]) -> float:
+        trial = at.copy()
+        for name, v in zip(moved, x, strict=True):
+            trial[name].set(value=float(v))
+        return float(_minus_loglik(trial, model, error, records)[0])
+
+    k = len(moved)
+    hessian = np.empty((k, k))
+    steps = np.eye(k) * _CURVATURE_STEP
+    for i in range(k):
+        for j in range(i + 1):
+            corners = [
+                value(centre + a * steps[i] + b * steps[j]) for a in (1, -1) for b in (1, -1)
+            ]
+            second = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * _CURVATURE_STEP**2)
+            hessian[i, j] = hessian[j, i] = second
+    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] <= 0:
+        return dict.fromkeys(names, np.nan)
+    variance = np.diag(np.linalg.inv(hessian))
+    return {n: float(np.sqrt(variance[moved.index(n)])) for n in names}
+
+
+def _too_few(names: Sequence[str], records: _Records, error: ErrorModel) -> str:
+    """Return why there is no fit: every parameter and scatter needs a record of its own."""
     n = int(records.quantified.sum())
-    if n > len(names):
+    if n >= len(names) + len(error.sigmas):
         return ""
     return f"{n} quantified records cannot determine {len(names)} parameters and their scatter"
 
@@ -193,53 +267,31 @@ def _bounds(parameter: Parameter) -> dict[str, float]:
 
 def _natural(model: Model, free: Parameters) -> dict[str, Any]:
     typical: dict[str, Any] = {k: v for k, v in model.typical().items() if k not in model.fixed}
-    return typical | {n: float(model.parameters[n].to_natural(p.value)) for n, p in free.items()}
+    return typical | {
+        n: float(model.parameters[n].to_natural(p.value))
+        for n, p in free.items()
+        if not n.startswith(_LN)
+    }
 
 
 def _residuals(
-    free: Parameters, model: Model, error: ErrorModel, records: _Records, sigma: float
+    free: Parameters, model: Model, error: ErrorModel, records: _Records
 ) -> NDArray[np.float64]:
-    sigmas = {error.sigmas[0].name: sigma}
-    f = np.asarray(model.log_predict(records.time, _natural(model, free)), dtype=float)
+    """Return z of quantified records and sqrt(−2 ln P) of censored ones."""
+    sigmas = _sigmas(free, error)
     out = np.empty(records.time.size)
-    for code in np.unique(records.code):
-        rows = records.code == code
-        if code == QUANTIFIED:
-            out[rows] = error.z(records.dv[rows], f[rows], sigmas)
-        else:
-            log_p = record_loglik(
-                error, int(code), records.dv[rows], records.low[rows], f[rows], sigmas
-            )
-            out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
+    with np.errstate(all="ignore"):
+        f = np.asarray(model.log_predict(records.time, _natural(model, free)), dtype=float)
+        for code in np.unique(records.code):
+            rows = records.code == code
+            if code == QUANTIFIED:
+                out[rows] = error.z(records.dv[rows], f[rows], sigmas)
+            else:
+                log_p = record_loglik(
+                    error, int(code), records.dv[rows], records.low[rows], f[rows], sigmas
+                )
+                out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
     return np.nan_to_num(out, nan=1e3, posinf=1e3, neginf=-1e3)
-
-
-def _sigma(
-    values: dict[str, Any],
-    model: Model,
-    error: ErrorModel,
-    records: _Records,
-    n_estimated: int,
-) -> float:
-    """Return the scatter of the quantified residuals, with the usual degrees of freedom."""
-    q = records.quantified
-    f = np.asarray(model.log_predict(records.time[q], values), dtype=float)
-    z = error.z(records.dv[q], f, {error.sigmas[0].name: 1.0})
-    return max(float(np.sqrt(np.sum(z**2) / (q.sum() - n_estimated))), _SIGMA_FLOOR)
-
-
-def _best_loglik(
-    values: dict[str, Any], model: Model, error: ErrorModel, records: _Records
-) -> float:
-    """Return ln likelihood at these parameters with the scatter that maximises it (for AIC)."""
-    f = np.asarray(model.log_predict(records.time, values), dtype=float)
-    name = error.sigmas[0].name
-
-    def negative(ln_sigma: float) -> float:
-        return -float(pointwise_loglik(error, records, f, {name: np.exp(ln_sigma)}).sum())
-
-    limits = (np.log(_SIGMA_FLOOR / 10), np.log(100.0))
-    return -float(minimize_scalar(negative, bounds=limits, method="bounded").fun)
 
 
 def _dataset(
@@ -265,7 +317,7 @@ def _dataset(
                 columns["lower"][i, j] = p.to_natural(free - _Z95 * se)
                 columns["upper"][i, j] = p.to_natural(free + _Z95 * se)
             columns["stderr"][i, j] = se * _slope(p, free)
-    n_parameters = len(names) + 1
+    n_parameters = len(names) + len(error.sigmas)
     dataset = xr.Dataset(
         {
             **{k: (("id", "parameter"), v) for k, v in columns.items()},

@@ -71,7 +71,10 @@ def _scalar(name: str, prior: Prior) -> Any:
         case LogNormal(median, sigma):
             return pm.LogNormal(name, np.log(median), sigma)
         case LogitNormal(median, sigma):
-            return pm.LogitNormal(name, np.log(median / (1 - median)), sigma)
+            centre = np.log(median / (1 - median))
+            # PyMC samples a LogitNormal within its bounds unless told to unbound it.
+            unbounded = pm.distributions.transforms.logodds
+            return pm.LogitNormal(name, centre, sigma, default_transform=unbounded)
         case HalfNormal(sigma):
             return pm.HalfNormal(name, sigma)
         case Beta(a, b):

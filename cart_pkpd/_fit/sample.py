@@ -104,7 +104,8 @@ def _compiled(structure: Structure, centred: tuple[str, ...]) -> tuple[Any, pm.M
         centred,
         structure.population.iiv,
         structure.population.non_expanders,
-        tuple((q.name, q.prior) for q in structure.quantities),
+        structure.quantities,
+        tuple((e.parameter, e.covariate, e.kind, e.name) for e in structure.effects),
         design.n_patients,
         present_classes(design),
     )
@@ -152,6 +153,8 @@ def _unconstrained(
             [(start.individual[n] - start.typical[n]) / start.omega[n] for n in apart]
         ),
         **{f"{INDIVIDUAL}_{n}": start.individual[n] for n in centred},
+        **{f"typical_{n}": np.array(v) for n, v in start.typical.items()},
+        **{f"omega_{n}": np.log(np.array(v)) for n, v in start.omega.items()},
         "sigma_log": np.log(np.array(0.5)),
     }
     points = []

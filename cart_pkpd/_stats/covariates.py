@@ -23,6 +23,7 @@ class Effect:
     reference: float | str
     column: NDArray[np.float64]
     name: str
+    level: str = ""
 
 
 def effects(
@@ -111,6 +112,7 @@ def _categorical(
             reference,
             (text == level).astype(float),
             f"{parameter}_{covariate}_{level}",
+            str(level),
         )
         for level in levels
         if level != reference

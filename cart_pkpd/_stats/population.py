@@ -7,7 +7,7 @@ a `Structure`, which holds every array and prior that a sampler needs and no sam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -262,9 +262,17 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         *_mixture(model, population),
         *_residual(error, design),
     )
+    _check_distinct(quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
     return Structure(model, population, design, error, quantities, effects, tuple(notes))
+
+
+def _check_distinct(quantities: tuple[Quantity, ...]) -> None:
+    names = [q.name for q in quantities]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise FitError(f"{twice[0]!r} is there twice; name each covariate of a parameter once.")
 
 
 def _check_parameters(model: Model, population: Population) -> None:
@@ -322,7 +330,7 @@ def _coefficient(model: Model, effect: Effect) -> Quantity:
         if isinstance(effect.reference, float)
         else "",
         "linear": f"effect per unit of {effect.covariate}",
-        "category": f"shift if {effect.name.rsplit('_', 1)[-1]} instead of {effect.reference}",
+        "category": f"shift if {effect.level} instead of {effect.reference}",
     }
     # Wide for effects that a phase 1 trial could show: a ten-fold dose range and an
     # exponent of 1 change a level ten-fold.
@@ -356,15 +364,17 @@ def _mixture(model: Model, population: Population) -> list[Quantity]:
 
 
 def _residual(error: ErrorModel, design: Design) -> list[Quantity]:
-    quantified = design.dv[design.code == QUANTIFIED]
-    typical = float(np.median(quantified)) if quantified.size else 1.0
+    positive = design.dv > 0
+    values = design.dv[positive & (design.code == QUANTIFIED)]
+    values = values if values.size else design.dv[positive]
+    typical = float(np.median(values)) if values.size else 1.0
     return [
         Quantity(
             s.name,
             s.label,
             design.unit if s.in_data_units else "1",
             "residual",
-            HalfNormal(max(typical, 1e-300)) if s.in_data_units else s.prior,
+            HalfNormal(typical) if s.in_data_units else s.prior,
         )
         for s in error.sigmas
     ]
@@ -378,9 +388,4 @@ def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tu
                 f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
                 f"There are: {', '.join(q.name for q in quantities)}."
             )
-    return tuple(
-        Quantity(
-            q.name, q.label, q.unit, q.role, population.priors.get(q.name, q.prior), q.parameter
-        )
-        for q in quantities
-    )
+    return tuple(replace(q, prior=population.priors.get(q.name, q.prior)) for q in quantities)

@@ -221,7 +221,7 @@ class _Run:
         """Do every step that the run file asks for."""
         spec = self.config.spec
         write_text(self.folder / "config.toml", toml.dumps(self.config.resolved(self.folder.path)))
-        found = steps.Findings(self.config, self._data())
+        found = self._data()
         for endpoint in spec.nca.endpoints if spec.nca else ():
             with self._step(f"nca {endpoint}") as note:
                 note.text = steps.analyse(found, endpoint, self.folder)
@@ -235,17 +235,19 @@ class _Run:
                 note.text = steps.rank(found, self.folder)
         made_with = self._provenance(found.trial)
         with self._step("report") as note:
-            note.text = steps.report(found, self.folder, made_with)
+            note.text = steps.report(found, self.folder, made_with, self._progress("report"))
         return Outcome(
             self.folder.path, self.folder / "report.html", self._code(), tuple(self.done)
         )
 
-    def _data(self) -> xr.Dataset:
+    def _data(self) -> steps.Findings:
+        """Read the trial, and check all that the run file says against it."""
         with self._step("data") as note:
             trial, note.text = steps.read(self.config, self.folder)
             steps.check_endpoints(self.config, trial)
+            joined = steps.join_models(self.config, trial, self.folder)
         self._provenance(trial)
-        return trial
+        return steps.Findings(self.config, trial, joined)
 
     def _provenance(self, trial: xr.Dataset) -> dict[str, Any]:
         """Write what the run was made with, so far; a stopped run has its record too."""
@@ -258,13 +260,15 @@ class _Run:
 
     def _fit(self, name: str, found: steps.Findings) -> None:
         """Fit one model and keep the result; a fit that fails is told in the report."""
-        step = f"fit {name}"
+        step, left_out = f"fit {name}", steps.left_out(found, name)
+        if left_out:
+            _LOG.info("%s: %s", step, left_out)
         with self._step(step, alone=True) as note:
             result = steps.fit_model(found, name, self._progress(step))
             self.stop.check()
             steps.keep(found, name, result, self.folder)
             note.state = "done" if result.verdict.ok else "unconverged"
-            note.text = result.verdict.sentence
+            note.text = f"{result.verdict.sentence} {left_out}".rstrip()
         if note.state == "failed":
             found.failures[name] = note.text
 

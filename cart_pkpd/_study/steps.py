@@ -6,16 +6,14 @@ ends before they load.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ConfigError
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd._study import plan, tables, toml
+from cart_pkpd._study import join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, whole_file, write_text
 
@@ -23,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-NCA_FILES = ("parameters.csv", "table.csv", "summary.csv", "settings.toml")
+    from cart_pkpd._stats.population import Structure
+    from cart_pkpd._study.nca.settings import Settings
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a short note."""
@@ -37,6 +36,8 @@ class Findings:
     ----------
     trial : xr.Dataset
         From `data.read_table`.
+    structures : mapping of str to Structure
+        Each model joined with the data, by name of the model's table.
     nca : dict of str to xr.Dataset
         From `nca.table`, by endpoint.
     quick : xr.Dataset or None
@@ -49,6 +50,7 @@ class Findings:
 
     config: Config
     trial: xr.Dataset
+    structures: Mapping[str, Structure] = field(default_factory=dict)
     nca: dict[str, xr.Dataset] = field(default_factory=dict)
     quick: xr.Dataset | None = None
     fits: dict[str, Any] = field(default_factory=dict)
@@ -88,22 +90,17 @@ def check_endpoints(config: Config, trial: xr.Dataset) -> None:
     _check_known(trial, "fit.endpoint", [spec.fit.endpoint] if spec.models else [])
 
 
-def nca_endpoints(trial: xr.Dataset, named: Sequence[str] | None = None) -> list[str]:
-    """Return the endpoints of an NCA: those named, or all that count cells.
+def join_models(config: Config, trial: xr.Dataset, folder: RunFolder) -> dict[str, Structure]:
+    """Join every model with the data, without fitting, and list what no fit will use."""
+    joined = join.models(config, trial)
+    if joined:
+        tables.write_csv(folder / "fits/excluded.csv", tables.excluded(joined))
+    return joined
 
-    Raises
-    ------
-    ConfigError
-        If the trial has no endpoint of that name.
-    DataError
-        If none is named and none counts cells.
-    """
-    from cart_pkpd._nca.trial import cell_endpoints
 
-    if not named:
-        return cell_endpoints(trial)
-    _check_known(trial, "--endpoint", named)
-    return list(dict.fromkeys(named))
+def left_out(found: Findings, name: str) -> str:
+    """Return what the fit of a model leaves out, as a sentence; empty if nothing."""
+    return join.left_out(found.structures[name].design.exclusions)
 
 
 def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:
@@ -119,54 +116,31 @@ def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:
 
 
 def analyse(found: Findings, endpoint: str, folder: RunFolder) -> str:
-    """Do the non-compartmental analysis of one endpoint in every window."""
-    from cart_pkpd import nca
+    """Do the non-compartmental analysis of one endpoint in every window, as `cart-pkpd nca`."""
+    from cart_pkpd._study.nca import compute, run
+    from cart_pkpd._study.nca.folder import NcaFolder
 
-    spec = found.config.spec.nca
+    analysis = compute.analyse(found.trial, _nca_settings(found.config, endpoint))
+    (found.nca[endpoint],) = analysis.params
+    return run.write(analysis, NcaFolder(folder.path / "nca" / endpoint)).note
+
+
+def _nca_settings(config: Config, endpoint: str) -> Settings:
+    """Return what the run file says of the NCA; the report has the figures."""
+    from cart_pkpd._nca.rules import Rules
+    from cart_pkpd._study.nca.settings import Settings
+
+    spec, reading = config.spec.nca, config.spec.data.given()
     assert spec is not None
-    windows = [(first, last) for first, last in spec.windows]
-    params = nca.table(found.trial, endpoint, windows, **spec.rules())
-    found.nca[endpoint] = params
-    return write_nca([params], folder.path / "nca" / endpoint)
-
-
-def write_nca(params: Sequence[xr.Dataset], folder: Path) -> str:
-    """Write NCA results as parameters.csv, table.csv, summary.csv and settings.toml.
-
-    Parameters
-    ----------
-    params : sequence of xr.Dataset
-        From `nca.table`, one per endpoint, all with the same rules.
-    folder : path
-        Made if it is not there.
-
-    Returns
-    -------
-    str
-        What was found, in a few words.
-    """
-    import pandas as pd
-
-    from cart_pkpd import nca
-
-    long = pd.concat(map(nca.long, params))
-    tables.write_csv(folder / "parameters.csv", long)
-    tables.write_csv(folder / "table.csv", pd.concat(map(tables.nca_wide, params)))
-    tables.write_csv(folder / "summary.csv", pd.concat([_summary(p) for p in params]))
-    rules = json.loads(params[0].attrs["rules"])
-    settings = {"endpoints": [p.attrs["endpoint"] for p in params]} | rules
-    write_text(folder / "settings.toml", toml.dumps(settings))
-    missing = int(long["value"].isna().sum())
-    n_ids = long["id"].nunique()
-    return f"{n_ids} patients, {len(long)} values, {missing} of them missing with their reason"
-
-
-def _summary(params: xr.Dataset) -> pd.DataFrame:
-    from cart_pkpd import nca
-
-    found = nca.summary(params, by=_groups(params))
-    found.insert(0, "endpoint", params.attrs["endpoint"])
-    return found
+    if "subjects" in reading:
+        reading["subjects"] = config.path(reading["subjects"])
+    return Settings(
+        rules=Rules.from_dict(spec.rules()),
+        read={} if "dataset" in reading else {k: v for k, v in reading.items() if k != "table"},
+        endpoints=(endpoint,),
+        windows=tuple((first, last) for first, last in spec.windows),
+        figures=False,
+    )
 
 
 def _groups(params: xr.Dataset) -> str | None:
@@ -184,7 +158,8 @@ def least_squares(found: Findings, folder: RunFolder) -> str:
     )
     tables.write_csv(folder / "fits/least_squares.csv", tables.individual(found.quick))
     ok = int((found.quick["status"] == "ok").sum())
-    return f"{name}: {ok} of {found.quick.sizes['id']} patients fitted"
+    said = f"{name}: {ok} of {found.quick.sizes['id']} patients fitted."
+    return f"{said} {left_out(found, name)}".rstrip()
 
 
 def fit_model(found: Findings, name: str, progress: Progress) -> Any:
@@ -274,19 +249,20 @@ def _with_checks(found: Findings, name: str) -> Any:
         predictions=checks.predictions(result, seed=seed),
         vpc=checks.vpc(result, seed=seed),
         references=(plan.model(found.config, name).cite(),),
-        exposure=_exposure(found.config, result),
+        exposure=_exposure(found, result),
     )
 
 
-def _exposure(config: Config, result: Any) -> xr.Dataset | None:
+def _exposure(found: Findings, result: Any) -> xr.Dataset | None:
     """Return exposure from the model, where the fit converged and the records have an LLOQ."""
     import numpy as np
 
-    from cart_pkpd import checks
+    from cart_pkpd import checks, data
 
-    if not result.verdict.ok or not np.isfinite(result.structure.design.lloq).any():
+    limits = data.endpoint(found.trial, found.config.spec.fit.endpoint)["lloq"].values
+    if not result.verdict.ok or not np.isfinite(limits).any():
         return None
-    return checks.exposure(result, window=_window(config), seed=config.spec.seed)
+    return checks.exposure(result, window=_window(found.config), seed=found.config.spec.seed)
 
 
 def _window(config: Config) -> tuple[float, float]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from cart_pkpd._stats.population import Structure
+
 _SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
 
 
@@ -43,6 +45,19 @@ def individual(quick: xr.Dataset) -> pd.DataFrame:
     long = quick[["estimate", "stderr"]].to_dataframe().reset_index()
     per_patient = [v for v in ("n_obs", "n_censored", "aic", "status") if v in quick]
     return long.merge(quick[per_patient].to_dataframe().reset_index(), on="id")
+
+
+def excluded(structures: Mapping[str, Structure]) -> pd.DataFrame:
+    """Return what each fit leaves out, one row per record or patient, with the reason."""
+    import pandas as pd
+
+    rows = [
+        (name, one.design.endpoint, left.patient, left.row, left.reason)
+        for name, one in structures.items()
+        for left in one.design.exclusions
+    ]
+    table = pd.DataFrame(rows, columns=["fit", "endpoint", "patient", "row", "reason"])
+    return table.astype({"row": "Int64"})  # empty for a patient without any record
 
 
 def parameters(fits: Mapping[str, Any]) -> pd.DataFrame:

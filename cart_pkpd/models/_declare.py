@@ -213,7 +213,9 @@ class Model(abc.ABC):
         own = {k: v for k, v in vars(cls).items() if isinstance(v, Parameter)}
         cls.declared = MappingProxyType({**cls.declared, **own})
         cls.values = _named_tuple(f"{cls.__name__}Values", tuple(cls.declared))
-        if "name" in vars(cls) and cls.name:
+        if "name" not in vars(cls):
+            cls.name = ""  # a subclass is another model, not its parent under the same name
+        if cls.name:
             _REGISTRY[cls.name] = cls
 
     def __post_init__(self) -> None:
@@ -234,7 +236,7 @@ class Model(abc.ABC):
         )
 
     def __hash__(self) -> int:
-        return hash((type(self), tuple(self.parameters.items()), tuple(self.fixed.items())))
+        return hash((type(self), frozenset(self.parameters.items()), frozenset(self.fixed.items())))
 
     def __repr__(self) -> str:
         rows = [f"{type(self).__name__}: {self.label or self.name}"]

@@ -23,6 +23,8 @@ from cart_pkpd.plots._predicted import goodness_of_fit as goodness_of_fit
 from cart_pkpd.plots._predicted import observed_vs_predicted as observed_vs_predicted
 from cart_pkpd.plots._profiles import cytokines as cytokines
 from cart_pkpd.plots._profiles import profiles as profiles
+from cart_pkpd.plots._twin import exposure_twin as exposure_twin
+from cart_pkpd.plots._twin import exposure_twins as exposure_twins
 from cart_pkpd.plots._vpc import vpc as vpc
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "comparison",
     "cytokines",
     "exposure",
+    "exposure_twin",
+    "exposure_twins",
     "goodness_of_fit",
     "individual",
     "intervals",

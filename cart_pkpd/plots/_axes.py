@@ -17,11 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _text
+from cart_pkpd.plots._layout import PanelGrid, share_label
 
 TimeScale = Literal["linear", "log"]
 Floats = NDArray[np.float64]
@@ -44,6 +45,12 @@ class Panel(Axes):
     def _repr_png_(self) -> bytes:
         figure = self.get_figure(root=True)
         return png(figure) if figure is not None else b""
+
+
+class SmallPanel(Panel):
+    """One of many panels: no minor ticks, and fewer labels."""
+
+    name = "cart_pkpd_small"
 
 
 class Sheet(Figure):
@@ -75,31 +82,49 @@ def axes(ax: Axes | None = None, size: tuple[float, float] = (7.2, 4.4)) -> Axes
 
 
 def grid(
-    rows: int, cols: int, cell: tuple[float, float], **share: Any
+    rows: int,
+    cols: int,
+    cell: tuple[float, float],
+    *,
+    axes_class: type[Axes] = Panel,
+    **share: Any,
 ) -> tuple[Figure, NDArray[Any]]:
     """Return a figure with rows × cols Axes of `cell` inches each, in house style."""
     figure = sheet(cols * cell[0], rows * cell[1])
-    panels = figure.subplots(rows, cols, squeeze=False, subplot_kw={"axes_class": Panel}, **share)
+    panels = figure.subplots(
+        rows, cols, squeeze=False, subplot_kw={"axes_class": axes_class}, **share
+    )
     for ax in panels.flat:
         dress(ax)
     return figure, panels
 
 
 def small_multiples(
-    n: int, ncols: int | None, cell: tuple[float, float], **share: Any
+    n: int, ncols: int | None, cell: tuple[float, float], *, common: str = "", **share: Any
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with `n` panels, the empty places of the last row removed.
 
-    The figure is wide enough for its legend, and higher by what legend and label need.
+    The figure is wide enough for its legend, and higher by what legend and label need. Axes
+    named in `common` ("x", "y" or "xy") have tick labels at the outer panels only; the caller
+    gives them equal limits, which is much faster than letting matplotlib share them.
     """
     cols = min(n, ncols or _columns(n))
     rows = math.ceil(n / cols)
     width = max(cell[0], LEGEND_WIDTH / cols)
-    figure, panels = grid(rows, cols, (width, cell[1] + 0.85 / rows), **share)
+    size = (width, cell[1] + 0.85 / rows)
+    figure, panels = grid(rows, cols, size, axes_class=SmallPanel, **share)
+    figure.set_layout_engine(PanelGrid())
     for ax in panels.flat[n:]:
         ax.remove()
-    for ax in panels.flat[max(n - cols, 0) : n]:  # the lowest panel of each column
-        ax.tick_params(labelbottom=True)
+    for i, ax in enumerate(panels.flat[:n]):
+        if i >= n - cols:  # the lowest panel of each column
+            ax.tick_params(labelbottom=True)
+        elif "x" in common:
+            ax.tick_params(labelbottom=False)
+        if "y" in common and i % cols:
+            ax.tick_params(labelleft=False)
+        for axis in (ax.xaxis, ax.yaxis):  # labels are shared: spare the search for their place
+            axis.set_label_coords(0.5, 0.0)
     return figure, list(panels.flat[:n])
 
 
@@ -131,20 +156,22 @@ def label(ax: Axes, x: str | None = None, y: str | None = None) -> None:
 
 def heading(ax: Axes, text: str, *, note: str = "", colour: str = INK) -> None:
     """Write a panel's title, left-aligned, with a note in plain type on a line below it."""
-    ax.set_title(
-        text, loc="left", fontsize=SMALL, color=colour, fontweight="bold", pad=18 if note else 5
-    )
+    ax.set_title(  # y=1 spares matplotlib the search for a free place
+        text, loc="left", fontsize=SMALL, color=colour, fontweight="bold", y=1.0,
+        pad=18 if note else 5,
+    )  # fmt: skip
     if note:
         ax.annotate(note, (0, 1), xycoords="axes fraction", xytext=(0, 5), color=INK,
                     textcoords="offset points", fontsize=SMALL)  # fmt: skip
 
 
-def shared_labels(figure: Figure, x: str, y: str) -> None:
+def shared_labels(figure: Figure, x: str, y: str = "") -> None:
     """Label the common axes of a grid once; a low figure gets its y unit on a second line."""
     if figure.get_figheight() < 3.3:
         y = y.replace(" (", "\n(")
-    figure.supxlabel(x, fontsize=BODY, color=INK)
-    figure.supylabel(y, fontsize=BODY, color=INK)
+    share_label(figure, "x", x, fontsize=BODY, color=INK)
+    if y:
+        share_label(figure, "y", y, fontsize=BODY, color=INK)
 
 
 def legend(ax: Axes, handles: Sequence[Any], ncols: int = 4) -> None:
@@ -213,13 +240,29 @@ def level_axis(axis: Any, lower: float, upper: float) -> None:
     """Give a log axis readable ticks: decades, with 3 or 2 and 5 between where they are few."""
     decades = math.log10(upper / lower) if 0 < lower < upper else 1.0
     subs = (1.0,) if decades > 2.2 else (1.0, 3.0) if decades > 1.1 else (1.0, 2.0, 5.0)
+    small = isinstance(axis.axes, SmallPanel)
     powers = upper > 2e6 or lower < 1e-4
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
+    ticks = log_ticks(lower, upper, subs, most=7 if small else 12)
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda v, _: _decade(v) if powers else _text.short(v)))
-    minor = LogLocator(base=10, subs=range(2, 10), numticks=12) if decades < 3.5 else NullLocator()
-    axis.set_minor_locator(minor)
+    plain = small or decades >= 3.5
+    minor = [] if plain else log_ticks(lower, upper, range(2, 10), most=12)
+    axis.set_minor_locator(FixedLocator(minor) if len(minor) else NullLocator())
     axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="minor", color=GREY, length=2)
+
+
+def log_ticks(lower: float, upper: float, subs: Iterable[float], most: int) -> list[float]:
+    """Return the multiples `subs` of the powers of ten from `lower` to `upper`.
+
+    Where that would be more than `most` decades, only each second, third, … is taken.
+    """
+    first, last = math.floor(math.log10(lower)), math.ceil(math.log10(upper))
+    inside = max(1, sum(lower <= 10.0**k <= upper for k in range(first, last + 1)))
+    step = math.ceil(inside / most)
+    powers = [k for k in range(first, last + 1) if k % step == 0]
+    ticks = [sub * 10.0**k for k in powers for sub in subs]
+    return [t for t in ticks if lower * (1 - 1e-9) <= t <= upper * (1 + 1e-9)]
 
 
 def _decade(value: float) -> str:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 from scipy import stats
 
 from cart_pkpd._core.errors import DataError
@@ -47,7 +48,7 @@ def trace(
     """
     draws = scalars(tree, parameters)
     diverging = _diverging(tree)
-    figure, panels = _axes.small_multiples(len(draws), ncols, (2.75, 1.45), sharex=True)
+    figure, panels = _axes.small_multiples(len(draws), ncols, (2.75, 1.45), common="x")
     for ax, variable in zip(panels, draws, strict=True):
         for i, chain in enumerate(variable.values):
             ax.plot(chain, color=_CHAINS[i % len(_CHAINS)], linewidth=0.4, alpha=0.7)
@@ -58,7 +59,7 @@ def trace(
         ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         ax.margins(x=0.01)
         _axes.heading(ax, _text.label(variable))
-    figure.supxlabel("Draw", fontsize=_axes.BODY, color=_axes.INK)
+    _axes.shared_labels(figure, "Draw")
     keys = _chain_keys(draws[0].sizes["chain"])
     if diverging is not None and diverging.any():
         keys.append(_axes.key(f"divergent draw ({int(diverging.sum())} in all)", linestyle="none",
@@ -98,14 +99,14 @@ def ranks(
     .. [1] Vehtari et al., Bayesian Analysis 16 (2021) 667, rank plots.
     """
     draws = scalars(tree, parameters)
-    figure, panels = _axes.small_multiples(
-        len(draws), ncols, (2.75, 1.45), sharex=True, sharey=True
-    )
+    figure, panels = _axes.small_multiples(len(draws), ncols, (2.75, 1.45), common="xy")
     n = draws[0].sizes["draw"]
     band = stats.binom.ppf([0.005, 0.995], n, 1 / _BINS) * _BINS / n
-    for ax, variable in zip(panels, draws, strict=True):
-        _rank_panel(ax, variable, band)
-    panels[0].set_ylim(bottom=0)
+    shares = [_rank_shares(variable) for variable in draws]
+    top = 1.06 * max(float(band[1]), *(float(share.max()) for share in shares))
+    for ax, variable, share in zip(panels, draws, shares, strict=True):
+        _rank_panel(ax, share, band, top)
+        _axes.heading(ax, _text.label(variable))
     _axes.shared_labels(figure, "Rank among all draws (% of draws)", "Share of chain\n(1 = equal)")
     keys = _chain_keys(draws[0].sizes["chain"])
     text = f"99{_text.THIN}% of independent draws"
@@ -113,17 +114,23 @@ def ranks(
     return figure
 
 
-def _rank_panel(ax: Axes, variable: xr.DataArray, band: Any) -> None:
+def _rank_shares(variable: xr.DataArray) -> NDArray[np.float64]:
+    """Return each chain's share of each twentieth of all draws; shape (chains, 20)."""
     order = stats.rankdata(variable.values, method="ordinal").reshape(variable.shape)
     edges = np.linspace(0.5, variable.size + 0.5, _BINS + 1)
+    counts = [np.histogram(chain, edges)[0] for chain in order]
+    return np.array(counts) * _BINS / order.shape[1]
+
+
+def _rank_panel(ax: Axes, shares: NDArray[np.float64], band: Any, top: float) -> None:
+    ax.set_xlim(-2, 102)
+    ax.set_ylim(0, top)
     ax.axhspan(band[0], band[1], color=_axes.PALE, alpha=0.7, linewidth=0)
-    for i, chain in enumerate(order):
-        share = np.histogram(chain, edges)[0] * _BINS / chain.size
+    for i, share in enumerate(shares):
         ax.stairs(share, np.linspace(0, 100, _BINS + 1), color=_CHAINS[i % len(_CHAINS)],
                   linewidth=1.0, baseline=None)  # fmt: skip
     ax.set_xticks([0, 50, 100])
     ax.grid(False)
-    _axes.heading(ax, _text.label(variable))
 
 
 def scalars(tree: xr.DataTree, parameters: Sequence[str] | None) -> list[xr.DataArray]:

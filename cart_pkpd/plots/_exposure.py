@@ -17,6 +17,8 @@ from cart_pkpd.plots._groups import Group, groups
 from cart_pkpd.plots._summaries import Geometric, geometric
 
 Floats = NDArray[np.float64]
+FEWEST = 3  # patients of a mean whose interval is drawn
+_MARK, _HALF_WIDTH = 6.8, 0.26  # size of a mark [pt]; half the width of a column's marks
 
 
 def exposure(
@@ -50,7 +52,9 @@ def exposure(
     -------
     Axes
         Log axis. Patients with a value of zero (never quantified) are open triangles, those
-        without a value crosses, both on the lower edge; neither enters the mean.
+        without a value crosses, both on the lower edge; neither enters the mean. A mean is
+        drawn from two values and its interval from three; an arrow marks an interval that runs
+        beyond the axis.
 
     Raises
     ------
@@ -66,11 +70,11 @@ def exposure(
     patients = params["id"].values.astype(str)
     means = [geometric(values[np.isin(patients, c.patients)], prob) for c in columns]
     floor = _level_limits(ax, values, means)
+    _column_axis(ax, columns, by, params)
     for x, column in enumerate(columns):
         here = np.isin(patients, column.patients)
         _draw_patients(ax, x, patients[here], values[here], colours, floor)
         _draw_mean(ax, x, means[x])
-    _column_axis(ax, columns, by, params)
     _axes.label(ax, y=_text.label(variable))
     _axes.legend(ax, _keys(values, prob, colours if colour_by else []), ncols=2)
     return ax
@@ -96,8 +100,8 @@ def _level_limits(ax: Axes, values: Floats, means: list[Geometric]) -> float:
     """
     positive = values[np.isfinite(values) & (values > 0)]
     low, high = float(positive.min()), float(positive.max())
-    low = max(min([low, *(m.lower for m in means if m.n > 1)]), low / 5)
-    high = min(max([high, *(m.upper for m in means if m.n > 1)]), high * 5)
+    low = max(min([low, *(m.lower for m in means if m.n >= FEWEST)]), low / 5)
+    high = min(max([high, *(m.upper for m in means if m.n >= FEWEST)]), high * 5)
     room = 1.9 if np.isfinite(values).all() and (values > 0).all() else 3.2
     reach = max(high / low, 3.0)
     lower, upper = low / room ** max(math.log10(reach) / 2, 0.6), high * 1.6
@@ -107,16 +111,37 @@ def _level_limits(ax: Axes, values: Floats, means: list[Geometric]) -> float:
     return float(lower * (upper / lower) ** 0.03)
 
 
-def _offsets(values: Floats) -> Floats:
-    """Return horizontal places that spread a column's patients, in order of their value."""
-    n = values.size
-    width = min(0.22, 0.04 * n)
-    places = np.linspace(-width, width, n) if n > 1 else np.zeros(1)
-    # Alternate sides with rising value, so near values stand apart.
-    order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    stride = np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)])
-    out: Floats = places[np.argsort(stride)][order]
-    return out - 0.12
+def _offsets(ax: Axes, levels: Floats) -> Floats:
+    """Return horizontal places of a column's patients, so that their marks do not overlap.
+
+    Each mark, in a fixed random order, takes the free place nearest to the middle. Where none is
+    free within the column's width, it goes where it is farthest from its neighbours.
+    """
+    width, height = _points(ax)
+    lower, upper = np.log(ax.get_ylim())
+    y = (np.log(levels) - lower) / (upper - lower) * height
+    unit = width / float(np.ptp(ax.get_xlim()))
+    tries = np.arange(0.0, _HALF_WIDTH * unit, 1.0)
+    out = np.zeros(levels.size)
+    placed: list[int] = []
+    rng = np.random.default_rng(levels.size)
+    for i in rng.permutation(levels.size):
+        side = 1 if rng.random() < 0.5 else -1
+        places = np.column_stack([side * tries, -side * tries]).ravel()
+        apart = np.hypot(places[:, None] - out[placed], y[i] - y[placed])
+        nearest = apart.min(axis=1, initial=np.inf)
+        free = np.flatnonzero(nearest >= _MARK)
+        out[i] = places[free[0] if free.size else int(np.argmax(nearest))]
+        placed.append(int(i))
+    return out / unit - 0.1
+
+
+def _points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the Axes, in points."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    box = ax.get_window_extent()
+    return box.width / figure.dpi * 72, box.height / figure.dpi * 72
 
 
 def _draw_patients(
@@ -127,7 +152,7 @@ def _draw_patients(
     colours: list[Group],
     floor: float,
 ) -> None:
-    places = x + _offsets(np.where(np.isfinite(values), values, np.inf))
+    places = x + _offsets(ax, np.where(values > 0, values, floor))  # NaN stands on the floor too
     for group in colours:
         mine = np.isin(patients, group.patients)
         styles: tuple[tuple[Any, dict[str, Any]], ...] = (
@@ -142,11 +167,20 @@ def _draw_patients(
 
 
 def _draw_mean(ax: Axes, x: int, found: Geometric) -> None:
+    """Draw a mean of two or more, and its interval from three: of two it spans decades."""
     if found.n < 2:
         return
-    at = x + 0.22
+    at = x + 0.25
     ax.plot([at], [found.mean], marker="D", markersize=6, color=_axes.INK, zorder=4, label="mean")
-    ax.plot([at, at], [found.lower, found.upper], color=_axes.INK, linewidth=1.6, zorder=4)
+    if found.n < FEWEST:
+        return
+    bottom, top = ax.get_ylim()
+    ends = [max(found.lower, bottom), min(found.upper, top)]
+    ax.plot([at, at], ends, color=_axes.INK, linewidth=1.6, zorder=4, label="interval")
+    for cut, end, marker in ((found.lower < bottom, bottom, "v"), (found.upper > top, top, "^")):
+        if cut:
+            ax.plot([at], [end], marker=marker, markersize=7, color=_axes.INK, clip_on=False,
+                    zorder=5, label="beyond")  # fmt: skip
 
 
 def _column_axis(ax: Axes, columns: list[Group], by: str, params: xr.Dataset) -> None:
@@ -162,7 +196,7 @@ def _keys(values: Floats, prob: float, colours: list[Group]) -> list[Any]:
         _axes.key(g.label, color=g.colour, marker="o", linestyle="none", markersize=6)
         for g in colours
     ] or [_axes.key("patient", color=_axes.INK, marker="o", linestyle="none", markersize=6)]
-    text = f"geometric mean and {_text.percent(prob)} CI (n ≥ 2)"
+    text = f"geometric mean and {_text.percent(prob)} CI (n ≥ {FEWEST})"
     keys.append(_axes.key(text, color=_axes.INK, marker="D", markersize=6, linewidth=1.6))
     if (values <= 0).any():
         keys.append(_axes.key("never above LLOQ (0), not in the mean", markersize=6.5,

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._records import Records, records
 
 _TYPICAL = "#98a0a9"
 _LONGEST = 16  # characters of a patient's identifier
@@ -54,15 +55,19 @@ def individual(
         If a patient is not in the predictions.
     """
     chosen = _chosen(predictions, patients)
-    figure, panels = _axes.small_multiples(len(chosen), ncols, (2.5, 1.9), sharex=True, sharey=True)
+    figure, panels = _axes.small_multiples(len(chosen), ncols, (2.5, 1.9), common="xy")
     time = grid_time(predictions).values
     end = max(float(time.max()), float(predictions["time"].max())) if last is None else last
     shown = predictions.isel(
         grid=np.flatnonzero(time <= end), obs=np.flatnonzero(predictions["time"].values <= end)
     )
-    for ax, patient in zip(panels, chosen, strict=True):
-        _panel(ax, shown, patient)
     _limits(panels, shown, chosen, end, time_scale)
+    known, titles = records(shown), _titles(shown)
+    for ax, patient in zip(panels, chosen, strict=True):
+        one = shown[["median", "lower", "upper"]].sel(id=patient)
+        _curves(ax, shown, one)
+        _data(ax, known.of(patient))
+        _axes.heading(ax, titles[patient])
     _axes.shared_labels(figure, _axes.TIME_LABEL, _text.endpoint_label(predictions))
     _axes.figure_legend(figure, _keys(shown), ncols=3)
     return figure
@@ -86,8 +91,7 @@ def grid_time(predictions: xr.Dataset) -> xr.DataArray:
     return predictions["grid_time" if "grid_time" in predictions.coords else "grid"]
 
 
-def _panel(ax: Axes, shown: xr.Dataset, patient: str) -> None:
-    one = shown.sel(id=patient).isel(obs=np.flatnonzero(shown["patient"].values == patient))
+def _curves(ax: Axes, shown: xr.Dataset, one: xr.Dataset) -> None:
     time = grid_time(shown).values
     if "population" in shown:
         ax.plot(time, shown["population"].values, color=_TYPICAL, linewidth=1.3, zorder=2,
@@ -95,22 +99,26 @@ def _panel(ax: Axes, shown: xr.Dataset, patient: str) -> None:
     lower, upper = one["lower"].values, one["upper"].values
     ax.fill_between(time, lower, upper, color=_axes.BLUE, alpha=0.22, linewidth=0, zorder=1.5)
     ax.plot(time, one["median"].values, color=_axes.BLUE, linewidth=1.6, zorder=3, label="median")
-    censoring, dv = one["censoring"].values, one["dv"].values
-    exact = (censoring == "none") & (dv > 0)
-    at = one["time"].values
-    ax.plot(at[exact], dv[exact], linestyle="none", marker="o", markersize=3.4,
+
+
+def _data(ax: Axes, mine: Records) -> None:
+    exact = (mine.censoring == "none") & (mine.dv > 0)
+    ax.plot(mine.time[exact], mine.dv[exact], linestyle="none", marker="o", markersize=3.4,
             color=_axes.INK, zorder=5, label="data")  # fmt: skip
-    _axes.censored_marks(ax, at, dv, censoring, _axes.INK, size=4.2)
-    _axes.quantification_limit(ax, one["lloq"].values)
-    unit = _text.dose_unit(shown) if "dose_level" in shown.variables else ""
-    _axes.heading(ax, _title(one, patient, unit))
+    _axes.censored_marks(ax, mine.time, mine.dv, mine.censoring, _axes.INK, size=4.2)
+    _axes.quantification_limit(ax, mine.lloq)
 
 
-def _title(one: xr.Dataset, patient: str, unit: str) -> str:
-    if "dose_level" not in one.coords and "dose_level" not in one.data_vars:
-        return _shortened(patient)
-    level = one["dose_level"]
-    return f"{_shortened(patient)}, {_text.dose(float(level), unit)}"
+def _titles(shown: xr.Dataset) -> dict[str, str]:
+    """Return each patient's title: the identifier, and the dose where it is known."""
+    patients = shown["id"].values.astype(str)
+    if "dose_level" not in shown.variables:
+        return {str(p): _shortened(p) for p in patients}
+    unit, levels = _text.dose_unit(shown), shown["dose_level"].values.astype(float)
+    return {
+        str(p): f"{_shortened(p)}, {_text.dose(float(level), unit)}"
+        for p, level in zip(patients, levels, strict=True)
+    }
 
 
 def _shortened(patient: str) -> str:
@@ -133,7 +141,7 @@ def _limits(
     floor = float(data.min() if data.size else np.nanmin(curves[curves > 0])) / 3
     top = np.nanmax([*data, np.nanmax(curves)])
     first = min(0.0, float(shown["time"].min()) if shown.sizes["obs"] else 0.0)
-    for ax in panels:  # shared axes share limits and scale, but each needs its formatter
+    for ax in panels:
         _axes.log_levels(ax, [floor, top])
         _axes.time_axis(ax, first, end, time_scale, most=5)
 

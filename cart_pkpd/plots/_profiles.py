@@ -15,9 +15,11 @@ from cart_pkpd._core import names
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._groups import Group, default_by, groups
+from cart_pkpd.plots._records import Records, records
 from cart_pkpd.plots._summaries import mean_profile
 
 _AUTO = "auto"
+_CROWD = 16  # patients in one colour, above which their lines are drawn fainter
 
 
 def profiles(
@@ -44,8 +46,10 @@ def profiles(
     time_scale : {"linear", "log"}
         "log" is linear up to day 1.
     mean : bool
-        Add each group's geometric mean per nominal day. Values below the LLOQ count as LLOQ/2;
-        days with fewer than two patients, or with more than half below the LLOQ, are left out.
+        Add each group's geometric mean per planned day, where the plan is known: a mean over
+        whoever happened to be sampled on a day jumps from day to day. Values below the LLOQ
+        count as LLOQ/2; days with fewer than two patients, or with more than half below the
+        LLOQ, are left out.
     last : float, optional
         Draw up to this day only.
     ax : Axes, optional
@@ -63,6 +67,7 @@ def profiles(
     """
     shown = _window(endpoint, last)
     _require(shown)
+    mean = mean and bool(np.isfinite(records(shown).nominal).any())
     made_by = default_by(shown) if by == _AUTO else by
     made = groups(shown, made_by)
     if facet:
@@ -71,8 +76,9 @@ def profiles(
         return _faceted(shown, made, time_scale, mean)
     ax = _axes.axes(ax, size=(8.6, 4.4))
     _frame(ax, shown, time_scale)
+    known = records(shown)
     for group in made:
-        _draw_group(ax, shown, group, mean and group.label != "dose not given")
+        _draw_group(ax, known, group, mean and group.label != "dose not given")
     _axes.label(ax, _axes.TIME_LABEL, _text.endpoint_label(shown))
     groups_first = _group_keys(made)[::-1] if len(made) > 1 else []
     title = _name(shown, made_by) if groups_first else ""
@@ -88,12 +94,11 @@ def _faceted(
     shown: xr.Dataset, made: list[Group], time_scale: _axes.TimeScale, mean: bool
 ) -> Figure:
     cols = min(len(made), 2 if len(made) in (2, 4) else 3)
-    figure, panels = _axes.small_multiples(
-        len(made), cols, (8.6 / cols, 2.3), sharex=True, sharey=True
-    )
+    figure, panels = _axes.small_multiples(len(made), cols, (8.6 / cols, 2.3), common="xy")
+    known = records(shown)
     for ax, group in zip(panels, made, strict=True):
         _frame(ax, shown, time_scale, most=6)
-        _draw_group(ax, shown, group, mean)
+        _draw_group(ax, known, group, mean)
         text = f"{group.label}, n = {len(group.patients)}"
         _axes.heading(ax, text)
     _axes.shared_labels(figure, _axes.TIME_LABEL, _text.endpoint_label(shown))
@@ -130,35 +135,24 @@ def _frame(ax: Axes, shown: xr.Dataset, time_scale: _axes.TimeScale, most: int =
         _axes.mark_day(ax, 28)
 
 
-def _draw_group(ax: Axes, shown: xr.Dataset, group: Group, mean: bool) -> None:
-    members = shown.isel(obs=np.flatnonzero(np.isin(shown["patient"].values, group.patients)))
+def _draw_group(ax: Axes, known: Records, group: Group, mean: bool) -> None:
+    mine = known.of(*group.patients)
+    drawable = mine.where(mine.dv > 0)
+    alpha = 0.55 if mean or len(group.patients) > _CROWD else 0.9
     for patient in group.patients:
-        one = members.isel(obs=np.flatnonzero(members["patient"].values == patient))
-        if one.sizes["obs"]:
-            _draw_patient(ax, one, group.colour, faint=mean)
-    if mean and members.sizes["obs"]:
-        nominal = members["nominal_time"].values
-        at = np.where(np.isfinite(nominal), nominal, np.round(members["time"].values))
-        blq = _axes.below(members["censoring"].values)
-        day, level = mean_profile(at, members["dv"].values, blq, members["lloq"].values)
+        one = drawable.of(patient)
+        if one.size:
+            line = _axes.joined(one.time, one.dv, _axes.below(one.censoring))
+            ax.plot(*line, color=group.colour, linewidth=0.9, alpha=alpha,
+                    zorder=2, label="patient")  # fmt: skip
+    exact = drawable.where(drawable.censoring == "none")
+    ax.plot(exact.time, exact.dv, color=group.colour, marker="o", markersize=2.6,
+            linestyle="none", alpha=0.75, markeredgewidth=0.6, zorder=3)  # fmt: skip
+    _axes.censored_marks(ax, drawable.time, drawable.dv, drawable.censoring, group.colour, size=4.2)
+    if mean and mine.size:
+        plan = mine.where(np.isfinite(mine.nominal))
+        day, level = mean_profile(plan.nominal, plan.dv, _axes.below(plan.censoring), plan.lloq)
         ax.plot(day, level, color=group.colour, linewidth=2.6, zorder=5, label="mean")
-
-
-def _draw_patient(ax: Axes, one: xr.Dataset, colour: str, *, faint: bool) -> None:
-    time, dv = one["time"].values, one["dv"].values
-    censoring = one["censoring"].values
-    drawable = dv > 0
-    time, dv, censoring = time[drawable], dv[drawable], censoring[drawable]
-    ax.plot(
-        *_axes.joined(time, dv, _axes.below(censoring)), color=colour, linewidth=0.9,
-        alpha=0.55 if faint else 0.9, zorder=2, label="patient",
-    )  # fmt: skip
-    exact = censoring == "none"
-    ax.plot(
-        time[exact], dv[exact], color=colour, marker="o", markersize=2.6, linestyle="none",
-        alpha=0.75, zorder=3,
-    )  # fmt: skip
-    _axes.censored_marks(ax, time, dv, censoring, colour, size=4.2)
 
 
 def _group_keys(made: list[Group]) -> list[Any]:
@@ -212,14 +206,17 @@ def cytokines(
     if not chosen:
         raise DataError("the trial holds no cytokine: there is nothing to draw.")
     made = groups(trial, default_by(trial) if by == _AUTO else by)
-    figure, panels = _axes.small_multiples(len(chosen), ncols, (3.2, 2.2), sharex=True)
+    figure, panels = _axes.small_multiples(len(chosen), ncols, (3.2, 2.2), common="x")
     for ax, name in zip(panels, chosen, strict=True):
         one = data.endpoint(trial, name)
         time = one["time"].values
         one = one.isel(obs=np.flatnonzero((time >= window[0]) & (time <= window[1])))
         _cytokine_panel(ax, one, made, window)
-    figure.supxlabel(_axes.TIME_LABEL, fontsize=_axes.BODY, color=_axes.INK)
-    keys = [*_group_keys(made), _axes.blq_key(), _lloq_key()]
+    _axes.shared_labels(figure, _axes.TIME_LABEL)
+    shown = trial["censoring"].values[np.isin(trial["endpoint"].values, chosen)]
+    keys = _group_keys(made)
+    if _axes.below(shown).any():
+        keys += [_axes.blq_key(), _lloq_key()]
     _axes.figure_legend(figure, keys, ncols=6 if len(keys) <= 6 else 4)
     return figure
 
@@ -247,5 +244,6 @@ def _cytokine_panel(
     lloq = one["lloq"].values
     _axes.log_levels(ax, [*one["dv"].values, *lloq])
     _axes.quantification_limit(ax, lloq)
+    known = records(one)
     for group in made:
-        _draw_group(ax, one, group, mean=False)
+        _draw_group(ax, known, group, mean=False)

@@ -117,7 +117,8 @@ def sentence(text: str) -> str:
     """Begin a label with a capital, where its first word is a word and not a symbol."""
     text = text.replace("_", " ")
     first = text.split(" ")[0]
-    word = first.isascii() and first.isalpha() and first.islower() and len(first) > 2
+    letters = first.replace("-", "")
+    word = letters.isascii() and letters.isalpha() and first.islower() and len(letters) > 2
     return text[0].upper() + text[1:] if word else text
 
 

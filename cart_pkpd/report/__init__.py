@@ -9,7 +9,7 @@ PosixPath('out/report.html')
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd.report import _exposure, _fits, _opening, _trial
+from cart_pkpd.report import _exposure, _fits, _opening, _trial, _twin
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
 from cart_pkpd.report._files import write_all
 from cart_pkpd.report._html import page
@@ -27,6 +27,9 @@ from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, fram
 from cart_pkpd.report._tables import Table, plain
 
 __all__ = ["Fit", "write"]
+
+type Progress = Callable[[float, float, str], None]
+"""Called with what is done, of how much, and a word for what comes next."""
 
 
 def write(
@@ -46,6 +49,7 @@ def write(
     data_cutoff: str | None = None,
     draft: bool = True,
     generated: datetime | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write ``report.html``, ``numbers.json``, ``tables/*.csv`` and ``figures/*``.
 
@@ -82,6 +86,8 @@ def write(
         Stamp the report as draft.
     generated : datetime, optional
         When the report was written; now by default.
+    progress : callable, optional
+        Called with what is done, of how much, and a word for what comes next.
 
     Returns
     -------
@@ -116,24 +122,46 @@ def write(
         generated=generated or datetime.now(UTC),
     )
     _opening.check(inputs)
-    sections = _sections(inputs)
+    sections = _sections(inputs, progress)
     folder = Path(out_dir)
     write_all(folder, _contents(inputs, sections))
     return folder / "report.html"
 
 
-def _sections(inputs: Inputs) -> list[Section]:
+def _sections(inputs: Inputs, progress: Progress | None) -> list[Section]:
     """Return the sections in reading order: the answer first, then the evidence."""
+    made: list[Section] = []
+    steps = _steps(inputs)
+    for i, (what, make) in enumerate(steps):
+        if progress is not None:
+            progress(i, len(steps), what)
+        section = make()
+        if section is not None:
+            made.append(section)
+    if progress is not None:
+        progress(len(steps), len(steps), "writing")
+    return made
+
+
+def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
+    """Return what makes each section, with a word for the waiting."""
+    parts: list[Section] = []
+
+    def fit(name: str) -> Callable[[], None]:
+        return lambda: parts.append(_fits.one(inputs, name))
+
     return [
-        _opening.summary(inputs),
-        _trial.section(inputs),
-        _trial.kinetics(inputs),
-        _exposure.section(inputs),
-        _trial.cytokines(inputs),
-        _fits.section(inputs),
-        _fits.comparison_section(inputs),
-        _opening.methods(inputs),
-        _opening.provenance(inputs, version("cart-pkpd")),
+        ("summary", lambda: _opening.summary(inputs)),
+        ("data", lambda: _trial.section(inputs)),
+        ("kinetics", lambda: _trial.kinetics(inputs)),
+        ("exposure", lambda: _exposure.section(inputs)),
+        ("cytokines", lambda: _trial.cytokines(inputs)),
+        *((f"fit {name}", fit(name)) for name in inputs.fits),
+        ("fits", lambda: _fits.section(inputs, parts)),
+        ("exposure from the model", lambda: _twin.section(inputs)),
+        ("comparison", lambda: _fits.comparison_section(inputs)),
+        ("methods", lambda: _opening.methods(inputs)),
+        ("provenance", lambda: _opening.provenance(inputs, version("cart-pkpd"))),
     ]
 
 

@@ -38,7 +38,7 @@ from cart_pkpd.report._tables import (
     plain,
     variable_column,
 )
-from cart_pkpd.report._trial import label
+from cart_pkpd.report._trial import folded, label
 
 _MAIN = (
     "cmax", "tmax", "tfirst", "tlast", "clast", "auclast", "lambda_z", "half_life",
@@ -78,7 +78,7 @@ def _of(inputs: Inputs, name: str) -> tuple[Block, ...]:
         blocks += _summary(inputs, name, _dose_unit(windows[0]))
     for i, params in enumerate(windows):
         suffix = "" if len(windows) == 1 else f"_{i + 1}"
-        blocks.append(patient_table(params, name, label(inputs.trial, name), suffix))
+        blocks.append(folded(patient_table(params, name, label(inputs.trial, name), suffix)))
     rules = str(windows[0].attrs.get("rules", ""))
     if rules:
         blocks.append(Details("Rules of the analysis", (_rules(rules),)))
@@ -164,7 +164,8 @@ def _picture(inputs: Inputs, name: str, params: xr.Dataset, parameter: str) -> B
         f"exposure_{slug(name)}_{parameter}",
         lambda: plots.exposure(params, parameter),
         caption=f"{text} of {measure} by dose level: every patient, and the geometric mean with "
-        f"its {_text.percent(0.9)} confidence interval (t interval on the log scale).",
+        f"its {_text.percent(0.9)} confidence interval (t interval on the log scale; none below "
+        "three patients, an arrow where it runs beyond the axis).",
         alt=f"{text} of {measure} on a log axis, one dot per patient in columns by dose level.",
     )
 

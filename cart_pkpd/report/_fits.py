@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import xarray as xr
@@ -33,8 +33,8 @@ _COMPARED: dict[str, tuple[str, str, Kind]] = {
 }
 
 
-def section(inputs: Inputs) -> Section:
-    """Return the section on fits, one subsection each."""
+def section(inputs: Inputs, parts: Sequence[Section]) -> Section:
+    """Return the section on fits, with the subsection that `one` made of each."""
     failed = tuple(
         Text(f"{name}: no fit. {why[:1].upper()}{why[1:]}", "warn")
         for name, why in inputs.failures.items()
@@ -42,16 +42,16 @@ def section(inputs: Inputs) -> Section:
     if not inputs.fits:
         why = Text("Left out: no fit was passed.", "reason")
         return Section("fits", "Model fits", failed or (why,))
-    files = slugs(inputs.fits)
-    parts = [_one(inputs, name, found, files[name]) for name, found in inputs.fits.items()]
     return Section("fits", "Model fits", failed, tuple(parts))
 
 
-def _one(inputs: Inputs, name: str, found: Fit, file: str) -> Section:
+def one(inputs: Inputs, name: str) -> Section:
+    """Return the subsection on one fit."""
+    found, file = inputs.fits[name], slugs(inputs.fits)[name]
     result = found.result
     text = label(inputs.trial, result.endpoint)
     blocks: list[Block] = [
-        Text(f"Model {result.model_name}, fitted to {text}."),
+        Text(f"Fitted to {text}: {getattr(result, 'sentence', result.model_name)}"),
         Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
         parameter_table(name, result.table(), file),
         *_parameter_pictures(found, file),
@@ -205,7 +205,9 @@ def comparison_section(inputs: Inputs) -> Section:
     blocks: list[Block] = [Text(best_model(table))]
     if table["rank"].notna().sum() > 1:
         blocks.append(_comparison_picture(table))
-    blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes))
+    shown = tuple(name for name in labels if name != "converged")  # its verdict says so
+    blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes,
+                             shown=shown))  # fmt: skip
     return Section("comparison", "Model comparison", tuple(blocks))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 
 
@@ -60,6 +61,9 @@ class Fit:
         The fit.
     predictions, vpc : xr.Dataset or None
         From ``checks.predictions`` and ``checks.vpc``; left out where None.
+    exposure : xr.Dataset or None
+        From ``checks.exposure``; shown beside the NCA of the same endpoint where the fit
+        converged.
     references : tuple of str
         Citations of the model.
     truth : mapping or None
@@ -71,6 +75,7 @@ class Fit:
     vpc: xr.Dataset | None = None
     references: tuple[str, ...] = ()
     truth: Mapping[str, float] | None = None
+    exposure: xr.Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,13 @@ class Inputs:
     data_cutoff: str | None
     draft: bool
     generated: datetime
+
+    @property
+    def analysed(self) -> list[str]:
+        """Endpoints that were analysed by NCA or fitted."""
+        named = [*self.nca, *(fit.result.endpoint for fit in self.fits.values())]
+        known = data.endpoints(self.trial)
+        return [name for name in dict.fromkeys(named) if name in known]
 
 
 def by_endpoint(

@@ -14,13 +14,15 @@ from cart_pkpd.report._blocks import Block, Bullets, Details, Facts, Section, Te
 from cart_pkpd.report._exposure import headline
 from cart_pkpd.report._fits import best_model
 from cart_pkpd.report._inputs import Inputs
-from cart_pkpd.report._trial import label
+from cart_pkpd.report._trial import cells, label
+
+MOST_NAMED = 4  # endpoints in the first sentence
 
 
 def summary(inputs: Inputs) -> Section:
     """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
     trial = inputs.trial
-    items = [("Analysed:", analysed(trial)), ("Data:", source(inputs))]
+    items = [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
     found = headline(inputs)
     if found is not None:
         items.append(("Exposure:", found.sentence))
@@ -49,8 +51,9 @@ def summary(inputs: Inputs) -> Section:
     return Section("summary", "Summary", tuple(blocks))
 
 
-def analysed(trial: xr.Dataset) -> str:
+def analysed(inputs: Inputs) -> str:
     """Return who and what was analysed, in one sentence."""
+    trial = inputs.trial
     n = trial.sizes["id"]
     parts = [_text.count(n, "patient")]
     if "dose_level" in trial.variables:
@@ -64,13 +67,14 @@ def analysed(trial: xr.Dataset) -> str:
     names = data.endpoints(trial)
     observations = _text.count(trial.sizes["obs"], "observation")
     parts.append(f"{observations} of {_text.count(len(names), 'endpoint')}")
-    low = below(trial["censoring"].values)
-    first = names[0] if names else ""
-    here = trial["endpoint"].values == first
-    if here.any():
-        share = _text.percent(round(float(low[here].mean()), 2))
-        parts.append(f"{label(trial, first)}: {here.sum():,} records, {share} below the LLOQ")
+    parts += [_records(trial, name) for name in (inputs.analysed or cells(inputs))[:MOST_NAMED]]
     return "; ".join(parts) + "."
+
+
+def _records(trial: xr.Dataset, name: str) -> str:
+    low = below(trial["censoring"].values)[trial["endpoint"].values == name]
+    share = _text.percent(round(float(low.mean()), 2))
+    return f"{label(trial, name)}: {_text.count(low.size, 'record')}, {share} below the LLOQ"
 
 
 def source(inputs: Inputs) -> str:

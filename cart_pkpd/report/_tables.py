@@ -17,6 +17,7 @@ from cart_pkpd.plots import _text
 Kind = Literal["text", "number", "exact", "count", "dose", "decimal", "fine"]
 Value = str | float | int | bool | None
 PAGE = 122  # characters across a printed page
+DENSE = 160  # the same in smaller type, for a table that then stays in one piece
 WRAPS = 26  # characters
 
 
@@ -123,14 +124,28 @@ class Table:
         return [(_mark(i), why) for i, why in enumerate(found)]
 
     @property
+    def dense(self) -> bool:
+        """Whether the table is printed in smaller type, so that it fits in one piece."""
+        return len(self.panels) == 1 and self._width > PAGE
+
+    @property
+    def _width(self) -> int:
+        """Width of the printed table, in characters."""
+        cells = self._cells()
+        return sum(_width(c, cells[c.key]) for c in self.printed)
+
+    def _cells(self) -> dict[str, list[Cell]]:
+        marks = {why: mark for mark, why in self.footnotes}
+        return {c.key: [self._cell(i, c, marks) for i in range(len(self.rows))]
+                for c in self.printed}  # fmt: skip
+
+    @property
     def panels(self) -> list[Panel]:
         """The printed table, in several parts where its columns do not fit the page.
 
         The patient and the dose level are repeated in each part.
         """
-        marks = {why: mark for mark, why in self.footnotes}
-        columns = {c.key: [self._cell(i, c, marks) for i in range(len(self.rows))]
-                   for c in self.printed}  # fmt: skip
+        columns = self._cells()
         return [
             Panel(tuple(part), tuple(zip(*(columns[c.key] for c in part), strict=True)))
             for part in _parts(self.printed, columns)
@@ -173,8 +188,10 @@ class Table:
 
 
 def _parts(printed: Sequence[Column], cells: Mapping[str, list[Cell]]) -> list[list[Column]]:
-    """Split columns so that each part is at most `PAGE` characters wide."""
+    """Split columns so that each part is at most `PAGE` characters wide, or all are `DENSE`."""
     width = {c.key: _width(c, cells[c.key]) for c in printed}
+    if sum(width.values()) <= DENSE:
+        return [list(printed)]
     repeated = [c for c in printed[:2] if c.key in ("id", "dose_level")] or list(printed[:1])
     start = sum(width[c.key] for c in repeated)
     parts, used = [list(repeated)], start

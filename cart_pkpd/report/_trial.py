@@ -15,11 +15,14 @@ from cart_pkpd.report._blocks import Block, Bullets, Details, Picture, Section, 
 from cart_pkpd.report._inputs import Inputs
 from cart_pkpd.report._tables import Column, Table, Value, patient_rows, variable_column
 
-PROFILE_NOTE = (
-    "Thin lines: patients. Thick lines: geometric mean per planned day, values below the LLOQ "
-    "counted as LLOQ/2; days with fewer than two patients, or with more than half of the values "
-    "below the LLOQ, are left out. Open triangles at the LLOQ: values below it."
+LONG = 40  # rows of a table of patients that is not folded
+MEANS = (
+    "Thick lines: geometric mean per planned day, values below the LLOQ counted as LLOQ/2; days "
+    "with fewer than two patients, or with more than half of the values below the LLOQ, are left "
+    "out."
 )
+NO_MEANS = "No means: the planned days of the samples are not known."
+TRIANGLES = "Open triangles: values below the LLOQ, at the LLOQ."
 
 
 def kinds(trial: xr.Dataset) -> dict[str, str]:
@@ -47,7 +50,7 @@ def section(inputs: Inputs) -> Section:
         blocks.append(Bullets(tuple(("", text) for text in report.notes)))
     blocks += _exclusions(report)
     blocks.append(Details("Columns of the source table", (_columns(report),)))
-    blocks.append(patient_table(trial))
+    blocks.append(folded(patient_table(trial)))
     if trial.sizes.get("event", 0):
         blocks.append(_events(trial))
     return Section("data", "Data", tuple(blocks))
@@ -172,6 +175,13 @@ def patient_table(trial: xr.Dataset) -> Table:
     return Table("patients", "Patients", tuple(columns), rows, notes=(note,))
 
 
+def folded(table: Table) -> Table | Details:
+    """Return a table, behind a heading that opens it where it is long."""
+    if len(table.rows) <= LONG:
+        return table
+    return Details(f"{table.title} ({len(table.rows)} rows)", (table,))
+
+
 def _events(trial: xr.Dataset) -> Table:
     columns = (
         Column("patient", "Patient", kind="text"),
@@ -196,12 +206,18 @@ def _events(trial: xr.Dataset) -> Table:
 def kinetics(inputs: Inputs) -> Section:
     """Return the section that shows every patient's cellular kinetics."""
     trial = inputs.trial
-    names = [name for name, kind in kinds(trial).items() if kind == "cells"]
+    names = cells(inputs)
     if not names:
-        why = _none("The trial has no endpoint of CAR-T cells or transgene.")
+        why = _none("The trial has no endpoint of CAR-T cells or transgene, and none was analysed.")
         return Section("kinetics", "Cellular kinetics", (why,))
     parts = tuple(_kinetics_of(trial, name) for name in names)
     return Section("kinetics", "Cellular kinetics", (), parts)
+
+
+def cells(inputs: Inputs) -> list[str]:
+    """Return the endpoints that count cells, and whatever else was analysed."""
+    counted = [name for name, kind in kinds(inputs.trial).items() if kind == "cells"]
+    return list(dict.fromkeys([*counted, *inputs.analysed]))
 
 
 def _kinetics_of(trial: xr.Dataset, name: str) -> Section:
@@ -209,13 +225,14 @@ def _kinetics_of(trial: xr.Dataset, name: str) -> Section:
     text = label(trial, name)
     n = len(np.unique(one["patient"].values))
     last = float(one["time"].max())
+    means = MEANS if np.isfinite(one["nominal_time"].values).any() else NO_MEANS
     blocks: list[Block] = [
         picture(
             f"profiles_{name}",
             lambda: plots.profiles(one, time_scale="log" if last > 60 else "linear"),
-            caption=f"{text} of {_text.count(n, 'patient')}, whole follow-up. {PROFILE_NOTE}",
-            alt=f"{text} against time on log axes, one line per patient, coloured by dose level, "
-            "with geometric means.",
+            caption=f"{text} of {_text.count(n, 'patient')}, whole follow-up. Thin lines: "
+            f"patients. {means}{_triangles(one)}",
+            alt=f"{text} against time on log axes, one line per patient, coloured by dose level.",
         ),
         picture(
             f"profiles_{name}_by_dose",
@@ -226,6 +243,15 @@ def _kinetics_of(trial: xr.Dataset, name: str) -> Section:
         ),
     ]
     return Section(f"kinetics-{name}", text, tuple(blocks))
+
+
+def _triangles(shown: xr.Dataset) -> str:
+    """Return what open triangles mean, where there are any."""
+    return f" {TRIANGLES}" if below(shown["censoring"].values).any() else ""
+
+
+def _only(trial: xr.Dataset, names: list[str]) -> xr.Dataset:
+    return trial.isel(obs=np.flatnonzero(np.isin(trial["endpoint"].values, names)))
 
 
 def cytokines(inputs: Inputs) -> Section:
@@ -240,11 +266,12 @@ def cytokines(inputs: Inputs) -> Section:
                 "cytokines",
                 lambda: plots.cytokines(trial),
                 caption=f"Cytokines up to day 28 ({labels}), one line per patient. Each panel has "
-                "its own log axis. Open triangles at the LLOQ: values below it.",
+                f"its own log axis.{_triangles(_only(trial, names))}",
                 alt="Small panels, one per cytokine, level against day, coloured by dose level.",
             )
         )
-    others = [n for n, kind in kinds(trial).items() if kind not in ("cells", "cytokine")]
+    shown = {*cells(inputs), *names}
+    others = [name for name in data.endpoints(trial) if name not in shown]
     if others:
         blocks.append(_others(trial, others))
     if not blocks:
@@ -258,7 +285,7 @@ def _others(trial: xr.Dataset, names: list[str]) -> Picture | Text:
     return picture(
         "markers",
         lambda: plots.cytokines(trial, measures=names, window=(0.0, last)),
-        caption=f"Other markers ({labels}), one line per patient.",
+        caption=f"Other markers ({labels}), one line per patient.{_triangles(_only(trial, names))}",
         alt="Small panels, one per marker, level against day, coloured by dose level.",
     )
 

@@ -60,9 +60,21 @@ def compute(table: Path, settings: Settings) -> Analysis:
     DataError
         If the table cannot be read as a trial.
     """
+    return analyse(read(table, settings), settings)
+
+
+def analyse(trial: xr.Dataset, settings: Settings) -> Analysis:
+    """Analyse a trial; nothing is written.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name what the data do not hold.
+    DataError
+        If no endpoint is named and none counts cells.
+    """
     from cart_pkpd import nca
 
-    trial = read(table, settings)
     endpoints = _endpoints(trial, settings)
     by = _by(trial, settings)
     parameters = _parameters(settings)

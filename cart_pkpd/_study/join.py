@@ -1,0 +1,82 @@
+"""From a run file and its data to models that fit both, before anything is sampled."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._stats import population as statistics
+from cart_pkpd._stats.design import Design, Exclusion, design
+from cart_pkpd._study import plan
+from cart_pkpd._study.config import Config, RunFileError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_UNIT = re.compile(r'model\.with_\((\w+)=\{"typical": \.\.\., "unit": ("[^"]*")\}\)')
+_ERROR = re.compile(r"\berror='(\w+)'")
+
+
+def models(config: Config, trial: xr.Dataset) -> dict[str, statistics.Structure]:
+    """Return every model of a run file joined with the data.
+
+    Raises
+    ------
+    RunFileError
+        One sentence for each model that does not fit the data: a covariate that the trial does
+        not have, a unit that is not that of the data, values that an error model cannot
+        describe.
+    """
+    if not config.spec.models:
+        return {}
+    try:
+        records = design(trial, config.spec.fit.endpoint)
+    except FitError as error:
+        raise RunFileError([f"fit.endpoint: {error}"], config.source) from error
+    joined: dict[str, statistics.Structure] = {}
+    problems: list[str] = []
+    for name in config.spec.models:
+        try:
+            joined[name] = _one(config, name, records)
+        except (FitError, ModelError) as error:
+            problems.append(_sentence(config, name, str(error)))
+    if problems:
+        raise RunFileError(dict.fromkeys(problems), config.source)
+    return joined
+
+
+def _one(config: Config, name: str, records: Design) -> statistics.Structure:
+    population = statistics.population(**config.population(name))
+    return statistics.resolve(plan.model(config, name), population, records)
+
+
+def _sentence(config: Config, name: str, message: str) -> str:
+    """Return what is wrong with a model, in the words of the run file."""
+    text = _UNIT.sub(rf"{{ typical = ..., unit = \2 }} for models.{name}.parameters.\1", message)
+    text = _ERROR.sub(r'error = "\1"', text)
+    key, colon, rest = text.partition(": ")
+    if not colon or key not in config.population(name):
+        return f"models.{name}: {text}"
+    own = key in config.spec.models[name].given()
+    return f"models.{name}.{key}: {rest}" if own else f"population.{key}: {rest}"
+
+
+def left_out(exclusions: Iterable[Exclusion]) -> str:
+    """Return how many records and patients a fit leaves out and why; empty if none.
+
+    Examples
+    --------
+    >>> left_out([Exclusion("1", 2, "before the infusion"), Exclusion("2", 9, "too late")])
+    'Left out: 1 record before the infusion, 1 record too late.'
+    """
+    counts = Counter(("patient" if e.row is None else "record", e.reason) for e in exclusions)
+    parts = [_counted(n, what, why) for (what, why), n in counts.items()]
+    return f"Left out: {', '.join(parts)}." if parts else ""
+
+
+def _counted(n: int, what: str, why: str) -> str:
+    joint = " with " if what == "patient" else " "
+    return f"{n} {what}{'' if n == 1 else 's'}{joint}{why}"
