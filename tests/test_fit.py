@@ -334,6 +334,27 @@ def test_exposure_agrees_with_nca_where_sampling_is_dense_enough(result, fast01)
     assert r > 0.9
 
 
+def test_shrinkage_of_known_patients_is_that_of_their_own_spread(result):
+    """Every patient known exactly: 1 - sd(eta) / omega, non-expanders from their own centre.
+
+    With groups 8 omegas apart membership is certain, and covariates are taken out.
+    """
+    d = result.structure.design
+    rng = np.random.default_rng(12)
+    eta, low = rng.standard_normal(d.n_patients), rng.uniform(size=d.n_patients) < 0.2
+    draws = result.posterior.isel(chain=[0], draw=[0, 1])
+    constant = {"cmax": 4000.0, "omega_cmax": 1.0, "non_expander_shift": 8.0,
+                "p_non_expander": 0.2, "beta_cmax_dose_level": 0.5}  # fmt: skip
+    known = draws.assign({k: xr.full_like(draws[k], v) for k, v in constant.items()})
+    dose = d.subjects["dose_level"].to_numpy() / 1e7
+    level = 4000.0 * dose**0.5 * np.exp(eta - 8.0 * low)
+    known["cmax_i"] = xr.ones_like(draws["cmax_i"]) * xr.DataArray(level, dims="id")
+    one = dataclasses.replace(result, tree=xr.DataTree.from_dict({"posterior": known}))
+    found = float(checks.shrinkage(one)["shrinkage"].sel(parameter="cmax"))
+    assert low.any()
+    assert_allclose(found, 1.0 - eta.std(ddof=1), atol=1e-3)
+
+
 # --- comparison ----------------------------------------------------------------------------
 
 

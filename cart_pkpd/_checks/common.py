@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.validate import probability
+from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._stats.design import Design
 
 if TYPE_CHECKING:
@@ -52,16 +53,11 @@ def mean_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArra
     """Return the population's values for each patient's covariates, shape (draws, k)."""
     structure = result.structure
     draws = stacked(result.draws(), picked)
-    out = {}
-    for name, typical in typical_draws(result, picked).items():
-        parameter = structure.model.parameters[name]
-        free = np.asarray(parameter.to_free(typical))[:, None]
-        free = np.repeat(free, structure.design.n_patients, axis=1)
-        for effect in structure.effects:
-            if effect.parameter == name:
-                free = free + draws[f"beta_{effect.name}"].to_numpy()[:, None] * effect.column
-        out[name] = np.asarray(parameter.to_natural(free), dtype=float)
-    return out
+    return {
+        name: np.asarray(parameter.to_natural(patient_means(structure, name, draws).to_numpy()))
+        for name, parameter in structure.model.parameters.items()
+        if name in structure.model.estimated
+    }
 
 
 def records(design: Design) -> dict[str, Any]:

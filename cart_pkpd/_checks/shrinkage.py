@@ -9,6 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import special
 
+from cart_pkpd._fit.draws import patient_means
+
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
@@ -40,10 +42,8 @@ def _mean_eta(result: FitResult, name: str) -> NDArray[np.float64]:
     structure = result.structure
     parameter = structure.model.parameters[name]
     draws = result.draws()
-    eta = parameter.to_free(result.individual()[name]) - parameter.to_free(draws[name])
-    for effect in structure.effects:
-        if effect.parameter == name:
-            eta = eta - draws[f"beta_{effect.name}"] * xr.DataArray(effect.column, dims="id")
+    free = parameter.to_free(result.individual()[name].drop_vars("id", errors="ignore"))
+    eta = free - patient_means(structure, name, draws)
     if name == structure.population.non_expanders:
         eta = eta + _share_low(eta, draws, name) * draws["non_expander_shift"]
     return np.asarray(eta.mean(("chain", "draw")), dtype=float)

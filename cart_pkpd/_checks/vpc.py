@@ -148,11 +148,10 @@ def _simulated(result: FitResult, n_sims: int, seed: int) -> NDArray[np.float64]
     design = structure.design
     rng = np.random.default_rng(seed)
     draws = stacked(result.draws(), picked_draws(result, n_sims, seed))
-    quantities = {q.name: draws[q.name].to_numpy() for q in structure.quantities}
-    patients = new_patient_draws(structure, quantities, rng)
+    patients = new_patient_draws(structure, draws, rng)
     values = {k: v[:, design.patient] for k, v in patients.items()}
     f = np.asarray(structure.model.log_predict(design.time, values), dtype=float)
-    sigmas = {q.name: quantities[q.name][:, None] for q in structure.of_role("residual")}
+    sigmas = {q.name: draws[q.name].to_numpy()[:, None] for q in structure.of_role("residual")}
     error = structure.error
     noise = error.base.quantile(rng.uniform(size=f.shape))
     on_scale = error.location(f) + error.scale(f, sigmas) * noise

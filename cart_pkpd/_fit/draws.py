@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -73,8 +71,7 @@ def individual_draws(structure: Structure, posterior: xr.Dataset) -> xr.Dataset:
         if f"{INDIVIDUAL}_{name}" in posterior:
             free = posterior[f"{INDIVIDUAL}_{name}"]
         else:
-            free = xr.apply_ufunc(parameter.to_free, quantities[name])
-            free = free + _shift(structure, name, quantities)
+            free = patient_means(structure, name, quantities)
             if name in population.iiv:
                 deviation = posterior[DEVIATION].sel(deviating=name, drop=True)
                 free = free + quantities[f"omega_{name}"] * deviation
@@ -85,14 +82,31 @@ def individual_draws(structure: Structure, posterior: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(out).assign_coords(id=ids)
 
 
-def _shift(structure: Structure, name: str, quantities: xr.Dataset) -> xr.DataArray:
-    shift = xr.DataArray(np.zeros(structure.design.n_patients), dims="id")
+def patient_means(structure: Structure, name: str, quantities: xr.Dataset) -> xr.DataArray:
+    """Return the population mean of a parameter for each patient's covariates.
+
+    Parameters
+    ----------
+    structure : Structure
+        What was fitted.
+    name : str
+        A model parameter.
+    quantities : xr.Dataset
+        Draws of the population quantities, natural scale, any sample dims.
+
+    Returns
+    -------
+    xr.DataArray
+        Free scale; the sample dims, then id.
+    """
+    parameter = structure.model.parameters[name]
+    mean = xr.apply_ufunc(parameter.to_free, quantities[name])
+    mean = mean + xr.DataArray(np.zeros(structure.design.n_patients), dims="id")
     for effect in structure.effects:
         if effect.parameter == name:
-            shift = shift + quantities[f"beta_{effect.name}"] * xr.DataArray(
-                effect.column, dims="id"
-            )
-    return shift
+            column = xr.DataArray(effect.column, dims="id")
+            mean = mean + quantities[f"beta_{effect.name}"] * column
+    return mean.transpose(..., "id")
 
 
 def log_prediction(structure: Structure, individual: xr.Dataset) -> NDArray[np.float64]:
@@ -121,7 +135,7 @@ def loglik_draws(structure: Structure, posterior: xr.Dataset) -> xr.DataArray:
 
 def new_patient_draws(
     structure: Structure,
-    quantities: Mapping[str, NDArray[np.float64]],
+    quantities: xr.Dataset,
     rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float64]]:
     """Return parameters of new patients with the covariates of the fitted ones.
@@ -130,8 +144,8 @@ def new_patient_draws(
     ----------
     structure : Structure
         What was fitted.
-    quantities : mapping of str to ndarray, shape (s,)
-        Population quantities, one value per simulated trial.
+    quantities : xr.Dataset
+        Population quantities, dim sample: one value per simulated trial.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -140,21 +154,17 @@ def new_patient_draws(
     dict of str to ndarray, shape (s, k)
         Natural parameter values of k patients in each of s trials.
     """
-    model, population, design = structure.model, structure.population, structure.design
+    model, population = structure.model, structure.population
+    column = {str(k): v.to_numpy()[:, None] for k, v in quantities.data_vars.items()}
     out = {}
     for name in model.estimated:
-        parameter = model.parameters[name]
-        free = np.asarray(parameter.to_free(quantities[name]))[:, None]
-        free = np.repeat(free, design.n_patients, axis=1)
-        for effect in structure.effects:
-            if effect.parameter == name:
-                free = free + quantities[f"beta_{effect.name}"][:, None] * effect.column
+        free = patient_means(structure, name, quantities).to_numpy()
         if name in population.iiv:
-            free = free + quantities[f"omega_{name}"][:, None] * rng.standard_normal(free.shape)
+            free = free + column[f"omega_{name}"] * rng.standard_normal(free.shape)
         if name == population.non_expanders:
-            low = rng.uniform(size=free.shape) < quantities["p_non_expander"][:, None]
-            free = free - low * quantities["non_expander_shift"][:, None]
-        out[name] = np.asarray(parameter.to_natural(free), dtype=float)
+            low = rng.uniform(size=free.shape) < column["p_non_expander"]
+            free = free - low * column["non_expander_shift"]
+        out[name] = np.asarray(model.parameters[name].to_natural(free), dtype=float)
     return out
 
 

@@ -63,7 +63,9 @@ class Proportionality:
         """The result in words."""
         left = f"; {self.n_left_out} without a positive value left out" if self.n_left_out else ""
         span = f" over {self.dose_ratio:.3g}-fold" if math.isfinite(self.dose_ratio) else ""
-        used = f"{self.n} patients, {self.n_doses} doses{span}{left}"
+        patients = "patient" if self.n == 1 else "patients"
+        doses = "dose" if self.n_doses == 1 else "doses"
+        used = f"{self.n} {patients}, {self.n_doses} {doses}{span}{left}"
         if self.reason:
             return f"{self.parameter}: no power model, {self.reason} ({used})."
         return (
