@@ -14,7 +14,7 @@ from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
 
 Against = Literal["ipred", "pred"]
-_NAMES = {"ipred": "Individual prediction", "pred": "Typical-patient prediction"}
+_NAMES = {"ipred": "Individual prediction", "pred": "Population prediction"}
 
 
 def observed_vs_predicted(
@@ -27,7 +27,7 @@ def observed_vs_predicted(
     predictions : xr.Dataset
         From ``checks.predictions``, with `against` as a variable on dim ``obs``.
     against : {"ipred", "pred"}
-        Individual or typical-patient prediction.
+        Individual prediction, or the population's for the patient's covariates.
     ax : Axes, optional
         Where to draw.
 
@@ -99,7 +99,7 @@ def _keys(predictions: xr.Dataset) -> list[Any]:
 
 
 def goodness_of_fit(predictions: xr.Dataset) -> Figure:
-    """Draw observed against typical and individual predictions, side by side.
+    """Draw observed against population and individual predictions, side by side.
 
     Parameters
     ----------
