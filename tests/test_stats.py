@@ -98,13 +98,15 @@ class Four:
     dv = np.array([90.0, 50.0, 200.0, 130.0])
     low = np.array([np.nan, np.nan, np.nan, 110.0])
     code = np.array([QUANTIFIED, BELOW, ABOVE, BETWEEN])
+    measure = np.zeros(4, dtype=int)
 
 
 @pytest.mark.parametrize("name", list(residual.ERRORS))
 def test_likelihood_of_every_censoring_class_equals_scipy(name):
     reference = scipy_error(name)
-    f = np.full(4, np.log(PREDICTION))
-    got = pointwise_loglik(residual.error_model(name), Four(), f, SIGMAS)
+    error = residual.error_model(name)
+    f = np.full(4, np.log(PREDICTION) if error.on_log else PREDICTION)
+    got = pointwise_loglik([error], Four(), f, [SIGMAS])
     expected = [
         reference.logpdf(90.0),
         reference.logcdf(50.0),
@@ -152,7 +154,7 @@ def test_tails_keep_their_digits_and_gradients(base):
 def test_interval_probability_is_the_difference_of_tails(a, width):
     """Against SciPy's cdf or sf, whichever keeps the digits; rtol 1e-6 for narrow intervals."""
     error = residual.error_model("additive")
-    got = residual.between_loglik(error, a, a + width, -700.0, {"sigma_add": 1.0})
+    got = residual.between_loglik(error, a, a + width, 0.0, {"sigma_add": 1.0})
     b = a + width
     difference = (
         stats.norm.cdf(b) - stats.norm.cdf(a) if b < 0 else stats.norm.sf(a) - stats.norm.sf(b)
@@ -291,9 +293,9 @@ def test_a_zero_has_no_logarithm_and_its_place_is_named(small):
 @pytest.mark.parametrize(
     ("name", "prior", "words"),
     [
-        ("omega_cmax", Normal(0.0, 1.0), "omega_cmax is above 0, so use LogNormal or HalfNormal"),
+        ("omega_cmax", Normal(0.0, 1.0), "omega_cmax is above 0, so use LogNormal, HalfNormal"),
         ("cmax", Normal(1000.0, 3000.0), "cmax is above 0"),
-        ("fb", LogNormal(0.5, 1.0), "fb is between 0 and 1, so use LogitNormal or Beta"),
+        ("fb", LogNormal(0.5, 1.0), "fb is between 0 and 1, so use LogitNormal, Beta"),
         ("sigma_log", Normal(0.5, 0.1), "sigma_log is above 0"),
     ],
 )

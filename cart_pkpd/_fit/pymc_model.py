@@ -13,8 +13,23 @@ from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, 
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
 from cart_pkpd._stats.likelihood import record_loglik
 from cart_pkpd._stats.population import Quantity, Structure
-from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, Prior
+from cart_pkpd._stats.priors import (
+    Beta,
+    Cauchy,
+    Exponential,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    LogitNormal,
+    LogNormal,
+    Normal,
+    Prior,
+    StudentT,
+    TruncatedNormal,
+    Uniform,
+)
 from cart_pkpd.models import Model
+from cart_pkpd.models._math import exp
 
 _CLASSES = {QUANTIFIED: "quantified", BELOW: "below", ABOVE: "above", BETWEEN: "between"}
 
@@ -77,9 +92,29 @@ def _scalar(name: str, prior: Prior) -> Any:
             return pm.LogitNormal(name, centre, sigma, default_transform=unbounded)
         case HalfNormal(sigma):
             return pm.HalfNormal(name, sigma)
+        case TruncatedNormal(mu, sigma, lower, upper):
+            return _truncated_normal(name, mu, sigma, lower, upper)
+        case HalfCauchy(scale):
+            return pm.HalfCauchy(name, scale)
+        case Exponential(mean):
+            return pm.Exponential(name, scale=mean)
+        case Gamma(shape, rate):
+            return pm.Gamma(name, shape, rate)
         case Beta(a, b):
             return pm.Beta(name, a, b)
+        case Uniform(low, high):
+            return pm.Uniform(name, low, high)
+        case Cauchy(mu, scale):
+            return pm.Cauchy(name, mu, scale)
+        case StudentT(df, mu, scale):
+            return pm.StudentT(name, nu=df, mu=mu, sigma=scale)
     raise TypeError(f"no sampler's form of {type(prior).__name__}")
+
+
+def _truncated_normal(name: str, mu: float, sigma: float, lower: float, upper: float) -> Any:
+    """Return PyMC's truncated normal, which must not see an infinite bound."""
+    cut = {k: v for k, v in (("lower", lower), ("upper", upper)) if np.isfinite(v)}
+    return pm.TruncatedNormal(name, mu, sigma, **cut) if cut else pm.Normal(name, mu, sigma)
 
 
 def _vector(name: str, dim: str, quantities: Sequence[Quantity]) -> Any:
@@ -174,14 +209,16 @@ def _likelihood(
     free: Mapping[str, Any],
     sigmas: Mapping[str, Any],
 ) -> None:
-    model = structure.model
+    model, error = structure.model, structure.error
+    (own,) = structure.sigmas(sigmas)
     natural = {k: model.parameters[k].to_natural(v) for k, v in free.items()}
     for code, word in _CLASSES.items():
         if f"{word}_time" not in containers:
             continue
         patient = containers[f"{word}_patient"]
         values = {k: v if v.ndim == 0 else v[patient] for k, v in natural.items()}
-        f = model.log_predict(containers[f"{word}_time"], values)
+        ln_level = model.log_predict(containers[f"{word}_time"], values)
+        f = ln_level if error.on_log else exp(ln_level)
         low = containers.get("between_low") if code == BETWEEN else None
-        loglik = record_loglik(structure.error, code, containers[f"{word}_dv"], low, f, sigmas)
+        loglik = record_loglik(error, code, containers[f"{word}_dv"], low, f, own)
         pm.Potential(f"loglik_{word}", loglik.sum())
