@@ -160,14 +160,15 @@ def _design_dataset(design: Design) -> xr.Dataset:
 def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
     names = (*RECORD_FIELDS, *DOSE_FIELDS)
     arrays: dict[str, Any] = {name: dataset[name].to_numpy() for name in names}
+    ids = np.asarray(dataset["ids"].to_numpy(), dtype=str)
     subjects = subjects.map(
         lambda v: v.astype(str) if v.dtype.kind in "OTU" else v, keep_attrs=True
     )
     return Design(
         **arrays,
         measures=tuple(Measure(**m) for m in json.loads(dataset.attrs["measures"])),
-        ids=np.asarray(dataset["ids"].to_numpy(), dtype=str),
-        subjects=subjects.assign_coords(id=np.asarray(subjects["id"].to_numpy(), dtype=str)),
+        ids=ids,
+        subjects=subjects.assign_coords(id=ids),
         dose_unit=dataset.attrs["dose_unit"],
         exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
     )

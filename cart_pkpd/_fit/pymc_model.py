@@ -9,6 +9,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
 from cart_pkpd._stats.likelihood import record_loglik
@@ -28,7 +29,7 @@ from cart_pkpd._stats.priors import (
     TruncatedNormal,
     Uniform,
 )
-from cart_pkpd.models import Model
+from cart_pkpd.models import ClosedFormModel, Model
 from cart_pkpd.models._math import exp
 
 _CLASSES = {QUANTIFIED: "quantified", BELOW: "below", ABOVE: "above", BETWEEN: "between"}
@@ -80,41 +81,45 @@ def present_classes(design: Design) -> tuple[str, ...]:
 
 
 def _scalar(name: str, prior: Prior) -> Any:
+    if isinstance(prior, LogitNormal):
+        # PyMC samples a LogitNormal within its bounds unless told to unbound it.
+        unbounded = pm.distributions.transforms.logodds
+        centre = np.log(prior.median / (1 - prior.median))
+        return pm.LogitNormal(name, centre, prior.sigma, default_transform=unbounded)
+    form, arguments = _form(prior)
+    # PyMC makes float32 of a Python number that float32 can hold, and computes with it.
+    return form(name, **{k: np.asarray(v, dtype=float) for k, v in arguments.items()})
+
+
+def _form(prior: Prior) -> tuple[Any, dict[str, float]]:
+    """Return PyMC's distribution and its arguments."""
     match prior:
         case Normal(mu, sigma):
-            return pm.Normal(name, mu, sigma)
+            return pm.Normal, {"mu": mu, "sigma": sigma}
         case LogNormal(median, sigma):
-            return pm.LogNormal(name, np.log(median), sigma)
-        case LogitNormal(median, sigma):
-            centre = np.log(median / (1 - median))
-            # PyMC samples a LogitNormal within its bounds unless told to unbound it.
-            unbounded = pm.distributions.transforms.logodds
-            return pm.LogitNormal(name, centre, sigma, default_transform=unbounded)
+            return pm.LogNormal, {"mu": float(np.log(median)), "sigma": sigma}
         case HalfNormal(sigma):
-            return pm.HalfNormal(name, sigma)
+            return pm.HalfNormal, {"sigma": sigma}
         case TruncatedNormal(mu, sigma, lower, upper):
-            return _truncated_normal(name, mu, sigma, lower, upper)
+            # PyMC must not see an infinite bound.
+            cut = {k: v for k, v in (("lower", lower), ("upper", upper)) if np.isfinite(v)}
+            form = pm.TruncatedNormal if cut else pm.Normal
+            return form, {"mu": mu, "sigma": sigma, **cut}
         case HalfCauchy(scale):
-            return pm.HalfCauchy(name, scale)
+            return pm.HalfCauchy, {"beta": scale}
         case Exponential(mean):
-            return pm.Exponential(name, scale=mean)
+            return pm.Exponential, {"scale": mean}
         case Gamma(shape, rate):
-            return pm.Gamma(name, shape, rate)
+            return pm.Gamma, {"alpha": shape, "beta": rate}
         case Beta(a, b):
-            return pm.Beta(name, a, b)
+            return pm.Beta, {"alpha": a, "beta": b}
         case Uniform(low, high):
-            return pm.Uniform(name, low, high)
+            return pm.Uniform, {"lower": low, "upper": high}
         case Cauchy(mu, scale):
-            return pm.Cauchy(name, mu, scale)
+            return pm.Cauchy, {"alpha": mu, "beta": scale}
         case StudentT(df, mu, scale):
-            return pm.StudentT(name, nu=df, mu=mu, sigma=scale)
+            return pm.StudentT, {"nu": df, "mu": mu, "sigma": scale}
     raise TypeError(f"no sampler's form of {type(prior).__name__}")
-
-
-def _truncated_normal(name: str, mu: float, sigma: float, lower: float, upper: float) -> Any:
-    """Return PyMC's truncated normal, which must not see an infinite bound."""
-    cut = {k: v for k, v in (("lower", lower), ("upper", upper)) if np.isfinite(v)}
-    return pm.TruncatedNormal(name, mu, sigma, **cut) if cut else pm.Normal(name, mu, sigma)
 
 
 def _vector(name: str, dim: str, quantities: Sequence[Quantity]) -> Any:
@@ -209,7 +214,10 @@ def _likelihood(
     free: Mapping[str, Any],
     sigmas: Mapping[str, Any],
 ) -> None:
-    model, error = structure.model, structure.error
+    model = structure.model
+    if not isinstance(model, ClosedFormModel):
+        raise FitError(f"{type(model).__name__} has no closed form that PyMC could differentiate.")
+    error = structure.error
     (own,) = structure.sigmas(sigmas)
     natural = {k: model.parameters[k].to_natural(v) for k, v in free.items()}
     for code, word in _CLASSES.items():

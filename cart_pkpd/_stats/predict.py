@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,10 +47,9 @@ def predict(
     who = design.patient if patient is None else patient
     if measure is None:
         measure = design.measure if time is None else np.zeros(at.size, dtype=np.int64)
-    k = design.n_patients
     return np.asarray(
         model.predict(
-            {name: _per_patient(value, k) for name, value in values.items()},
+            _per_patient(values, design.n_patients),
             time=at,
             patient=who,
             measure=measure,
@@ -63,12 +61,11 @@ def predict(
     )
 
 
-def _per_patient(value: ArrayLike, k: int) -> NDArray[Any]:
-    """Return the value as an array whose last axis runs over the patients."""
-    array = np.asarray(value, dtype=float)
-    if array.ndim and array.shape[-1] == k:
-        return array
-    return np.broadcast_to(array, (*array.shape[:-1], k))
+def _per_patient(values: Mapping[str, ArrayLike], k: int) -> dict[str, NDArray[np.float64]]:
+    """Return the values as arrays of one shape, whose last axis runs over the patients."""
+    arrays = {name: np.asarray(value, dtype=float) for name, value in values.items()}
+    shape = np.broadcast_shapes((k,), *(a.shape for a in arrays.values()))
+    return {n: a if a.shape == shape else np.broadcast_to(a, shape) for n, a in arrays.items()}
 
 
 def on_grid(

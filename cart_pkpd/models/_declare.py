@@ -339,7 +339,8 @@ class Model(abc.ABC):
         Parameters
         ----------
         values : mapping of str to ndarray, shape (..., k)
-            Every parameter that is not fixed, of each of the k patients, natural scale.
+            Every parameter that is not fixed, of each of the k patients, natural scale; all of
+            one shape.
         time, patient, measure : ndarray, shape (n,)
             Day, index of the patient and index into `endpoint` of each record.
         endpoint : tuple of str
