@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,22 @@ class _Problem:
     records: Design
     errors: tuple[ErrorModel, ...]
 
-    @property
+    @cached_property
     def quantified(self) -> NDArray[np.bool_]:
         return self.records.code == QUANTIFIED
 
-    @property
+    @cached_property
     def scatters(self) -> list[tuple[int, Sigma]]:
         """Residual parameters of the measures that this group has."""
         present = np.unique(self.records.measure)
         return [(int(m), sigma) for m in present for sigma in self.errors[m].sigmas]
+
+    @cached_property
+    def parts(self) -> list[tuple[int, int, NDArray[np.int64]]]:
+        """Measure, censoring code and positions of the records that share both."""
+        both = np.stack([self.records.measure, self.records.code])
+        kinds, which = np.unique(both, axis=1, return_inverse=True)
+        return [(int(m), int(c), np.flatnonzero(which == i)) for i, (m, c) in enumerate(kinds.T)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,16 +319,14 @@ def _residuals(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
     out = np.empty(records.n_obs)
     with np.errstate(all="ignore"):
         f = _prediction(free, problem)
-        both = zip(problem.errors, _sigmas(free, problem), strict=True)
-        for m, (error, sigmas) in enumerate(both):
-            for code in np.unique(records.code[records.measure == m]):
-                rows = (records.code == code) & (records.measure == m)
-                dv, low = records.dv[rows], records.low[rows]
-                if code == QUANTIFIED:
-                    out[rows] = error.z(dv, f[rows], sigmas)
-                else:
-                    log_p = record_loglik(error, int(code), dv, low, f[rows], sigmas)
-                    out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
+        sigmas = _sigmas(free, problem)
+        for m, code, rows in problem.parts:
+            error, dv, low = problem.errors[m], records.dv[rows], records.low[rows]
+            if code == QUANTIFIED:
+                out[rows] = error.z(dv, f[rows], sigmas[m])
+            else:
+                log_p = record_loglik(error, code, dv, low, f[rows], sigmas[m])
+                out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
     return np.nan_to_num(out, nan=1e3, posinf=1e3, neginf=-1e3)
 
 

@@ -64,8 +64,9 @@ def predict(
 def _per_patient(values: Mapping[str, ArrayLike], k: int) -> dict[str, NDArray[np.float64]]:
     """Return the values as arrays of one shape, whose last axis runs over the patients."""
     arrays = {name: np.asarray(value, dtype=float) for name, value in values.items()}
-    shape = np.broadcast_shapes((k,), *(a.shape for a in arrays.values()))
-    return {n: a if a.shape == shape else np.broadcast_to(a, shape) for n, a in arrays.items()}
+    shapes = {a.shape for a in arrays.values()}
+    shape = (k,) if shapes <= {()} else np.broadcast_shapes((k,), *shapes)
+    return {n: a if a.shape == shape else np.full(shape, a) for n, a in arrays.items()}
 
 
 def on_grid(
