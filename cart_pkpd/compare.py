@@ -13,6 +13,7 @@ from cart_pkpd._core.errors import FitError
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
+    from cart_pkpd._stats.design import Design
 
 _COLUMNS = (
     "rank", "converged", "verdict", "elpd", "se", "elpd_diff", "dse", "weight", "p",
@@ -81,7 +82,8 @@ def _check_same_records(fits: Mapping[str, FitResult]) -> None:
     for name, fit in others:
         design = fit.structure.design
         same = (
-            design.endpoint == mine.endpoint
+            design.endpoints == mine.endpoints
+            and np.array_equal(design.measure, mine.measure)
             and np.array_equal(design.row, mine.row)
             and np.array_equal(design.dv, mine.dv)
             and np.array_equal(design.code, mine.code)
@@ -89,9 +91,13 @@ def _check_same_records(fits: Mapping[str, FitResult]) -> None:
         if not same:
             raise FitError(
                 f"{first!r} and {name!r} were fitted to different records "
-                f"({mine.endpoint}, {mine.n_obs} and {design.endpoint}, {design.n_obs}); "
+                f"({_said(mine)} and {_said(design)}); "
                 "only fits of the same data can be compared."
             )
+
+
+def _said(design: Design) -> str:
+    return f"{', '.join(design.endpoints)}: {design.n_obs}"
 
 
 def _loo(fits: Mapping[str, FitResult]) -> dict[str, dict[str, Any]]:

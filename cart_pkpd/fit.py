@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,22 @@ import xarray as xr
 
 from cart_pkpd import models
 from cart_pkpd._core.validate import positive_int, probability
-from cart_pkpd._stats.design import design as _design
+from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
 from cart_pkpd._stats.priors import Beta as Beta
+from cart_pkpd._stats.priors import Cauchy as Cauchy
+from cart_pkpd._stats.priors import Exponential as Exponential
+from cart_pkpd._stats.priors import Gamma as Gamma
+from cart_pkpd._stats.priors import HalfCauchy as HalfCauchy
 from cart_pkpd._stats.priors import HalfNormal as HalfNormal
 from cart_pkpd._stats.priors import LogitNormal as LogitNormal
 from cart_pkpd._stats.priors import LogNormal as LogNormal
 from cart_pkpd._stats.priors import Normal as Normal
+from cart_pkpd._stats.priors import StudentT as StudentT
+from cart_pkpd._stats.priors import TruncatedNormal as TruncatedNormal
+from cart_pkpd._stats.priors import Uniform as Uniform
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -37,7 +45,7 @@ def bayes(
     trial: xr.Dataset,
     population: Population,
     *,
-    endpoint: str = "transgene",
+    endpoint: str | Sequence[str] = "transgene",
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -57,8 +65,8 @@ def bayes(
         From ``data.read_table``.
     population : Population
         From :func:`population`.
-    endpoint : str
-        The measure to fit.
+    endpoint : str or sequence of str
+        What to fit: one measure, or several if the model predicts them.
     draws, tune, chains : int
         Draws kept and warm-up draws per chain, and number of chains.
     cores : int, optional
@@ -92,7 +100,7 @@ def bayes(
     from cart_pkpd._fit.bayes import fit_structure
 
     chosen = models.get(model) if isinstance(model, str) else model
-    structure = _resolve(chosen, population, _design(trial, endpoint))
+    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
     return fit_structure(
         structure,
         label=label or chosen.name or type(chosen).__name__,
@@ -111,7 +119,7 @@ def least_squares(
     model: models.Model | str,
     trial: xr.Dataset,
     *,
-    endpoint: str = "transgene",
+    endpoint: str | Sequence[str] = "transgene",
     method: str = "individual",
     **options: Any,
 ) -> xr.Dataset:
@@ -122,7 +130,7 @@ def least_squares(
     from cart_pkpd._fit.least_squares import least_squares as run
 
     chosen = models.get(model) if isinstance(model, str) else model
-    return run(chosen, _design(trial, endpoint), method=method, **options)
+    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult:

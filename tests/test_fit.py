@@ -490,7 +490,7 @@ def test_several_starts_find_the_better_optimum(fast01):
     rows = np.flatnonzero(d.patient == 1)
 
     class Own:
-        dv, code, low = d.dv[rows], d.code[rows], d.low[rows]
+        dv, code, low, measure = d.dv[rows], d.code[rows], d.low[rows], d.measure[rows]
 
     sigma = {"sigma_log": float(found["sigma"])}
 
@@ -499,7 +499,7 @@ def test_several_starts_find_the_better_optimum(fast01):
             n: float(MODEL.parameters[n].to_natural(v)) for n, v in zip(names, free, strict=True)
         }
         f = np.clip(MODEL.log_predict(d.time[rows], values), -200, 200)
-        return -pointwise_loglik(error_model("lognormal"), Own(), f, sigma).sum()
+        return -pointwise_loglik([error_model("lognormal")], Own(), f, [sigma]).sum()
 
     at = np.array(
         [MODEL.parameters[n].to_free(float(found["estimate"].sel(parameter=n))) for n in names]

@@ -23,8 +23,8 @@ def interval_edges(prob: float) -> NDArray[np.float64]:
     return np.array([0.5, (1 - prob) / 2, (1 + prob) / 2])
 
 
-def attrs(result: FitResult) -> dict[str, Any]:
-    design = result.structure.design
+def attrs(result: FitResult, design: Design) -> dict[str, Any]:
+    """Return what the datasets say of themselves; `design` holds one endpoint."""
     return {
         "endpoint": design.endpoint,
         "label": design.label,
@@ -58,6 +58,11 @@ def mean_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArra
         for name, parameter in structure.model.parameters.items()
         if name in structure.model.estimated
     }
+
+
+def as_values(draws: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return draws by name, for predictions."""
+    return {str(k): v.to_numpy() for k, v in draws.data_vars.items()}
 
 
 def records(design: Design) -> dict[str, Any]:

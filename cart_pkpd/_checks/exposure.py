@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cart_pkpd._checks.common import attrs, coords, interval_edges, picked_draws, stacked
+from cart_pkpd._checks.common import as_values, attrs, coords, interval_edges, picked_draws, stacked
 from cart_pkpd._core.units import times
+from cart_pkpd._stats.predict import on_grid
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -21,6 +22,7 @@ _NEARLY_FLAT = 1e-8
 def exposure(
     result: FitResult,
     *,
+    endpoint: str | None = None,
     window: tuple[float, float] = (0.0, 28.0),
     lloq: float | None = None,
     horizon: float = 365.0,
@@ -34,6 +36,8 @@ def exposure(
     ----------
     result : FitResult
         A Bayesian fit.
+    endpoint : str, optional
+        The measure; needed only if the fit has several.
     window : tuple of float
         Start and end of the area. [day]
     lloq : float, optional
@@ -56,6 +60,8 @@ def exposure(
 
     Raises
     ------
+    FitError
+        If the fit has several endpoints and none is named.
     ValueError
         If there is no LLOQ to take, or the window is empty.
 
@@ -67,7 +73,7 @@ def exposure(
     start, end = window
     if not 0 <= start < end:
         raise ValueError(f"window must run from 0 or later to a later day, not {window!r}.")
-    design = result.structure.design
+    design = result.structure.design.only(endpoint)
     known = design.lloq[np.isfinite(design.lloq)]
     if lloq is None and not known.size:
         raise ValueError("the records have no LLOQ; give lloq= to say where persistence ends.")
@@ -76,11 +82,10 @@ def exposure(
     before = np.arange(0.0, start, _FINE)
     after = np.arange(end + _COARSE, max(horizon, end) + _COARSE, _COARSE)
     grid = np.concatenate([before, inside, after])
-    picked = stacked(result.individual(), picked_draws(result, n_draws, seed))
+    values = as_values(stacked(result.individual(), picked_draws(result, n_draws, seed)))
     numbers: list[list[NDArray[np.float64]]] = []
     for i in range(design.n_patients):
-        values = {str(k): v.to_numpy()[:, i, None] for k, v in picked.items()}
-        ln_level = np.asarray(result.structure.model.log_predict(grid, values), dtype=float)
+        ln_level = on_grid(result.structure.model, design, values, grid, [i], log=True)[..., 0, :]
         numbers.append(_exposures(grid, ln_level, (start, end), np.log(level_out)))
     summary = np.quantile(np.array(numbers), interval_edges(prob), axis=2, method="inverted_cdf")
     name = f"auc{start:g}_{end:g}"
@@ -94,7 +99,7 @@ def exposure(
             **{k: v for k, v in coords(design).items() if k in ("id", "dose_level")},
             "interval": np.array(["median", "lower", "upper"]),
         },
-        attrs={**attrs(result), "prob": prob, "lloq": level_out, "horizon": horizon},
+        attrs={**attrs(result, design), "prob": prob, "lloq": level_out, "horizon": horizon},
     ).transpose("id", "interval")
 
 
@@ -109,15 +114,22 @@ def _exposures(
     cmax = np.exp(ln_level.max(axis=1))
     inside = (grid >= window[0]) & (grid <= window[1])
     t, ln_c = grid[inside], ln_level[:, inside]
-    change = np.diff(ln_c, axis=1)
-    left = np.exp(ln_c[:, :-1])
-    # (e^d - 1) / d times the left end is the log-linear trapezoid; its limit at d = 0 is 1.
-    small = np.abs(change) < _NEARLY_FLAT
-    safe = np.where(small, 1.0, change)
-    share = np.where(small, 1.0 + change / 2.0, np.expm1(safe) / safe)
-    area = np.sum(np.diff(t) * left * share, axis=1)
+    area = np.sum(np.diff(t) * _means(ln_c), axis=1)
     above = ln_level >= ln_lloq
     last = grid.size - 1 - np.argmax(above[:, ::-1], axis=1)
     tlast = np.where(above.any(axis=1), grid[last], 0.0)
     tlast = np.where(above[:, -1], np.inf, tlast)
     return [cmax, grid[top], area, tlast]
+
+
+def _means(ln_c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean level between neighbours: log-linear, linear beside a level of 0."""
+    level = np.exp(ln_c)
+    left, right = level[:, :-1], level[:, 1:]
+    known = (left > 0) & (right > 0)
+    change = np.diff(np.where(np.isneginf(ln_c), 0.0, ln_c), axis=1)
+    # (e^d - 1) / d times the left end is the log-linear trapezoid; its limit at d = 0 is 1.
+    small = (np.abs(change) < _NEARLY_FLAT) | ~known
+    safe = np.where(small, 1.0, change)
+    share = np.where(small, 1.0 + change / 2.0, np.expm1(safe) / safe)
+    return np.where(known, left * share, (left + right) / 2.0)

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import (
+    as_values,
     attrs,
     coords,
     interval_edges,
@@ -19,6 +20,8 @@ from cart_pkpd._checks.common import (
     typical_draws,
 )
 from cart_pkpd._core.validate import positive_int
+from cart_pkpd._stats.design import Design
+from cart_pkpd._stats.predict import on_grid, predict
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -27,7 +30,13 @@ _EARLY = 35.0
 
 
 def predictions(
-    result: FitResult, *, prob: float = 0.9, n_grid: int = 120, n_draws: int = 400, seed: int = 1
+    result: FitResult,
+    *,
+    endpoint: str | None = None,
+    prob: float = 0.9,
+    n_grid: int = 120,
+    n_draws: int = 400,
+    seed: int = 1,
 ) -> xr.Dataset:
     """Return every patient's fitted curve with its interval, and the population's.
 
@@ -35,6 +44,8 @@ def predictions(
     ----------
     result : FitResult
         A Bayesian fit.
+    endpoint : str, optional
+        The measure; needed only if the fit has several.
     prob : float
         Probability of the equal-tailed intervals.
     n_grid : int
@@ -49,27 +60,30 @@ def predictions(
     xr.Dataset
         Dims id, grid, obs. ``median``, ``lower``, ``upper`` (id, grid): noise-free level of each
         patient; ``population``, ``population_lower``, ``population_upper`` (grid): a typical
-        expander; per record ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the
-        patient's level) and ``pred`` (of a patient with the same covariates and no deviation).
-        Units of the endpoint.
+        expander, given the doses of the patient whose total dose is the median; per record
+        ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the patient's level) and
+        ``pred`` (of a patient with the same covariates and no deviation). Units of the endpoint.
+
+    Raises
+    ------
+    FitError
+        If the fit has several endpoints and none is named.
     """
     edges = interval_edges(prob)
     structure = result.structure
-    design = structure.design
+    model, design = structure.model, structure.design.only(endpoint)
     grid = _grid(float(design.time.max()) * 1.02, positive_int(n_grid, "n_grid"))
     picked = picked_draws(result, n_draws, seed)
-    individual = {
-        str(k): v.to_numpy()[:, :, None] for k, v in stacked(result.individual(), picked).items()
-    }
-    curves = np.exp(structure.model.log_predict(grid, individual))
+    individual = as_values(stacked(result.individual(), picked))
+    curves = on_grid(model, design, individual, grid, range(design.n_patients), log=False)
     typical = {k: v[:, None] for k, v in typical_draws(result, picked).items()}
-    population = np.exp(structure.model.log_predict(grid, typical))
+    at = [_median_dose(design)]
+    population = on_grid(model, design, typical, grid, at, log=False)[..., 0, :]
     middle, lower, upper = np.quantile(curves, edges, axis=0)
     p_middle, p_lower, p_upper = np.quantile(population, edges, axis=0)
-    record = {k: v[:, design.patient, 0] for k, v in individual.items()}
-    ipred = np.median(np.exp(structure.model.log_predict(design.time, record)), axis=0)
-    expected = {k: v[:, design.patient] for k, v in mean_draws(result, picked).items()}
-    pred = np.median(np.exp(structure.model.log_predict(design.time, expected)), axis=0)
+    ipred = np.median(predict(model, design, individual, log=(False,)), axis=0)
+    expected = mean_draws(result, picked)
+    pred = np.median(predict(model, design, expected, log=(False,)), axis=0)
     level = {"units": design.unit, "long_name": design.label}
     return xr.Dataset(
         {
@@ -84,8 +98,15 @@ def predictions(
             "pred": ("obs", pred, {**level, "long_name": "population prediction"}),
         },
         coords={**coords(design), "grid_time": ("grid", grid, {"units": "day"})},
-        attrs={**attrs(result), "prob": prob},
+        attrs={**attrs(result, design), "prob": prob},
     )
+
+
+def _median_dose(design: Design) -> int:
+    """Return the patient whose total dose is the median, or the first if no dose is known."""
+    total = np.zeros(design.n_patients)
+    np.add.at(total, design.dose_patient, np.nan_to_num(design.dose_amount))
+    return int(np.argsort(total, kind="stable")[(total.size - 1) // 2])
 
 
 def _grid(end: float, n: int) -> NDArray[np.float64]:

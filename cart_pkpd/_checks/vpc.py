@@ -17,9 +17,9 @@ from cart_pkpd._checks.common import (
     stacked,
 )
 from cart_pkpd._core.validate import positive_int
-from cart_pkpd._fit.draws import new_patient_draws
+from cart_pkpd._fit.draws import new_patient_draws, residual_draws
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
-from cart_pkpd._stats.population import Structure
+from cart_pkpd._stats.predict import predict
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -31,6 +31,7 @@ _PER_BIN = 12
 def vpc(
     result: FitResult,
     *,
+    endpoint: str | None = None,
     n_sims: int = 500,
     by: str | None = None,
     bins: ArrayLike | None = None,
@@ -49,6 +50,8 @@ def vpc(
     ----------
     result : FitResult
         A Bayesian fit.
+    endpoint : str, optional
+        The measure; needed only if the fit has several.
     n_sims : int
         Simulated trials.
     by : str, optional
@@ -69,15 +72,22 @@ def vpc(
         ``blq_median``, ``blq_lower``, ``blq_upper`` (shares); coords ``bin_left``, ``bin_right``,
         ``bin_time`` [day]; and the records.
 
+    Raises
+    ------
+    FitError
+        If the fit has several endpoints and none is named.
+    ValueError
+        If the trial has no variable `by`.
+
     References
     ----------
     Bergstrand & Karlsson (2009), AAPS J 11:371, for predictive checks with censored data.
     """
-    design = result.structure.design
+    design = result.structure.design.only(endpoint)
     edges = _bin_edges(design, bins)
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
     stratum_of, strata = _strata(design, by)
-    simulated = _simulated(result, positive_int(n_sims, "n_sims"), seed)
+    simulated = _simulated(result, design, positive_int(n_sims, "n_sims"), seed)
     below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
     observed = _censored(design.dv, below, design.code == ABOVE)[None, :]
     shape = (len(strata), len(edges) - 1)
@@ -109,7 +119,7 @@ def vpc(
             "bin_right": ("bin", edges[1:], {"units": "day"}),
             "bin_time": ("bin", time, {"units": "day"}),
         },
-        attrs={**attrs(result), "prob": prob, "n_sims": n_sims, "by": by or ""},
+        attrs={**attrs(result, design), "prob": prob, "n_sims": n_sims, "by": by or ""},
     )
 
 
@@ -142,19 +152,18 @@ def _strata(design: Design, by: str | None) -> tuple[NDArray[np.int64], list[str
     ]
 
 
-def _simulated(result: FitResult, n_sims: int, seed: int) -> NDArray[np.float64]:
+def _simulated(result: FitResult, design: Design, n_sims: int, seed: int) -> NDArray[np.float64]:
     """Return simulated measurements, shape (n_sims, n); infinite beyond a limit."""
-    structure: Structure = result.structure
-    design = structure.design
+    structure = result.structure
+    m = structure.design.index(design.endpoint)
+    error = structure.errors[m]
     rng = np.random.default_rng(seed)
     draws = stacked(result.draws(), picked_draws(result, n_sims, seed))
     patients = new_patient_draws(structure, draws, rng)
-    values = {k: v[:, design.patient] for k, v in patients.items()}
-    f = np.asarray(structure.model.log_predict(design.time, values), dtype=float)
-    sigmas = {q.name: draws[q.name].to_numpy()[:, None] for q in structure.of_role("residual")}
-    error = structure.error
+    f = predict(structure.model, design, patients, log=(error.on_log,))
+    sigmas = structure.sigmas(residual_draws(structure, draws))[m]
     noise = error.base.quantile(rng.uniform(size=f.shape))
-    on_scale = error.location(f) + error.scale(f, sigmas) * noise
+    on_scale = f + error.scale(f, sigmas) * noise
     dv = np.exp(on_scale) if error.on_log else on_scale
     lloq = np.where(design.code == BELOW, design.dv, design.lloq)
     uloq = np.where(design.code == ABOVE, design.dv, design.uloq)

@@ -9,7 +9,12 @@ from typing import Any
 import xarray as xr
 
 from cart_pkpd import __version__
-from cart_pkpd._fit.draws import individual_draws, loglik_draws, population_draws
+from cart_pkpd._fit.draws import (
+    individual_draws,
+    loglik_draws,
+    observed_records,
+    population_draws,
+)
 from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
 from cart_pkpd._fit.sample import OnProgress, Sampled, sample
 from cart_pkpd._fit.verdict import judge
@@ -48,25 +53,16 @@ def fit_structure(
 
 
 def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
-    design = structure.design
     raw = sampled.posterior
     individual = individual_draws(structure, raw)
     posterior = population_draws(structure, raw).merge(
         individual.rename({k: f"{k}{INDIVIDUAL_SUFFIX}" for k in individual.data_vars})
     )
-    records = {
-        "patient_of": ("obs", design.ids[design.patient]),
-        "time_of": ("obs", design.time, {"units": "day"}),
-    }
-    observed = xr.Dataset(
-        {design.endpoint: ("obs", design.dv, {"units": design.unit, "long_name": design.label})}
-    )
-    loglik = loglik_draws(structure, raw).to_dataset()
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,
             "sample_stats": sampled.stats,
-            "log_likelihood": loglik.assign_coords(records),
-            "observed_data": observed.assign_coords(records),
+            "log_likelihood": loglik_draws(structure, raw).to_dataset(),
+            "observed_data": observed_records(structure.design),
         }
     )

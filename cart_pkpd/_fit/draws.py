@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
+from cart_pkpd._stats.design import Design
 from cart_pkpd._stats.likelihood import pointwise_loglik
 from cart_pkpd._stats.population import Structure
+from cart_pkpd._stats.predict import predict
 
 SAMPLE_DIMS = ("chain", "draw")
+RECORDS = "records"
 
 
 def population_draws(structure: Structure, posterior: xr.Dataset) -> xr.Dataset:
@@ -109,28 +114,53 @@ def patient_means(structure: Structure, name: str, quantities: xr.Dataset) -> xr
     return mean.transpose(..., "id")
 
 
-def log_prediction(structure: Structure, individual: xr.Dataset) -> NDArray[np.float64]:
-    """Return ln of the predicted level of every record, shape (chain, draw, n)."""
-    design, model = structure.design, structure.model
-    values = {str(k): v.to_numpy()[..., design.patient] for k, v in individual.data_vars.items()}
-    return np.asarray(model.log_predict(design.time, values), dtype=float)
+def record_predictions(structure: Structure, individual: xr.Dataset) -> NDArray[np.float64]:
+    """Return the prediction of every record on its error's scale, shape (chain, draw, n)."""
+    values = {str(k): v.to_numpy() for k, v in individual.data_vars.items()}
+    return predict(structure.model, structure.design, values, log=structure.log)
 
 
 def loglik_draws(structure: Structure, posterior: xr.Dataset) -> xr.DataArray:
     """Return the log-likelihood of every record at every draw, dims chain, draw, obs."""
     individual = individual_draws(structure, posterior)
     quantities = population_draws(structure, posterior)
-    sigmas = {
-        q.name: quantities[q.name].to_numpy()[..., None] for q in structure.of_role("residual")
-    }
-    f = log_prediction(structure, individual)
-    values = pointwise_loglik(structure.error, structure.design, f, sigmas)
+    sigmas = structure.sigmas(residual_draws(structure, quantities))
+    f = record_predictions(structure, individual)
     return xr.DataArray(
-        values,
+        pointwise_loglik(structure.errors, structure.design, f, sigmas),
         dims=(*SAMPLE_DIMS, "obs"),
-        coords={d: posterior[d] for d in SAMPLE_DIMS},
-        name=structure.design.endpoint,
+        coords={d: posterior[d] for d in SAMPLE_DIMS} | record_coords(structure.design),
+        name=record_name(structure.design),
     )
+
+
+def residual_draws(structure: Structure, quantities: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return the residual parameters by name, with a last axis for the records."""
+    names = [q.name for q in structure.of_role("residual")]
+    return {name: quantities[name].to_numpy()[..., None] for name in names}
+
+
+def record_name(design: Design) -> str:
+    """Return the variable that holds something of every record: the endpoint, if there is one."""
+    return RECORDS if design.several else design.endpoint
+
+
+def record_coords(design: Design) -> dict[str, Any]:
+    """Return patient and time of every record, and its endpoint where there are several."""
+    coords: dict[str, Any] = {
+        "patient_of": ("obs", design.ids[design.patient]),
+        "time_of": ("obs", design.time, {"units": "day"}),
+    }
+    if design.several:
+        coords["endpoint_of"] = ("obs", np.array(design.endpoints)[design.measure])
+    return coords
+
+
+def observed_records(design: Design) -> xr.Dataset:
+    """Return the measurements with patient, time and, where there are several, endpoint."""
+    attrs = {} if design.several else {"units": design.unit, "long_name": design.label}
+    records = xr.Dataset({record_name(design): ("obs", design.dv, attrs)})
+    return records.assign_coords(record_coords(design))
 
 
 def new_patient_draws(

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,14 @@ import xarray as xr
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
-from cart_pkpd._stats.design import Design, Exclusion
+from cart_pkpd._stats.design import DOSE_FIELDS, RECORD_FIELDS, Design, Exclusion, Measure
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
 
-FORMAT = 1
+FORMAT = 2
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
-_OBS_FIELDS = ("patient", "time", "nominal_time", "dv", "code", "low", "lloq", "uloq", "row")
 
 
 def save(result: FitResult, path: Path) -> Path:
@@ -136,6 +135,7 @@ def _population(record: Mapping[str, Any]) -> Population:
     return Population(
         iiv=tuple(record["iiv"]),
         error=record["error"],
+        errors=record["errors"],
         covariates={k: tuple(v) for k, v in record["covariates"].items()},
         non_expanders=record["non_expanders"],
         priors={k: prior_from(v) for k, v in record["priors"].items()},
@@ -144,30 +144,31 @@ def _population(record: Mapping[str, Any]) -> Population:
 
 
 def _design_dataset(design: Design) -> xr.Dataset:
-    dataset = xr.Dataset({name: ("obs", getattr(design, name)) for name in _OBS_FIELDS})
+    dataset = xr.Dataset(
+        {name: ("obs", getattr(design, name)) for name in RECORD_FIELDS}
+        | {name: ("dosing", getattr(design, name)) for name in DOSE_FIELDS}
+    )
     dataset["ids"] = ("id", design.ids)
     dataset.attrs = {
-        "endpoint": design.endpoint,
-        "unit": design.unit,
-        "label": design.label,
+        "measures": json.dumps([asdict(m) for m in design.measures]),
+        "dose_unit": design.dose_unit,
         "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
     }
     return dataset
 
 
 def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
-    arrays: dict[str, Any] = {name: dataset[name].to_numpy() for name in _OBS_FIELDS}
-    known = {f.name for f in fields(Design)}
-    texts: dict[str, Any] = {
-        k: v for k, v in dataset.attrs.items() if k in known and k != "exclusions"
-    }
+    names = (*RECORD_FIELDS, *DOSE_FIELDS)
+    arrays: dict[str, Any] = {name: dataset[name].to_numpy() for name in names}
+    ids = np.asarray(dataset["ids"].to_numpy(), dtype=str)
     subjects = subjects.map(
         lambda v: v.astype(str) if v.dtype.kind in "OTU" else v, keep_attrs=True
     )
     return Design(
-        **texts,
         **arrays,
-        ids=np.asarray(dataset["ids"].to_numpy(), dtype=str),
-        subjects=subjects.assign_coords(id=np.asarray(subjects["id"].to_numpy(), dtype=str)),
+        measures=tuple(Measure(**m) for m in json.loads(dataset.attrs["measures"])),
+        ids=ids,
+        subjects=subjects.assign_coords(id=ids),
+        dose_unit=dataset.attrs["dose_unit"],
         exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
     )

@@ -9,8 +9,9 @@ log-normal error and nothing censored that is ordinary least squares.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
-from cart_pkpd._stats.agreement import check_units, check_values
+from cart_pkpd._fit.start import guessed_measure
+from cart_pkpd._stats.agreement import check_measures, check_units, check_values
 from cart_pkpd._stats.design import QUANTIFIED, Design
-from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
+from cart_pkpd._stats.error import ErrorModel, Sigma
 from cart_pkpd._stats.likelihood import pointwise_loglik, record_loglik
+from cart_pkpd._stats.population import error_models, population
+from cart_pkpd._stats.predict import predict
 from cart_pkpd.models import Model, Parameter
 
 METHODS = ("individual", "pooled")
@@ -42,17 +46,29 @@ _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
-class _Records:
-    """The records of one fit: arrays of equal length."""
+class _Problem:
+    """What one fit works on: a model, the records of a group, and how they scatter."""
 
-    time: NDArray[np.float64]
-    dv: NDArray[np.float64]
-    code: NDArray[np.int64]
-    low: NDArray[np.float64]
+    model: Model
+    records: Design
+    errors: tuple[ErrorModel, ...]
 
-    @property
+    @cached_property
     def quantified(self) -> NDArray[np.bool_]:
-        return self.code == QUANTIFIED
+        return self.records.code == QUANTIFIED
+
+    @cached_property
+    def scatters(self) -> list[tuple[int, Sigma]]:
+        """Residual parameters of the measures that this group has."""
+        present = np.unique(self.records.measure)
+        return [(int(m), sigma) for m in present for sigma in self.errors[m].sigmas]
+
+    @cached_property
+    def parts(self) -> list[tuple[int, int, NDArray[np.int64]]]:
+        """Measure, censoring code and positions of the records that share both."""
+        both = np.stack([self.records.measure, self.records.code])
+        kinds, which = np.unique(both, axis=1, return_inverse=True)
+        return [(int(m), int(c), np.flatnonzero(which == i)) for i, (m, c) in enumerate(kinds.T)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +78,7 @@ class _Outcome:
     status: str
     free: dict[str, float]
     stderr: dict[str, float]
-    sigma: float = np.nan
+    sigma: dict[int, float] = field(default_factory=dict)
     loglik: float = np.nan
 
 
@@ -71,7 +87,8 @@ def least_squares(
     design: Design,
     *,
     method: str = "individual",
-    error: str = "lognormal",
+    error: str | None = None,
+    errors: Mapping[str, str] | None = None,
     estimate: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Fit a model by least squares with censored records.
@@ -82,11 +99,13 @@ def least_squares(
         Its typical values are the starting values where the data suggest none, and the
         values of parameters that are not estimated.
     design : Design
-        Records of one endpoint.
+        Records of one or several endpoints, which share the parameters and scatter on their own.
     method : {"individual", "pooled"}
         One fit per patient, or one for all records together (naive pooled).
     error : str
-        Residual error, one of those of :func:`cart_pkpd.fit.population`.
+        Residual error, one of those of :func:`cart_pkpd.fit.population`; log-normal by default.
+    errors : mapping of str to str
+        The same by endpoint.
     estimate : sequence of str, optional
         Parameters to estimate; by default all that are not fixed.
 
@@ -95,9 +114,10 @@ def least_squares(
     xr.Dataset
         Dims id (the label ``"pooled"`` for the pooled method) and parameter: ``estimate``,
         ``stderr`` (delta method), ``lower``, ``upper`` (95 %, Wald on the free scale), and per
-        id ``sigma`` (first parameter of the error), ``n_obs``, ``n_censored``, ``loglik``, ``aic``,
-        ``status`` (``"ok"``, or why there is no estimate or no trust in it). Parameters held at
-        their typical value are not listed.
+        id ``sigma`` (first parameter of the error; with a dim ``measure`` if there are several
+        endpoints), ``n_obs``, ``n_censored``, ``loglik``, ``aic``, ``status`` (``"ok"``, or why
+        there is no estimate or no trust in it). Parameters held at their typical value are not
+        listed.
 
     Raises
     ------
@@ -105,42 +125,44 @@ def least_squares(
         For unknown or fixed names, other units than the data's, or zeros without a logarithm.
     """
     one_of(method, METHODS, "least-squares method", error=FitError)
-    residual = error_model(one_of(error, ERRORS, "residual error", error=FitError))
+    residual = error_models(population(error=error, errors=errors), design)
     names = tuple(estimate) if estimate is not None else model.estimated
     model.check_names(names, "estimate")
     held = [n for n in names if n in model.fixed]
     if held:
         raise FitError(f"estimate: {held[0]!r} is fixed; leave it out or use a model with it free.")
+    check_measures(model, design)
     check_units(model, design)
     check_values(residual, design)
-    groups = _groups(design, method)
-    outcomes = [_fit(model, residual, names, records) for records in groups.values()]
-    return _dataset(model, design, names, list(groups), list(groups.values()), outcomes, residual)
+    problems = {k: _Problem(model, g, residual) for k, g in _groups(design, method).items()}
+    outcomes = [_fit(problem, names) for problem in problems.values()]
+    return _dataset(model, design, names, problems, outcomes)
 
 
-def _groups(design: Design, method: str) -> dict[str, _Records]:
-    def records(rows: NDArray[np.bool_]) -> _Records:
-        return _Records(design.time[rows], design.dv[rows], design.code[rows], design.low[rows])
-
+def _groups(design: Design, method: str) -> dict[str, Design]:
     if method == "pooled":
-        return {"pooled": records(np.ones(design.n_obs, dtype=bool))}
-    return {str(i): records(design.patient == k) for k, i in enumerate(design.ids)}
+        return {"pooled": design}
+    return {
+        str(i): design.taken(np.flatnonzero(design.patient == k)) for k, i in enumerate(design.ids)
+    }
 
 
-def _fit(model: Model, error: ErrorModel, names: Sequence[str], records: _Records) -> _Outcome:
-    too_few = _too_few(names, records, error)
+def _fit(problem: _Problem, names: Sequence[str]) -> _Outcome:
+    too_few = _too_few(problem, names)
     if too_few:
         return _Outcome(too_few, {}, {})
-    starts = [_with_sigmas(p, error, records) for p in _starts(model, names, records)]
-    begun = min((_least_squares(p, model, error, records) for p in starts), key=_chisqr)
-    fitted = Minimizer(_minus_loglik, begun.params, fcn_args=(model, error, records)).minimize(
+    starts = [_with_sigmas(p, problem) for p in _starts(problem, names)]
+    begun = min((_least_squares(p, problem) for p in starts), key=_chisqr)
+    fitted = Minimizer(_minus_loglik, begun.params, fcn_args=(problem,)).minimize(
         method="nelder", max_nfev=_MOST_EVALUATIONS
     )
     if not np.isfinite(fitted.residual[0]):
         return _Outcome("the optimiser found no finite likelihood", {}, {})
     free = {n: float(fitted.params[n].value) for n in names}
-    stderr = _standard_errors(fitted.params, names, model, error, records)
-    sigma = float(np.exp(fitted.params[_LN + error.sigmas[0].name].value))
+    stderr = _standard_errors(fitted.params, names, problem)
+    values = _sigmas(fitted.params, problem)
+    present = {m for m, _ in problem.scatters}
+    sigma = {m: values[m][problem.errors[m].sigmas[0].name] for m in present}
     known = all(s < _UNDETERMINED for s in stderr.values())
     status = "ok" if known else _no_stderr(stderr)
     return _Outcome(status, free, stderr, sigma, -float(fitted.residual[0]))
@@ -150,46 +172,58 @@ def _chisqr(fitted: Any) -> float:
     return float(fitted.chisqr)
 
 
-def _least_squares(start: Parameters, model: Model, error: ErrorModel, records: _Records) -> Any:
+def _least_squares(start: Parameters, problem: _Problem) -> Any:
     """Return the least-squares fit at the scatter of the start: a good place to begin."""
     held = start.copy()
-    for sigma in error.sigmas:
-        held[_LN + sigma.name].vary = False
-    problem = Minimizer(_residuals, held, fcn_args=(model, error, records), scale_covar=False)
-    fitted = problem.minimize(method="leastsq", max_nfev=400 * (len(held) + 1))
-    for sigma in error.sigmas:
-        fitted.params[_LN + sigma.name].vary = True
+    for m, sigma in problem.scatters:
+        held[_ln(m, sigma)].vary = False
+    search = Minimizer(_residuals, held, fcn_args=(problem,), scale_covar=False)
+    fitted = search.minimize(method="leastsq", max_nfev=400 * (len(held) + 1))
+    for m, sigma in problem.scatters:
+        fitted.params[_ln(m, sigma)].vary = True
     return fitted
 
 
-def _with_sigmas(parameters: Parameters, error: ErrorModel, records: _Records) -> Parameters:
+def _ln(measure: int, sigma: Sigma) -> str:
+    """Return the name of ln of a scatter; a number stands for the measure's name."""
+    return f"{_LN}{measure}_{sigma.name}"
+
+
+def _with_sigmas(parameters: Parameters, problem: _Problem) -> Parameters:
     """Return the parameters with ln of every scatter added."""
-    typical = float(np.median(records.dv[records.quantified]))
-    for sigma in error.sigmas:
+    records = problem.records
+    for m, sigma in problem.scatters:
+        typical = float(np.median(records.dv[problem.quantified & (records.measure == m)]))
         unit = max(abs(typical), 1e-12) if sigma.in_data_units else 1.0
         lowest = float(np.log(_SIGMA_LEAST * unit))
         value = float(np.log(_SIGMA_START * unit))
-        parameters.add(_LN + sigma.name, value=value, min=lowest)
+        parameters.add(_ln(m, sigma), value=value, min=lowest)
     return parameters
 
 
-def _sigmas(parameters: Parameters, error: ErrorModel) -> dict[str, float]:
-    return {s.name: float(np.exp(parameters[_LN + s.name].value)) for s in error.sigmas}
+def _sigmas(parameters: Parameters, problem: _Problem) -> tuple[dict[str, float], ...]:
+    """Return the scatter of every measure; empty for those that this group does not have."""
+    out: tuple[dict[str, float], ...] = tuple({} for _ in problem.errors)
+    for m, sigma in problem.scatters:
+        out[m][sigma.name] = float(np.exp(parameters[_ln(m, sigma)].value))
+    return out
 
 
-def _minus_loglik(
-    free: Parameters, model: Model, error: ErrorModel, records: _Records
-) -> NDArray[np.float64]:
+def _prediction(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
+    log = [error.on_log for error in problem.errors]
+    return predict(problem.model, problem.records, _natural(problem.model, free), log=log)
+
+
+def _minus_loglik(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
     """Return −ln likelihood of all records, capped where it overflows."""
     with np.errstate(all="ignore"):
-        f = np.asarray(model.log_predict(records.time, _natural(model, free)), dtype=float)
-        value = -pointwise_loglik(error, records, f, _sigmas(free, error)).sum()
+        f = _prediction(free, problem)
+        sigmas = _sigmas(free, problem)
+        value = -pointwise_loglik(problem.errors, problem.records, f, sigmas).sum()
     return np.array([value if np.isfinite(value) else _HUGE])
 
 
-def _standard_errors(
-    at: Parameters, names: Sequence[str], model: Model, error: ErrorModel, records: _Records
-) -> dict[str, float]:
+def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) -> dict[str, float]:
     """Return standard errors on the free scale from the curvature of the likelihood.
 
     Central differences; NaN for all where the curvature is not that of a maximum.
@@ -201,7 +235,7 @@ def _standard_errors(
         trial = at.copy()
         for name, v in zip(moved, x, strict=True):
             trial[name].set(value=float(v))
-        return float(_minus_loglik(trial, model, error, records)[0])
+        return float(_minus_loglik(trial, problem)[0])
 
     k = len(moved)
     hessian = np.empty((k, k))
@@ -219,12 +253,15 @@ def _standard_errors(
     return {n: float(np.sqrt(variance[moved.index(n)])) for n in names}
 
 
-def _too_few(names: Sequence[str], records: _Records, error: ErrorModel) -> str:
+def _too_few(problem: _Problem, names: Sequence[str]) -> str:
     """Return why there is no fit: every parameter and scatter needs a record of its own."""
-    n = int(records.quantified.sum())
-    if n >= len(names) + len(error.sigmas):
-        return ""
-    return f"{n} quantified records cannot determine {len(names)} parameters and their scatter"
+    n = int(problem.quantified.sum())
+    if n < len(names) + len(problem.scatters):
+        return f"{n} quantified records cannot determine {len(names)} parameters and their scatter"
+    for m, _ in problem.scatters:
+        if not (problem.quantified & (problem.records.measure == m)).any():
+            return f"no quantified record of {problem.records.endpoints[m]} shows its scatter"
+    return ""
 
 
 def _no_stderr(stderr: dict[str, float]) -> str:
@@ -232,12 +269,14 @@ def _no_stderr(stderr: dict[str, float]) -> str:
     return f"fitted, but the data do not determine {bad}"
 
 
-def _starts(model: Model, names: Sequence[str], records: _Records) -> list[Parameters]:
+def _starts(problem: _Problem, names: Sequence[str]) -> list[Parameters]:
     """Return where to start: the data's own guess, and points around it.
 
     A hard switch at the peak makes local optima; the same points are tried for everyone.
     """
-    seen = records.quantified & (records.dv > 0)
+    model, records = problem.model, problem.records
+    own = records.measure == guessed_measure(model, records)
+    seen = problem.quantified & (records.dv > 0) & own
     guess = model.guess(records.time[seen], records.dv[seen]) if seen.any() else {}
     centre = {
         n: float(model.parameters[n].to_free(guess.get(n, model.parameters[n].typical)))
@@ -274,22 +313,19 @@ def _natural(model: Model, free: Parameters) -> dict[str, Any]:
     }
 
 
-def _residuals(
-    free: Parameters, model: Model, error: ErrorModel, records: _Records
-) -> NDArray[np.float64]:
+def _residuals(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
     """Return z of quantified records and sqrt(−2 ln P) of censored ones."""
-    sigmas = _sigmas(free, error)
-    out = np.empty(records.time.size)
+    records = problem.records
+    out = np.empty(records.n_obs)
     with np.errstate(all="ignore"):
-        f = np.asarray(model.log_predict(records.time, _natural(model, free)), dtype=float)
-        for code in np.unique(records.code):
-            rows = records.code == code
+        f = _prediction(free, problem)
+        sigmas = _sigmas(free, problem)
+        for m, code, rows in problem.parts:
+            error, dv, low = problem.errors[m], records.dv[rows], records.low[rows]
             if code == QUANTIFIED:
-                out[rows] = error.z(records.dv[rows], f[rows], sigmas)
+                out[rows] = error.z(dv, f[rows], sigmas[m])
             else:
-                log_p = record_loglik(
-                    error, int(code), records.dv[rows], records.low[rows], f[rows], sigmas
-                )
+                log_p = record_loglik(error, code, dv, low, f[rows], sigmas[m])
                 out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
     return np.nan_to_num(out, nan=1e3, posinf=1e3, neginf=-1e3)
 
@@ -298,11 +334,11 @@ def _dataset(
     model: Model,
     design: Design,
     names: Sequence[str],
-    ids: list[str],
-    groups: list[_Records],
+    problems: Mapping[str, _Problem],
     outcomes: list[_Outcome],
-    error: ErrorModel,
 ) -> xr.Dataset:
+    ids, groups = list(problems), list(problems.values())
+    errors = groups[0].errors
     columns = {
         k: np.full((len(ids), len(names)), np.nan) for k in ("estimate", "stderr", "lower", "upper")
     }
@@ -317,15 +353,17 @@ def _dataset(
                 columns["lower"][i, j] = p.to_natural(free - _Z95 * se)
                 columns["upper"][i, j] = p.to_natural(free + _Z95 * se)
             columns["stderr"][i, j] = se * _slope(p, free)
-    n_parameters = len(names) + len(error.sigmas)
+    sigma = np.array([[o.sigma.get(m, np.nan) for m in range(len(errors))] for o in outcomes])
+    n_parameters = np.array([len(names) + len(g.scatters) for g in groups])
+    loglik = np.array([o.loglik for o in outcomes])
     dataset = xr.Dataset(
         {
             **{k: (("id", "parameter"), v) for k, v in columns.items()},
-            "sigma": ("id", np.array([o.sigma for o in outcomes])),
-            "n_obs": ("id", np.array([g.time.size for g in groups])),
+            "sigma": (("id", "measure"), sigma) if design.several else ("id", sigma[:, 0]),
+            "n_obs": ("id", np.array([g.records.n_obs for g in groups])),
             "n_censored": ("id", np.array([int((~g.quantified).sum()) for g in groups])),
-            "loglik": ("id", np.array([o.loglik for o in outcomes])),
-            "aic": ("id", np.array([2 * n_parameters - 2 * o.loglik for o in outcomes])),
+            "loglik": ("id", loglik),
+            "aic": ("id", 2 * n_parameters - 2 * loglik),
             "status": ("id", np.array([o.status for o in outcomes])),
         },
         coords={
@@ -335,11 +373,13 @@ def _dataset(
             "label": ("parameter", np.array([model.parameters[n].about for n in names])),
         },
     )
+    if design.several:
+        dataset = dataset.assign_coords(measure=np.array(design.endpoints))
     dataset.attrs = {
-        "endpoint": design.endpoint,
-        "units": design.unit,
+        "endpoint": ", ".join(design.endpoints),
+        "units": ", ".join(m.unit for m in design.measures),
         "model": model.name or type(model).__name__,
-        "error": error.label,
+        "error": ", ".join(error.label for error in errors),
         "interval": "95 % Wald on the free scale",
     }
     return dataset

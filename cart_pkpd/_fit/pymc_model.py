@@ -9,12 +9,28 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
 from cart_pkpd._stats.likelihood import record_loglik
 from cart_pkpd._stats.population import Quantity, Structure
-from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, Prior
-from cart_pkpd.models import Model
+from cart_pkpd._stats.priors import (
+    Beta,
+    Cauchy,
+    Exponential,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    LogitNormal,
+    LogNormal,
+    Normal,
+    Prior,
+    StudentT,
+    TruncatedNormal,
+    Uniform,
+)
+from cart_pkpd.models import ClosedFormModel, Model
+from cart_pkpd.models._math import exp
 
 _CLASSES = {QUANTIFIED: "quantified", BELOW: "below", ABOVE: "above", BETWEEN: "between"}
 
@@ -65,20 +81,44 @@ def present_classes(design: Design) -> tuple[str, ...]:
 
 
 def _scalar(name: str, prior: Prior) -> Any:
+    if isinstance(prior, LogitNormal):
+        # PyMC samples a LogitNormal within its bounds unless told to unbound it.
+        unbounded = pm.distributions.transforms.logodds
+        centre = np.log(prior.median / (1 - prior.median))
+        return pm.LogitNormal(name, centre, prior.sigma, default_transform=unbounded)
+    form, arguments = _form(prior)
+    # PyMC makes float32 of a Python number that float32 can hold, and computes with it.
+    return form(name, **{k: np.asarray(v, dtype=float) for k, v in arguments.items()})
+
+
+def _form(prior: Prior) -> tuple[Any, dict[str, float]]:
+    """Return PyMC's distribution and its arguments."""
     match prior:
         case Normal(mu, sigma):
-            return pm.Normal(name, mu, sigma)
+            return pm.Normal, {"mu": mu, "sigma": sigma}
         case LogNormal(median, sigma):
-            return pm.LogNormal(name, np.log(median), sigma)
-        case LogitNormal(median, sigma):
-            centre = np.log(median / (1 - median))
-            # PyMC samples a LogitNormal within its bounds unless told to unbound it.
-            unbounded = pm.distributions.transforms.logodds
-            return pm.LogitNormal(name, centre, sigma, default_transform=unbounded)
+            return pm.LogNormal, {"mu": float(np.log(median)), "sigma": sigma}
         case HalfNormal(sigma):
-            return pm.HalfNormal(name, sigma)
+            return pm.HalfNormal, {"sigma": sigma}
+        case TruncatedNormal(mu, sigma, lower, upper):
+            # PyMC must not see an infinite bound.
+            cut = {k: v for k, v in (("lower", lower), ("upper", upper)) if np.isfinite(v)}
+            form = pm.TruncatedNormal if cut else pm.Normal
+            return form, {"mu": mu, "sigma": sigma, **cut}
+        case HalfCauchy(scale):
+            return pm.HalfCauchy, {"beta": scale}
+        case Exponential(mean):
+            return pm.Exponential, {"scale": mean}
+        case Gamma(shape, rate):
+            return pm.Gamma, {"alpha": shape, "beta": rate}
         case Beta(a, b):
-            return pm.Beta(name, a, b)
+            return pm.Beta, {"alpha": a, "beta": b}
+        case Uniform(low, high):
+            return pm.Uniform, {"lower": low, "upper": high}
+        case Cauchy(mu, scale):
+            return pm.Cauchy, {"alpha": mu, "beta": scale}
+        case StudentT(df, mu, scale):
+            return pm.StudentT, {"nu": df, "mu": mu, "sigma": scale}
     raise TypeError(f"no sampler's form of {type(prior).__name__}")
 
 
@@ -175,13 +215,18 @@ def _likelihood(
     sigmas: Mapping[str, Any],
 ) -> None:
     model = structure.model
+    if not isinstance(model, ClosedFormModel):
+        raise FitError(f"{type(model).__name__} has no closed form that PyMC could differentiate.")
+    error = structure.error
+    (own,) = structure.sigmas(sigmas)
     natural = {k: model.parameters[k].to_natural(v) for k, v in free.items()}
     for code, word in _CLASSES.items():
         if f"{word}_time" not in containers:
             continue
         patient = containers[f"{word}_patient"]
         values = {k: v if v.ndim == 0 else v[patient] for k, v in natural.items()}
-        f = model.log_predict(containers[f"{word}_time"], values)
+        ln_level = model.log_predict(containers[f"{word}_time"], values)
+        f = ln_level if error.on_log else exp(ln_level)
         low = containers.get("between_low") if code == BETWEEN else None
-        loglik = record_loglik(structure.error, code, containers[f"{word}_dv"], low, f, sigmas)
+        loglik = record_loglik(error, code, containers[f"{word}_dv"], low, f, own)
         pm.Potential(f"loglik_{word}", loglik.sum())

@@ -57,8 +57,13 @@ class FitResult:
 
     @property
     def endpoint(self) -> str:
-        """The measure that was fitted."""
+        """The measure that was fitted; FitError if there are several."""
         return self.structure.design.endpoint
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The measures that were fitted."""
+        return self.structure.design.endpoints
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -130,6 +135,6 @@ class FitResult:
     def __repr__(self) -> str:
         design = self.structure.design
         return (
-            f"FitResult {self.label!r}: {self.model_name} on {self.endpoint} of "
+            f"FitResult {self.label!r}: {self.model_name} on {', '.join(self.endpoints)} of "
             f"{design.n_patients} patients, {design.n_obs} records.\n{self.verdict.sentence}"
         )

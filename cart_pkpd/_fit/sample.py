@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.pymc_model import build, data_arrays, present_classes
-from cart_pkpd._fit.start import Start, centred_parameters, starting_values
-from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
+from cart_pkpd._fit.start import Start, centred_parameters, starting_values, unconstrained
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
@@ -100,7 +99,7 @@ def _compiled(structure: Structure, centred: tuple[str, ...]) -> tuple[Any, pm.M
     design = structure.design
     key = (
         structure.model,
-        structure.error.name,
+        tuple(error.name for error in structure.errors),
         centred,
         structure.population.iiv,
         structure.population.non_expanders,
@@ -143,20 +142,7 @@ def _unconstrained(
     model: pm.Model, structure: Structure, start: Start, centred: tuple[str, ...]
 ) -> list[NDArray[np.float64]]:
     default = model.initial_point()
-    typical = np.array([start.typical[n] for n in structure.model.estimated])
-    omega = np.array([start.omega[n] for n in structure.population.iiv])
-    apart = [n for n in structure.population.iiv if n not in centred]
-    known: dict[str, NDArray[np.float64]] = {
-        TYPICAL: typical,
-        OMEGA: np.log(omega),
-        DEVIATION: np.array(
-            [(start.individual[n] - start.typical[n]) / start.omega[n] for n in apart]
-        ),
-        **{f"{INDIVIDUAL}_{n}": start.individual[n] for n in centred},
-        **{f"typical_{n}": np.array(v) for n, v in start.typical.items()},
-        **{f"omega_{n}": np.log(np.array(v)) for n, v in start.omega.items()},
-        "sigma_log": np.log(np.array(0.5)),
-    }
+    known = unconstrained(structure, start, centred)
     points = []
     for variable in model.free_RVs:
         value = default[model.rvs_to_values[variable].name]

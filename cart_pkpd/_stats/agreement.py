@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,36 @@ from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.units import canonical, exponents, scale
 from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
 from cart_pkpd._stats.error import ErrorModel
-from cart_pkpd._stats.priors import Beta, HalfNormal, LogitNormal, LogNormal, Normal, Prior
-from cart_pkpd.models import Model
+from cart_pkpd.models import ClosedFormModel, Model, Parameter
 
 if TYPE_CHECKING:
     from cart_pkpd._stats.population import Quantity
 
-_SUPPORT: Mapping[str, tuple[type[Prior], ...]] = MappingProxyType(
+_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"above 0": (0.0, np.inf), "between 0 and 1": (0.0, 1.0), "any real number": (-np.inf, np.inf)}
+)
+_WOULD_DO: Mapping[str, str] = MappingProxyType(
     {
-        "above 0": (LogNormal, HalfNormal),
-        "between 0 and 1": (LogitNormal, Beta),
-        "any real number": (Normal,),
+        "above 0": "LogNormal, HalfNormal, TruncatedNormal, HalfCauchy, Exponential, Gamma or "
+        "Uniform from 0 on",
+        "between 0 and 1": "LogitNormal, Beta, or Uniform or TruncatedNormal from 0 to 1",
     }
 )
+
+
+def check_measures(model: Model, design: Design) -> None:
+    """Refuse several endpoints for a model that describes one level.
+
+    Raises
+    ------
+    FitError
+        Naming the endpoints.
+    """
+    if design.several and isinstance(model, ClosedFormModel):
+        raise FitError(
+            f"{type(model).__name__} describes one level, not {', '.join(design.endpoints)} "
+            "together; fit one endpoint at a time."
+        )
 
 
 def check_units(model: Model, design: Design) -> None:
@@ -33,17 +50,14 @@ def check_units(model: Model, design: Design) -> None:
     Raises
     ------
     FitError
-        For a level in another unit than the data's, or a rate or time not in days.
+        For a level of a closed form in another unit than the data's, or a rate or time not in
+        days.
     """
     for name, parameter in model.parameters.items():
         bases = exponents(parameter.unit)
         level = ("copy" in bases or "cell" in bases) and "day" not in bases
-        if level and canonical(parameter.unit) != canonical(design.unit):
-            raise FitError(
-                f"{design.endpoint!r} is measured in {design.unit} but {name} of the model is in "
-                f"{parameter.unit}; give a value in the data's unit, for example "
-                f'model.with_({name}={{"typical": ..., "unit": "{design.unit}"}}).'
-            )
+        if isinstance(model, ClosedFormModel) and level:
+            _check_level(name, parameter, design)
         if set(bases) == {"day"} and scale(parameter.unit) != 1.0:
             raise FitError(
                 f"{name} of the model is in {parameter.unit}, but times are in days; give its "
@@ -51,7 +65,16 @@ def check_units(model: Model, design: Design) -> None:
             )
 
 
-def check_values(error: ErrorModel, design: Design) -> None:
+def _check_level(name: str, parameter: Parameter, design: Design) -> None:
+    if canonical(parameter.unit) != canonical(design.unit):
+        raise FitError(
+            f"{design.endpoint!r} is measured in {design.unit} but {name} of the model is in "
+            f"{parameter.unit}; give a value in the data's unit, for example "
+            f'model.with_({name}={{"typical": ..., "unit": "{design.unit}"}}).'
+        )
+
+
+def check_values(errors: Sequence[ErrorModel], design: Design) -> None:
     """Refuse measurements of 0 or less where their logarithm is needed.
 
     Raises
@@ -59,19 +82,20 @@ def check_values(error: ErrorModel, design: Design) -> None:
     FitError
         Naming the first such record.
     """
-    if not error.on_log:
-        return
-    not_positive = ~(design.dv > 0)
+    on_log = np.array([error.on_log for error in errors])[design.measure]
+    not_positive = ~(design.dv > 0) & on_log
     bad = np.flatnonzero((design.code == QUANTIFIED) & not_positive)
     if not bad.size:
         bad = np.flatnonzero(np.isin(design.code, (BELOW, ABOVE)) & not_positive)
     if bad.size:
         i = int(bad[0])
+        endpoint = design.endpoints[design.measure[i]]
+        other = f"errors={{'{endpoint}': 'additive'}}" if design.several else "error='additive'"
         raise FitError(
-            f"{design.endpoint} of patient {str(design.ids[design.patient[i]])!r} is "
+            f"{endpoint} of patient {str(design.ids[design.patient[i]])!r} is "
             f"{design.dv[i]:g} at day {design.time[i]:g} (row {design.row[i]}) and has no "
             f"logarithm ({bad.size} such records). Give the LLOQ when reading the table, or use "
-            "error='additive'."
+            f"{other}."
         )
 
 
@@ -85,11 +109,11 @@ def check_priors(quantities: tuple[Quantity, ...], model: Model) -> None:
     """
     for q in quantities:
         support = _support(q, model)
-        if not isinstance(q.prior, _SUPPORT[support]):
-            allowed = " or ".join(cls.__name__ for cls in _SUPPORT[support])
+        (low, high), (first, last) = q.prior.bounds, _RANGES[support]
+        if low < first or high > last:
             raise FitError(
                 f"prior of {q.name}: {q.prior} allows impossible values; {q.name} is {support}, "
-                f"so use {allowed}."
+                f"so use {_WOULD_DO[support]}."
             )
 
 

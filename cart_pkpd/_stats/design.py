@@ -1,8 +1,9 @@
-"""A trial's records of one endpoint as the arrays that a fit works on."""
+"""A trial's records of one or several endpoints as the arrays that a fit works on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from cart_pkpd import data
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.validate import one_of
+from cart_pkpd.models import ClosedFormModel, Model
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
 FRACTION_GAP = 7.0
@@ -28,14 +31,25 @@ class Exclusion:
     reason: str
 
 
+@dataclass(frozen=True)
+class Measure:
+    """An endpoint: its name, its unit and its label for people."""
+
+    name: str
+    unit: str
+    label: str
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Records of one endpoint, sorted by patient and time.
+    """Records of one or several endpoints, sorted by patient, time and measure.
 
     Attributes
     ----------
-    endpoint, unit, label : str
+    measures : tuple of Measure
         What was measured.
+    measure : ndarray of int, shape (n,)
+        Index into `measures` of each record.
     ids : ndarray of str, shape (k,)
         Patients that contribute at least one record.
     patient : ndarray of int, shape (n,)
@@ -45,24 +59,33 @@ class Design:
     nominal_time : ndarray, shape (n,)
         Planned time, NaN where unknown. [day]
     dv : ndarray, shape (n,)
-        Measurement; the limit for censored records. [unit]
+        Measurement; the limit for censored records. [unit of its measure]
     code : ndarray of int, shape (n,)
         QUANTIFIED, BELOW, ABOVE or BETWEEN.
     low : ndarray, shape (n,)
-        Lower edge of interval-censored records, else NaN. [unit]
+        Lower edge of interval-censored records, else NaN. [unit of its measure]
     lloq, uloq : ndarray, shape (n,)
-        Limits of quantification of each record, NaN if none. [unit]
+        Limits of quantification of each record, NaN if none. [unit of its measure]
     row : ndarray of int, shape (n,)
         Line of each record in the source table.
     subjects : xr.Dataset
         Patient-level variables, dim ``id``, in the order of `ids`.
+    dose_patient : ndarray of int, shape (m,)
+        Index into `ids` of each dose, sorted by patient and time.
+    dose_time : ndarray, shape (m,)
+        When each dose began. [day]
+    dose_amount : ndarray, shape (m,)
+        How much was given, NaN where unknown. [dose_unit]
+    dose_duration : ndarray, shape (m,)
+        How long it took, 0 for a bolus. [day]
+    dose_unit : str
+        Unit of the amounts; empty if the trial has none.
     exclusions : tuple of Exclusion
         Everything left out.
     """
 
-    endpoint: str
-    unit: str
-    label: str
+    measures: tuple[Measure, ...]
+    measure: NDArray[np.int64]
     ids: NDArray[np.str_]
     patient: NDArray[np.int64]
     time: NDArray[np.float64]
@@ -74,6 +97,11 @@ class Design:
     uloq: NDArray[np.float64]
     row: NDArray[np.int64]
     subjects: xr.Dataset
+    dose_patient: NDArray[np.int64]
+    dose_time: NDArray[np.float64]
+    dose_amount: NDArray[np.float64]
+    dose_duration: NDArray[np.float64]
+    dose_unit: str
     exclusions: tuple[Exclusion, ...] = ()
 
     @property
@@ -86,13 +114,89 @@ class Design:
         """Number of patients."""
         return self.ids.size
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of the measures."""
+        return tuple(m.name for m in self.measures)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one measure."""
+        return len(self.measures) > 1
+
+    @property
+    def endpoint(self) -> str:
+        """Name of the sole measure; FitError if there are several."""
+        return self.measures[self.index(None)].name
+
+    @property
+    def unit(self) -> str:
+        """Unit of the sole measure; FitError if there are several."""
+        return self.measures[self.index(None)].unit
+
+    @property
+    def label(self) -> str:
+        """Label of the sole measure; FitError if there are several."""
+        return self.measures[self.index(None)].label
+
+    def index(self, endpoint: str | None) -> int:
+        """Return the position of a measure; None stands for the sole one.
+
+        Raises
+        ------
+        FitError
+            If there is no such measure, or several to choose from.
+        """
+        if endpoint is not None:
+            return self.endpoints.index(
+                one_of(endpoint, self.endpoints, "endpoint of this fit", error=FitError)
+            )
+        if self.several:
+            raise FitError(
+                f"this fit has several endpoints ({', '.join(self.endpoints)}); say which: "
+                "endpoint=..."
+            )
+        return 0
+
     def rows_of(self, code: int) -> NDArray[np.int64]:
         """Return the positions of the records with this censoring code."""
         return np.flatnonzero(self.code == code)
 
+    def only(self, endpoint: str | None) -> Design:
+        """Return the design with the records of one measure; patients and doses stay.
 
-def design(trial: xr.Dataset, endpoint: str) -> Design:
-    """Return the records of `endpoint` that a fit can use, and say what was left out.
+        Raises
+        ------
+        FitError
+            If there is no such measure, or None is given and there are several.
+        """
+        chosen = self.index(endpoint)
+        rows = np.flatnonzero(self.measure == chosen)
+        kept = self.taken(rows)
+        zeros = np.zeros(rows.size, dtype=np.int64)
+        return replace(kept, measures=(self.measures[chosen],), measure=zeros)
+
+    def taken(self, rows: NDArray[Any]) -> Design:
+        """Return the design with some of the records; patients and doses stay."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in RECORD_FIELDS})
+
+
+RECORD_FIELDS = (
+    "measure", "patient", "time", "nominal_time", "dv", "code", "low", "lloq", "uloq", "row",
+)  # fmt: skip
+DOSE_FIELDS = ("dose_patient", "dose_time", "dose_amount", "dose_duration")
+
+
+def design_for(model: Model, trial: xr.Dataset, endpoints: str | Sequence[str]) -> Design:
+    """Return the records that a fit of `model` can use: a closed form knows one infusion only."""
+    one_infusion = isinstance(model, ClosedFormModel)
+    return design(trial, endpoints, all_infusions=not one_infusion)
+
+
+def design(
+    trial: xr.Dataset, endpoints: str | Sequence[str], *, all_infusions: bool = False
+) -> Design:
+    """Return the records of `endpoints` that a fit can use, and say what was left out.
 
     Records before the infusion and after a second infusion are left out, because a
     closed-form profile describes one infusion; so are patients without any record. Doses
@@ -104,8 +208,10 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
     ----------
     trial : xr.Dataset
         From ``data.read_table``.
-    endpoint : str
-        Name of a measure.
+    endpoints : str or sequence of str
+        Names of measures.
+    all_infusions : bool
+        Keep records and doses after a second infusion.
 
     Returns
     -------
@@ -114,44 +220,49 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
     Raises
     ------
     FitError
-        If nothing is left.
+        If nothing is left, or a name is there twice.
+    DataError
+        If the trial has no such endpoint.
     """
-    one = data.endpoint(trial, endpoint)
-    patients = one["patient"].to_numpy().astype(str)
-    time = one["time"].to_numpy().astype(float)
-    ends = _second_infusions(one)
-    too_late = np.array([t >= ends.get(i, np.inf) for i, t in zip(patients, time, strict=True)])
+    names = _named(endpoints)
+    measures = tuple(_measure(data.endpoint(trial, name)) for name in names)
+    chosen = trial.isel(obs=np.flatnonzero(np.isin(trial["endpoint"].to_numpy(), names)))
+    patients = chosen["patient"].to_numpy().astype(str)
+    time = chosen["time"].to_numpy().astype(float)
+    ends = {} if all_infusions else _second_infusions(chosen)
+    too_late = _at_or_after(patients, time, ends)
     keep = (time >= 0) & ~too_late
     exclusions = [
-        *_records(one, time < 0, "before the infusion"),
-        *_records(one, too_late & (time >= 0), "after a second infusion"),
+        *_records(chosen, time < 0, "before the infusion"),
+        *_records(chosen, too_late & (time >= 0), "after a second infusion"),
     ]
+    said = " or ".join(names)
     if not keep.any():
         raise FitError(
-            f"no record of {endpoint!r} at or after the infusion is left to fit; "
-            "check TIME and the endpoint's name."
+            f"no record of {' or '.join(map(repr, names))} at or after the infusion is left to "
+            "fit; check TIME and the endpoint's name."
         )
     ids, index = _first_seen(patients[keep])
-    kept = one.isel(obs=np.flatnonzero(keep))
-    order = np.lexsort((time[keep], index))
+    kept = chosen.isel(obs=np.flatnonzero(keep))
+    measure = np.array([names.index(str(e)) for e in kept["endpoint"].to_numpy()], dtype=np.int64)
+    order = np.lexsort((measure, time[keep], index))
     present = set(ids.tolist())
     exclusions += [
-        Exclusion(str(i), None, f"no record of {endpoint} to fit")
-        for i in one["id"].to_numpy()
+        Exclusion(str(i), None, f"no record of {said} to fit")
+        for i in chosen["id"].to_numpy()
         if str(i) not in present
     ]
     low = kept["limit"].to_numpy()[order].astype(float)
     code = np.array([_CODES[str(c)] for c in kept["censoring"].to_numpy()[order]], dtype=np.int64)
     code = np.where((code == BETWEEN) & (low <= 0), BELOW, code)
-    subjects = one.drop_dims([d for d in one.dims if d != "id"])
+    subjects = chosen.drop_dims([d for d in chosen.dims if d != "id"])
 
     def column(name: str) -> NDArray[Any]:
         return kept[name].to_numpy()[order]
 
     return Design(
-        endpoint=endpoint,
-        unit=str(one["dv"].attrs["units"]),
-        label=str(one["dv"].attrs["long_name"]),
+        measures=measures,
+        measure=measure[order],
         ids=ids,
         patient=index[order],
         time=column("time").astype(float),
@@ -159,12 +270,58 @@ def design(trial: xr.Dataset, endpoint: str) -> Design:
         dv=column("dv").astype(float),
         code=code,
         low=np.where(code == BETWEEN, low, np.nan),
-        lloq=_carried(column("lloq").astype(float)),
+        lloq=_carried(column("lloq").astype(float), measure[order]),
         uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
         subjects=subjects.sel(id=ids),
         exclusions=tuple(exclusions),
+        **_doses(chosen, ids, ends),
     )
+
+
+def _named(endpoints: str | Sequence[str]) -> list[str]:
+    names = [endpoints] if isinstance(endpoints, str) else [str(name) for name in endpoints]
+    if not names:
+        raise FitError("no endpoint to fit; name at least one.")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise FitError(f"the endpoint {twice[0]!r} is named twice; name each once.")
+    return names
+
+
+def _measure(one: xr.Dataset) -> Measure:
+    attrs = one["dv"].attrs
+    return Measure(str(one.attrs["endpoint"]), str(attrs["units"]), str(attrs["long_name"]))
+
+
+def _at_or_after(
+    patients: NDArray[np.str_], time: NDArray[np.float64], ends: dict[str, float]
+) -> NDArray[np.bool_]:
+    """Return which times are at or after the end of their patient."""
+    return time >= np.array([ends.get(str(i), np.inf) for i in patients])
+
+
+def _doses(trial: xr.Dataset, ids: NDArray[np.str_], ends: dict[str, float]) -> dict[str, Any]:
+    """Return the doses of these patients up to the end of each, as fields of a Design."""
+    index = {str(name): i for i, name in enumerate(ids)}
+    given_to = trial["dose_patient"].to_numpy().astype(str)
+    patient = np.array([index.get(str(i), -1) for i in given_to], dtype=np.int64)
+    time = trial["dose_time"].to_numpy().astype(float)
+    rows = np.flatnonzero((patient >= 0) & ~_at_or_after(given_to, time, ends))
+    rows = rows[np.lexsort((time[rows], patient[rows]))]
+    amount = trial["amount"]
+    duration = (
+        np.nan_to_num(trial["duration"].to_numpy().astype(float))
+        if "duration" in trial
+        else np.zeros(time.size)
+    )
+    return {
+        "dose_patient": patient[rows],
+        "dose_time": time[rows],
+        "dose_amount": amount.to_numpy().astype(float)[rows],
+        "dose_duration": duration[rows],
+        "dose_unit": str(amount.attrs.get("units", "")),
+    }
 
 
 def _first_seen(values: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
@@ -176,20 +333,22 @@ def _first_seen(values: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.
     return values[np.sort(first)], rank[inverse].astype(np.int64)
 
 
-def _carried(lloq: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the LLOQ of every record; the most frequent one where none is given."""
-    known = lloq[np.isfinite(lloq)]
-    if not known.size:
-        return lloq
-    values, counts = np.unique(known, return_counts=True)
-    return np.where(np.isfinite(lloq), lloq, values[np.argmax(counts)])
+def _carried(lloq: NDArray[np.float64], measure: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the LLOQ of every record; the most frequent of its measure where none is given."""
+    out = lloq.copy()
+    for m in np.unique(measure):
+        known = lloq[(measure == m) & np.isfinite(lloq)]
+        if known.size:
+            values, counts = np.unique(known, return_counts=True)
+            out[(measure == m) & ~np.isfinite(lloq)] = values[np.argmax(counts)]
+    return out
 
 
-def _second_infusions(one: xr.Dataset) -> dict[str, float]:
+def _second_infusions(trial: xr.Dataset) -> dict[str, float]:
     """Return when the second infusion of every patient who had one began."""
     times: dict[str, list[float]] = {}
     for patient, time in zip(
-        one["dose_patient"].to_numpy(), one["dose_time"].to_numpy(), strict=True
+        trial["dose_patient"].to_numpy(), trial["dose_time"].to_numpy(), strict=True
     ):
         times.setdefault(str(patient), []).append(float(time))
     second = {}
@@ -201,7 +360,7 @@ def _second_infusions(one: xr.Dataset) -> dict[str, float]:
     return second
 
 
-def _records(one: xr.Dataset, where: NDArray[np.bool_], reason: str) -> list[Exclusion]:
-    rows = one["row"].to_numpy()[where]
-    patients = one["patient"].to_numpy()[where]
+def _records(trial: xr.Dataset, where: NDArray[np.bool_], reason: str) -> list[Exclusion]:
+    rows = trial["row"].to_numpy()[where]
+    patients = trial["patient"].to_numpy()[where]
     return [Exclusion(str(i), int(r), reason) for i, r in zip(patients, rows, strict=True)]

@@ -1,9 +1,11 @@
 """Residual error and censoring: one record per error model, one likelihood for all.
 
 A measurement is compared with its prediction on a scale where the error is additive (log or
-natural): ``z = (g(dv) - g(prediction)) / s``. Values below the LLOQ contribute the
-probability of lying below it (Beal's M3), values above the ULOQ of lying above it, interval
-records of lying between. The same functions run on NumPy arrays and PyTensor variables.
+natural): ``z = (g(dv) - f) / s``, where the prediction ``f`` is ln of the level for errors on
+the log scale and the level itself, which may be 0 or negative, for the others. Values below the
+LLOQ contribute the probability of lying below it (Beal's M3), values above the ULOQ of lying
+above it, interval records of lying between. The same functions run on NumPy arrays and PyTensor
+variables.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from scipy import special
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._stats.priors import HalfNormal, Prior
-from cart_pkpd.models._math import Value, exp, is_symbolic, log, log1mexp, log1p, sqrt, where
+from cart_pkpd.models._math import Value, absolute, is_symbolic, log, log1mexp, log1p, sqrt, where
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -103,7 +105,7 @@ class ErrorModel:
     sigmas : tuple of Sigma
         Its parameters.
     scale : callable
-        ``scale(log_prediction, values)`` gives the standard deviation (scale for Student-t).
+        ``scale(prediction, values)`` gives the standard deviation (scale for Student-t).
     """
 
     name: str
@@ -117,14 +119,9 @@ class ErrorModel:
         """Return a measurement on the scale where the error is additive."""
         return log(dv) if self.on_log else dv
 
-    def location(self, log_prediction: Value) -> Value:
-        """Return a prediction on the scale where the error is additive."""
-        return log_prediction if self.on_log else exp(log_prediction)
-
-    def z(self, dv: Value, log_prediction: Value, values: Mapping[str, Value]) -> Value:
+    def z(self, dv: Value, prediction: Value, values: Mapping[str, Value]) -> Value:
         """Return the standardised residual of a measurement or limit `dv`."""
-        difference = self.on_scale(dv) - self.location(log_prediction)
-        return difference / self.scale(log_prediction, values)
+        return (self.on_scale(dv) - prediction) / self.scale(prediction, values)
 
 
 _LOG_SD = Sigma("sigma_log", "Residual SD (ln)", HalfNormal(1.0))
@@ -153,7 +150,7 @@ ERRORS: Mapping[str, ErrorModel] = MappingProxyType(
                 False,
                 NORMAL,
                 (_PROP,),
-                lambda f, s: s["sigma_prop"] * exp(f),
+                lambda f, s: s["sigma_prop"] * absolute(f),
             ),
             ErrorModel(
                 "combined",
@@ -161,7 +158,7 @@ ERRORS: Mapping[str, ErrorModel] = MappingProxyType(
                 False,
                 NORMAL,
                 (_ADD, _PROP),
-                lambda f, s: sqrt(s["sigma_add"] ** 2 + (s["sigma_prop"] * exp(f)) ** 2),
+                lambda f, s: sqrt(s["sigma_add"] ** 2 + (s["sigma_prop"] * f) ** 2),
             ),
         )
     }
@@ -174,34 +171,34 @@ def error_model(name: str) -> ErrorModel:
 
 
 def quantified_loglik(
-    error: ErrorModel, dv: Value, log_prediction: Value, values: Mapping[str, Value]
+    error: ErrorModel, dv: Value, prediction: Value, values: Mapping[str, Value]
 ) -> Value:
     """Return ln density of quantified measurements, on the natural scale of `dv`."""
-    z = error.z(dv, log_prediction, values)
-    density = error.base.logpdf(z) - log(error.scale(log_prediction, values))
+    z = error.z(dv, prediction, values)
+    density = error.base.logpdf(z) - log(error.scale(prediction, values))
     return density - log(dv) if error.on_log else density
 
 
 def below_loglik(
-    error: ErrorModel, lloq: Value, log_prediction: Value, values: Mapping[str, Value]
+    error: ErrorModel, lloq: Value, prediction: Value, values: Mapping[str, Value]
 ) -> Value:
     """Return ln probability of a measurement below `lloq` (M3)."""
-    return error.base.logcdf(error.z(lloq, log_prediction, values))
+    return error.base.logcdf(error.z(lloq, prediction, values))
 
 
 def above_loglik(
-    error: ErrorModel, uloq: Value, log_prediction: Value, values: Mapping[str, Value]
+    error: ErrorModel, uloq: Value, prediction: Value, values: Mapping[str, Value]
 ) -> Value:
     """Return ln probability of a measurement above `uloq`."""
-    return error.base.logcdf(-error.z(uloq, log_prediction, values))
+    return error.base.logcdf(-error.z(uloq, prediction, values))
 
 
 def between_loglik(
-    error: ErrorModel, low: Value, high: Value, log_prediction: Value, values: Mapping[str, Value]
+    error: ErrorModel, low: Value, high: Value, prediction: Value, values: Mapping[str, Value]
 ) -> Value:
     """Return ln probability of a measurement between `low` and `high`."""
-    a = error.z(low, log_prediction, values)
-    b = error.z(high, log_prediction, values)
+    a = error.z(low, prediction, values)
+    b = error.z(high, prediction, values)
     # In the upper half the two probabilities are near 1: mirror them to keep their digits.
     mirrored = a + b > 0
     lower, upper = where(mirrored, -b, a), where(mirrored, -a, b)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,10 @@ class Records(Protocol):
     """Measurements with their censoring: what a likelihood needs to know of data."""
 
     @property
+    def measure(self) -> NDArray[np.int64]:
+        """Index of what was measured, shape (n,)."""
+
+    @property
     def dv(self) -> NDArray[np.float64]:
         """Measurement, or the limit of a censored one, shape (n,)."""
 
@@ -36,37 +40,37 @@ class Records(Protocol):
 
 
 def pointwise_loglik(
-    error: ErrorModel,
+    errors: Sequence[ErrorModel],
     records: Records,
-    log_prediction: NDArray[np.float64],
-    sigmas: Mapping[str, Value],
+    prediction: NDArray[np.float64],
+    sigmas: Sequence[Mapping[str, Value]],
 ) -> NDArray[np.float64]:
     """Return the log-likelihood of every record.
 
     Parameters
     ----------
-    error : ErrorModel
-        Residual error.
+    errors : sequence of ErrorModel
+        Residual error of each measure.
     records : Records
         n measurements.
-    log_prediction : ndarray, shape (..., n)
-        ln of the predicted level.
-    sigmas : mapping of str to ndarray, shape (..., 1)
-        Residual parameters.
+    prediction : ndarray, shape (..., n)
+        What was predicted, on the scale of its measure's error: ln of the level, or the level.
+    sigmas : sequence of mapping of str to ndarray, shape (..., 1)
+        Residual parameters of each measure.
 
     Returns
     -------
     ndarray, shape (..., n)
         ln density on the natural scale of quantified records, ln probability of censored.
     """
-    out = np.empty(np.broadcast_shapes(log_prediction.shape, records.code.shape))
-    for code in (QUANTIFIED, BELOW, ABOVE, BETWEEN):
-        rows = np.flatnonzero(records.code == code)
-        if rows.size:
-            f = log_prediction[..., rows]
-            out[..., rows] = record_loglik(
-                error, code, records.dv[rows], records.low[rows], f, sigmas
-            )
+    out = np.empty(np.broadcast_shapes(prediction.shape, records.code.shape))
+    for m, (error, own) in enumerate(zip(errors, sigmas, strict=True)):
+        for code in (QUANTIFIED, BELOW, ABOVE, BETWEEN):
+            rows = np.flatnonzero((records.code == code) & (records.measure == m))
+            if rows.size:
+                out[..., rows] = record_loglik(
+                    error, code, records.dv[rows], records.low[rows], prediction[..., rows], own
+                )
     return out
 
 
@@ -75,14 +79,14 @@ def record_loglik(
     code: int,
     dv: Value,
     low: Value,
-    log_prediction: Value,
+    prediction: Value,
     sigmas: Mapping[str, Value],
 ) -> Value:
     """Return the log-likelihood of records that share one censoring code."""
     if code == QUANTIFIED:
-        return quantified_loglik(error, dv, log_prediction, sigmas)
+        return quantified_loglik(error, dv, prediction, sigmas)
     if code == BELOW:
-        return below_loglik(error, dv, log_prediction, sigmas)
+        return below_loglik(error, dv, prediction, sigmas)
     if code == ABOVE:
-        return above_loglik(error, dv, log_prediction, sigmas)
-    return between_loglik(error, low, dv, log_prediction, sigmas)
+        return above_loglik(error, dv, prediction, sigmas)
+    return between_loglik(error, low, dv, prediction, sigmas)

@@ -6,7 +6,7 @@ a `Structure`, which holds every array and prior that a sampler needs and no sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
-from cart_pkpd._stats.agreement import check_priors, check_units, check_values
+from cart_pkpd._stats.agreement import check_measures, check_priors, check_units, check_values
 from cart_pkpd._stats.covariates import Effect
 from cart_pkpd._stats.covariates import effects as covariate_effects
-from cart_pkpd._stats.design import QUANTIFIED, Design
-from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
+from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
+from cart_pkpd._stats.error import ERRORS, ErrorModel, Sigma, error_model
 from cart_pkpd._stats.priors import (
     Beta,
     HalfNormal,
@@ -33,9 +33,10 @@ from cart_pkpd.models import Model
 
 _DEFAULT_IIV = 0.5
 _HALF_NORMAL_MEDIAN = 0.6744897501960817
-_FAMILY: Mapping[str, Callable[[float, float], Prior]] = MappingProxyType(
+FREE_NORMAL: Mapping[str, type[LogNormal | LogitNormal | Normal]] = MappingProxyType(
     {"log": LogNormal, "logit": LogitNormal, "identity": Normal}
 )
+"""The prior that is normal on the free scale, by that scale."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Population:
     error : str
         Residual error: one of ``lognormal``, ``student_t``, ``additive``, ``proportional``,
         ``combined``.
+    errors : mapping of str to str
+        Residual error of the endpoints that have another, by name.
     covariates : mapping of str to tuple of str
         Patient-level covariates of each parameter: positive numbers act as a power of
         covariate / median, other numbers as an exponential of the difference from the
@@ -64,13 +67,16 @@ class Population:
 
     iiv: tuple[str, ...] = ()
     error: str = "lognormal"
+    errors: Mapping[str, str] = field(default_factory=dict)
     covariates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     non_expanders: str | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
     centred: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        one_of(self.error, ERRORS, "residual error", error=FitError)
+        for error in (self.error, *self.errors.values()):
+            one_of(error, ERRORS, "residual error", error=FitError)
+        object.__setattr__(self, "errors", MappingProxyType(dict(self.errors)))
         frozen = {
             str(k): (v,) if isinstance(v, str) else tuple(v) for k, v in self.covariates.items()
         }
@@ -85,6 +91,7 @@ class Population:
         return type(self), (
             self.iiv,
             self.error,
+            dict(self.errors),
             dict(self.covariates),
             self.non_expanders,
             dict(self.priors),
@@ -96,6 +103,7 @@ class Population:
         return {
             "iiv": list(self.iiv),
             "error": self.error,
+            "errors": dict(self.errors),
             "covariates": {k: list(v) for k, v in self.covariates.items()},
             "non_expanders": self.non_expanders,
             "priors": {k: str(v) for k, v in self.priors.items()},
@@ -116,6 +124,8 @@ class Quantity:
         On the natural scale.
     parameter : str
         The model parameter it belongs to, empty for residual errors.
+    measure : str
+        The endpoint whose residual error it belongs to, empty for all others.
     """
 
     name: str
@@ -124,6 +134,7 @@ class Quantity:
     role: str
     prior: Prior
     parameter: str = ""
+    measure: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +143,8 @@ class Structure:
 
     Attributes
     ----------
+    errors : tuple of ErrorModel
+        Residual error of each measure of the design.
     quantities : tuple of Quantity
         Typical values, omegas, covariate coefficients, mixture and residual parameters.
     effects : tuple of Effect
@@ -143,10 +156,33 @@ class Structure:
     model: Model
     population: Population
     design: Design
-    error: ErrorModel
+    errors: tuple[ErrorModel, ...]
     quantities: tuple[Quantity, ...]
     effects: tuple[Effect, ...]
     notes: tuple[str, ...]
+
+    @property
+    def error(self) -> ErrorModel:
+        """Residual error of the sole measure; FitError if there are several."""
+        return self.errors[self.design.index(None)]
+
+    @property
+    def log(self) -> tuple[bool, ...]:
+        """Whether each measure is compared on the log scale."""
+        return tuple(error.on_log for error in self.errors)
+
+    def sigmas(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Return the residual parameters of each measure, as its error names them.
+
+        Parameters
+        ----------
+        values : mapping of str to array_like
+            By name of the quantity; others are ignored.
+        """
+        return tuple(
+            {s.name: values[_sigma_name(s, m, self.design)] for s in error.sigmas}
+            for error, m in zip(self.errors, self.design.measures, strict=True)
+        )
 
     def of_role(self, role: str) -> tuple[Quantity, ...]:
         """Return the quantities with this role, in order."""
@@ -155,7 +191,7 @@ class Structure:
     def sentence(self) -> str:
         """Return what is fitted in words: model, variability, covariates, error, what is held."""
         model, population = self.model, self.population
-        said = [f"{model.label or model.name or type(model).__name__}; {self.error.label} error"]
+        said = [f"{model.label or model.name or type(model).__name__}; {self._errors_in_words()}"]
         if population.iiv:
             said.append(f"varying between patients: {', '.join(population.iiv)}")
         if self.effects:
@@ -170,6 +206,12 @@ class Structure:
             changed = (f"{k} {v}" for k, v in population.priors.items())
             said.append(f"priors changed: {', '.join(changed)}")
         return "; ".join(said) + "."
+
+    def _errors_in_words(self) -> str:
+        if not self.design.several:
+            return f"{self.error.label} error"
+        both = zip(self.errors, self.design.measures, strict=True)
+        return ", ".join(f"{error.label} error of {m.label}" for error, m in both)
 
     def quantity(self, name: str) -> Quantity:
         """Return the quantity called `name`."""
@@ -195,9 +237,10 @@ def population(
         Parameters with between-patient variability; none means one curve for all.
     error : str
         ``"lognormal"`` (default), ``"student_t"``, ``"additive"``, ``"proportional"`` or
-        ``"combined"``.
+        ``"combined"``; of every endpoint.
     errors : mapping of str to str
-        The same by endpoint, ``{"transgene": "lognormal"}``; one endpoint per fit.
+        The same by endpoint, ``{"transgene": "student_t", "il6": "additive"}``; log-normal for
+        those not named.
     covariates : mapping of str to sequence of str
         ``{"cmax": ["dose_level"]}``.
     non_expanders : bool or str
@@ -221,17 +264,13 @@ def population(
         For names or values that are not known.
     """
     one_of(censoring, ["m3"], "censoring method", error=FitError)
-    if errors is not None:
-        if error is not None or len(errors) != 1:
-            raise FitError(
-                "give either error= or errors= with exactly one endpoint; "
-                "one endpoint is fitted at a time."
-            )
-        error = next(iter(errors.values()))
+    if errors is not None and error is not None:
+        raise FitError("give either error= or errors=: one for all endpoints, or each its own.")
     mixture = "cmax" if non_expanders is True else (non_expanders or None)
     return Population(
         iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
         error=error or "lognormal",
+        errors=dict(errors or {}),
         covariates={
             k: (v,) if isinstance(v, str) else tuple(v) for k, v in (covariates or {}).items()
         },
@@ -251,21 +290,39 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         data's, or measurements that the residual error cannot describe.
     """
     _check_parameters(model, population)
+    check_measures(model, design)
     check_units(model, design)
-    error = error_model(population.error)
-    check_values(error, design)
+    errors = error_models(population, design)
+    check_values(errors, design)
     effects, notes = covariate_effects(population.covariates, design.subjects)
     quantities = (
         *_typical(model),
         *_omegas(model, population),
         *(_coefficient(model, e) for e in effects),
         *_mixture(model, population),
-        *_residual(error, design),
+        *_residual(errors, design),
     )
     _check_distinct(quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    return Structure(model, population, design, error, quantities, effects, tuple(notes))
+    return Structure(model, population, design, errors, quantities, effects, tuple(notes))
+
+
+def error_models(population: Population, design: Design) -> tuple[ErrorModel, ...]:
+    """Return the residual error of each measure of a design.
+
+    Raises
+    ------
+    FitError
+        If an error is given for an endpoint that is not fitted.
+    """
+    for name in population.errors:
+        if name not in design.endpoints:
+            raise FitError(
+                f"errors: {name!r} is not fitted.{did_you_mean(name, design.endpoints)} "
+                f"This fit has: {', '.join(design.endpoints)}."
+            )
+    return tuple(error_model(population.errors.get(e, population.error)) for e in design.endpoints)
 
 
 def _check_distinct(quantities: tuple[Quantity, ...]) -> None:
@@ -301,7 +358,7 @@ def _typical(model: Model) -> list[Quantity]:
             p.about or name,
             p.unit,
             "typical",
-            _FAMILY[p.scale](p.typical, p.spread),
+            FREE_NORMAL[p.scale](p.typical, p.spread),
             name,
         )
         for name, p in model.parameters.items()
@@ -363,21 +420,31 @@ def _mixture(model: Model, population: Population) -> list[Quantity]:
     ]  # fmt: skip
 
 
-def _residual(error: ErrorModel, design: Design) -> list[Quantity]:
-    positive = design.dv > 0
-    values = design.dv[positive & (design.code == QUANTIFIED)]
-    values = values if values.size else design.dv[positive]
-    typical = float(np.median(values)) if values.size else 1.0
+def _residual(errors: Sequence[ErrorModel], design: Design) -> list[Quantity]:
     return [
         Quantity(
-            s.name,
-            s.label,
-            design.unit if s.in_data_units else "1",
+            _sigma_name(sigma, measure, design),
+            f"{sigma.label}, {measure.label}" if design.several else sigma.label,
+            measure.unit if sigma.in_data_units else "1",
             "residual",
-            HalfNormal(typical) if s.in_data_units else s.prior,
+            HalfNormal(typical_size(design, m)) if sigma.in_data_units else sigma.prior,
+            measure=measure.name,
         )
-        for s in error.sigmas
+        for m, (error, measure) in enumerate(zip(errors, design.measures, strict=True))
+        for sigma in error.sigmas
     ]
+
+
+def _sigma_name(sigma: Sigma, measure: Measure, design: Design) -> str:
+    return f"{sigma.name}_{measure.name}" if design.several else sigma.name
+
+
+def typical_size(design: Design, measure: int) -> float:
+    """Return the median size of what was measured, 0 apart; of quantified records if any."""
+    own = (design.measure == measure) & (design.dv != 0)
+    quantified = own & (design.code == QUANTIFIED)
+    values = design.dv[quantified if quantified.any() else own]
+    return float(np.median(np.abs(values))) if values.size else 1.0
 
 
 def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:

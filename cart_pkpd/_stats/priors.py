@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,30 @@ from scipy import special
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean
 
+_ANY_SIGN = ("mu", "low", "high", "lower", "upper")
+_MAY_BE_INFINITE = ("lower", "upper")
+
 
 @dataclass(frozen=True)
 class Prior(abc.ABC):
     """A prior distribution of one quantity, natural scale."""
 
+    _range: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            positive = name not in ("mu",)
-            if not np.isfinite(value) or (positive and not value > 0):
+            if not isinstance(value, int | float | np.number) or np.isnan(value):
+                raise FitError(f"{type(self).__name__}: {name} must be a number, not {value!r}.")
+            if np.isinf(value) and name not in _MAY_BE_INFINITE:
+                raise FitError(f"{type(self).__name__}: {name} must be finite, not {value!r}.")
+            if name not in _ANY_SIGN and not value > 0:
                 raise FitError(f"{type(self).__name__}: {name} must be above 0, not {value!r}.")
+            object.__setattr__(self, name, float(value))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values the prior has all its probability."""
+        return self._range
 
     @abc.abstractmethod
     def quantile(self, p: Any) -> Any:
@@ -41,6 +55,13 @@ class Prior(abc.ABC):
     def __str__(self) -> str:
         arguments = ", ".join(f"{k}={v:.4g}" for k, v in asdict(self).items())
         return f"{type(self).__name__}({arguments})"
+
+    def _check_order(self, low: str, high: str) -> None:
+        if not getattr(self, low) < getattr(self, high):
+            raise FitError(
+                f"{type(self).__name__}: {low} must be below {high}, not {getattr(self, low):g} "
+                f"and {getattr(self, high):g}."
+            )
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,8 @@ class LogNormal(Prior):
     median: float
     sigma: float
 
+    _range: ClassVar[tuple[float, float]] = (0.0, np.inf)
+
     def quantile(self, p: Any) -> Any:
         return self.median * np.exp(self.sigma * special.ndtri(p))
 
@@ -72,6 +95,13 @@ class LogitNormal(Prior):
     median: float
     sigma: float
 
+    _range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.median < 1:
+            raise FitError(f"LogitNormal: median must be below 1, not {self.median!r}.")
+
     def quantile(self, p: Any) -> Any:
         return special.expit(special.logit(self.median) + self.sigma * special.ndtri(p))
 
@@ -82,8 +112,79 @@ class HalfNormal(Prior):
 
     sigma: float
 
+    _range: ClassVar[tuple[float, float]] = (0.0, np.inf)
+
     def quantile(self, p: Any) -> Any:
         return self.sigma * special.ndtri((1 + np.asarray(p)) / 2)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Prior):
+    """Normal of `mu` and `sigma` before it is cut at `lower` and `upper`."""
+
+    mu: float
+    sigma: float
+    lower: float = 0.0
+    upper: float = np.inf
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_order("lower", "upper")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.lower, self.upper
+
+    def quantile(self, p: Any) -> Any:
+        """Return quantiles from logs of tail probabilities, so that far tails keep their digits."""
+        p = np.asarray(p, dtype=float)
+        a, b = (self.lower - self.mu) / self.sigma, (self.upper - self.mu) / self.sigma
+        with np.errstate(divide="ignore"):
+            ln_p, ln_q = np.log(p), np.log1p(-p)
+        if a > 0:
+            above = np.logaddexp(ln_q + special.log_ndtr(-a), ln_p + special.log_ndtr(-b))
+            z = -special.ndtri_exp(above)
+        else:
+            below = np.logaddexp(ln_q + special.log_ndtr(a), ln_p + special.log_ndtr(b))
+            z = special.ndtri_exp(below)
+        return np.clip(self.mu + self.sigma * z, self.lower, self.upper)
+
+
+@dataclass(frozen=True)
+class HalfCauchy(Prior):
+    """The positive half of a Cauchy around 0; `scale` is its median."""
+
+    scale: float
+
+    _range: ClassVar[tuple[float, float]] = (0.0, np.inf)
+
+    def quantile(self, p: Any) -> Any:
+        return self.scale * np.tan(np.pi / 2 * np.asarray(p))
+
+
+@dataclass(frozen=True)
+class Exponential(Prior):
+    """Exponential with mean `mean`."""
+
+    mean: float
+
+    _range: ClassVar[tuple[float, float]] = (0.0, np.inf)
+
+    def quantile(self, p: Any) -> Any:
+        return -self.mean * np.log1p(-np.asarray(p))
+
+
+@dataclass(frozen=True)
+class Gamma(Prior):
+    """Gamma with mean `shape` / `rate`."""
+
+    shape: float
+    rate: float
+
+    _range: ClassVar[tuple[float, float]] = (0.0, np.inf)
+
+    def quantile(self, p: Any) -> Any:
+        return special.gammaincinv(self.shape, p) / self.rate
 
 
 @dataclass(frozen=True)
@@ -93,8 +194,52 @@ class Beta(Prior):
     a: float
     b: float
 
+    _range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
     def quantile(self, p: Any) -> Any:
         return special.betaincinv(self.a, self.b, p)
+
+
+@dataclass(frozen=True)
+class Uniform(Prior):
+    """Uniform between `low` and `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_order("low", "high")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def quantile(self, p: Any) -> Any:
+        return self.low + (self.high - self.low) * np.asarray(p)
+
+
+@dataclass(frozen=True)
+class Cauchy(Prior):
+    """Cauchy with median `mu`; half of it lies within `scale` of `mu`."""
+
+    mu: float
+    scale: float
+
+    def quantile(self, p: Any) -> Any:
+        return self.mu + self.scale * np.tan(np.pi * (np.asarray(p) - 0.5))
+
+
+@dataclass(frozen=True)
+class StudentT(Prior):
+    """Student's t with `df` degrees of freedom, median `mu`, stretched by `scale`."""
+
+    df: float
+    mu: float
+    scale: float
+
+    def quantile(self, p: Any) -> Any:
+        return self.mu + self.scale * special.stdtrit(self.df, p)
 
 
 KINDS: Mapping[str, type[Prior]] = MappingProxyType(
@@ -103,7 +248,14 @@ KINDS: Mapping[str, type[Prior]] = MappingProxyType(
         "lognormal": LogNormal,
         "logitnormal": LogitNormal,
         "halfnormal": HalfNormal,
+        "truncatednormal": TruncatedNormal,
+        "halfcauchy": HalfCauchy,
+        "exponential": Exponential,
+        "gamma": Gamma,
         "beta": Beta,
+        "uniform": Uniform,
+        "cauchy": Cauchy,
+        "student_t": StudentT,
     }
 )
 
@@ -127,5 +279,5 @@ def prior_from(record: Prior | Mapping[str, Any]) -> Prior:
     try:
         return KINDS[kind](**given)
     except TypeError as problem:
-        known = ", ".join(KINDS[kind].__dataclass_fields__)
+        known = ", ".join(f.name for f in fields(KINDS[kind]))
         raise FitError(f"prior {kind!r} takes {known}; got {', '.join(given)}.") from problem

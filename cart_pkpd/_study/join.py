@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._stats.design import Design, Exclusion, design
+from cart_pkpd._stats.design import Design, Exclusion, design_for
 from cart_pkpd._study import plan
 from cart_pkpd._study.config import Config, RunFileError
 
@@ -32,20 +32,24 @@ def models(config: Config, trial: xr.Dataset) -> dict[str, statistics.Structure]
     """
     if not config.spec.models:
         return {}
-    try:
-        records = design(trial, config.spec.fit.endpoint)
-    except FitError as error:
-        raise RunFileError([f"fit.endpoint: {error}"], config.source) from error
+    records = {name: _records(config, name, trial) for name in config.spec.models}
     joined: dict[str, statistics.Structure] = {}
     problems: list[str] = []
     for name in config.spec.models:
         try:
-            joined[name] = _one(config, name, records)
+            joined[name] = _one(config, name, records[name])
         except (FitError, ModelError) as error:
             problems.append(_sentence(config, name, str(error)))
     if problems:
         raise RunFileError(dict.fromkeys(problems), config.source)
     return joined
+
+
+def _records(config: Config, name: str, trial: xr.Dataset) -> Design:
+    try:
+        return design_for(plan.model(config, name), trial, config.spec.fit.endpoint)
+    except FitError as error:
+        raise RunFileError([f"fit.endpoint: {error}"], config.source) from error
 
 
 def _one(config: Config, name: str, records: Design) -> statistics.Structure:

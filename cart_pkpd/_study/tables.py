@@ -52,7 +52,7 @@ def excluded(structures: Mapping[str, Structure]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (name, one.design.endpoint, left.patient, left.row, left.reason)
+        (name, ", ".join(one.design.endpoints), left.patient, left.row, left.reason)
         for name, one in structures.items()
         for left in one.design.exclusions
     ]

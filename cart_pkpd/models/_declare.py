@@ -322,6 +322,35 @@ class Model(abc.ABC):
             raise ModelError(f"{type(self).__name__} needs values for {', '.join(missing)}.")
         return self.log_level(time, self.values(**{k: given[k] for k in self.parameters}))
 
+    @abc.abstractmethod
+    def predict(
+        self,
+        values: Mapping[str, NDArray[np.float64]],
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+        log: tuple[bool, ...],
+        design: Any,
+    ) -> NDArray[np.float64]:
+        """Return what each record of a design should have been, shape (..., n).
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray, shape (..., k)
+            Every parameter that is not fixed, of each of the k patients, natural scale; all of
+            one shape.
+        time, patient, measure : ndarray, shape (n,)
+            Day, index of the patient and index into `endpoint` of each record.
+        endpoint : tuple of str
+            What is observed.
+        log : tuple of bool
+            By endpoint: ln of the level, or the level itself.
+        design : Design
+            Patients and their doses.
+        """
+
     def simulate(self, time: ArrayLike, **values: ArrayLike) -> NDArray[np.float64]:
         """Return the noise-free level at `time`; parameters not given are typical.
 
@@ -362,6 +391,26 @@ def _named_tuple(name: str, fields_: tuple[str, ...]) -> type:
 
 class ClosedFormModel(Model):
     """A model whose level is known in closed form: declare parameters and ``log_level``."""
+
+    def predict(
+        self,
+        values: Mapping[str, NDArray[np.float64]],
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+        log: tuple[bool, ...],
+        design: Any,
+    ) -> NDArray[np.float64]:
+        """Return the level, or its ln, of each record of the one endpoint there is."""
+        if len(endpoint) > 1:
+            raise ModelError(
+                f"{type(self).__name__} describes one level, not {', '.join(endpoint)} together."
+            )
+        given = {k: v[..., patient] for k, v in values.items()}
+        ln_level = np.asarray(self.log_predict(time, given), dtype=float)
+        return ln_level if log[0] else np.exp(ln_level)
 
 
 def _check_support(name: str, parameter: Parameter, value: float) -> None:

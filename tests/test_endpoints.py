@@ -1,0 +1,511 @@
+"""Several endpoints in one fit, and models that are not closed forms."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from cart_pkpd import checks, compare, data, fit, models
+from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._fit import draws as fitted
+from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
+from cart_pkpd._fit.start import centred_parameters, starting_values
+from cart_pkpd._fit.verdict import judge
+from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, design, design_for
+from cart_pkpd._stats.likelihood import pointwise_loglik
+from cart_pkpd._stats.population import resolve
+from cart_pkpd._stats.predict import predict
+
+BOTH = ("hare", "lynx")
+
+
+class Pair(models.Model):
+    """Hares decline after each dose; lynx move in a straight line and may be below 0."""
+
+    a = models.Positive(100.0, "1", "hares of each dose of 1e6")
+    k = models.Positive(0.1, "1/day", "decline rate of the hares")
+    b = models.Real(-3.0, "1", "lynx on day 0")
+
+    def log_level(self, t, p):
+        raise NotImplementedError
+
+    def guess(self, time, level):
+        return {"a": float(level[0])}
+
+    def predict(self, values, *, time, patient, measure, endpoint, log, design):
+        a, k, b = (values[n][..., patient] for n in "akb")
+        hares = np.zeros(a.shape)
+        for who, day, amount in zip(
+            design.dose_patient, design.dose_time, design.dose_amount, strict=True
+        ):
+            since = time - day
+            mine = (patient == who) & (since >= 0)
+            hares = hares + np.where(mine, a * amount / 1e6 * np.exp(-k * since * mine), 0.0)
+        out = np.empty(hares.shape)
+        for m, name in enumerate(endpoint):
+            level = hares if name == "hare" else b + 0.5 * time
+            with np.errstate(divide="ignore", invalid="ignore"):
+                out = np.where(measure == m, np.log(level) if log[m] else level, out)
+        return out
+
+
+TABLE = """ID,TIME,DV,DVID,AMT,EVID,CENS,LLOQ
+b,0,.,dose,1e6,1,0,.
+b,1,95,hare,.,0,0,5
+b,1,7.5,lynx,.,0,0,.
+b,4,60,hare,.,0,0,.
+b,9,.,dose,2e6,1,0,.
+b,10,200,hare,.,0,0,5
+b,10,12.2,lynx,.,0,0,.
+a,0,.,dose,3e6,1,0,.
+a,2,250,hare,.,0,0,5
+a,2,8.2,lynx,.,0,0,.
+a,40,5,hare,.,0,1,5
+c,0,.,dose,1e6,1,0,.
+c,3,8.6,lynx,.,0,0,.
+d,0,.,dose,1e6,1,0,.
+d,3,7,il6,.,0,0,.
+"""
+UNITS = {"hare": "1", "lynx": "1", "il6": "pg/mL"}
+
+
+def lowered(trial: xr.Dataset) -> xr.Dataset:
+    """Move the lynx down by 10, since tables hold no negative values."""
+    lynx = trial["endpoint"].to_numpy() == "lynx"
+    return trial.assign(dv=trial["dv"] - 10.0 * lynx)
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory) -> xr.Dataset:
+    path = tmp_path_factory.mktemp("pair") / "pair.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    return lowered(data.read_table(path, units=UNITS, sort=True, echo=False))
+
+
+def joined(trial, **options):
+    options = {"iiv": ["a"], "errors": {"lynx": "additive"}} | options
+    return resolve(Pair(), fit.population(**options), design_for(Pair(), trial, BOTH))
+
+
+# --- design --------------------------------------------------------------------------------
+
+
+def test_records_are_sorted_by_patient_time_and_measure(trial):
+    d = design(trial, BOTH, all_infusions=True)
+    assert [m.name for m in d.measures] == ["hare", "lynx"]
+    assert d.ids.tolist() == ["b", "a", "c"]
+    assert [d.endpoints[m] for m in d.measure] == [
+        "hare", "lynx", "hare", "hare", "lynx", "hare", "lynx", "hare", "lynx",
+    ]  # fmt: skip
+    assert d.ids[d.patient].tolist() == [*"bbbbb", *"aaa", "c"]
+    assert d.time.tolist() == [1, 1, 4, 10, 10, 2, 2, 40, 3]
+    assert d.code.tolist() == [QUANTIFIED] * 7 + [BELOW, QUANTIFIED]
+    # The usual limit of the hares stands where none is given, and none for the lynx.
+    assert_allclose(d.lloq, np.where(d.measure == 0, 5.0, np.nan))
+    assert [(e.patient, e.reason) for e in d.exclusions] == [
+        ("d", "no record of hare or lynx to fit")
+    ]
+
+
+def test_doses_are_kept_or_left_out_with_their_records(trial):
+    all_of_them = design(trial, BOTH, all_infusions=True)
+    assert all_of_them.ids[all_of_them.dose_patient].tolist() == ["b", "b", "a", "c"]
+    assert all_of_them.dose_time.tolist() == [0, 9, 0, 0]
+    assert all_of_them.dose_amount.tolist() == [1e6, 2e6, 3e6, 1e6]
+    assert all_of_them.dose_duration.tolist() == [0, 0, 0, 0]
+    assert all_of_them.dose_unit == "cells"
+    one = design(trial, BOTH)
+    assert one.dose_time.tolist() == [0, 0, 0]
+    assert one.n_obs == all_of_them.n_obs - 2
+    reasons = [e.reason for e in one.exclusions if e.row is not None]
+    assert reasons == ["after a second infusion"] * 2
+
+
+def test_durations_of_infusions_come_from_the_trial(trial):
+    slow = trial.assign(duration=("dosing", np.array([0.1, np.nan, 0.3, 0.4, 0.5])))
+    assert design(slow, BOTH, all_infusions=True).dose_duration.tolist() == [0.1, 0.0, 0.3, 0.4]
+
+
+def test_a_closed_form_gets_one_infusion_and_other_models_all(trial):
+    stein = models.get("stein2019")
+    assert design_for(stein, trial, "hare").dose_time.tolist() == [0, 0]
+    assert design_for(Pair(), trial, "hare").dose_time.tolist() == [0, 9, 0]
+
+
+def test_one_endpoint_has_a_name_and_several_must_be_chosen(trial):
+    one = design(trial, "hare")
+    assert (one.endpoint, one.unit, one.several) == ("hare", "1", False)
+    d = design(trial, BOTH)
+    for name in ("endpoint", "unit", "label"):
+        with pytest.raises(FitError, match=r"several endpoints \(hare, lynx\); say which"):
+            getattr(d, name)
+    lynx = d.only("lynx")
+    assert lynx.endpoint == "lynx"
+    assert lynx.dv.tolist() == d.dv[d.measure == 1].tolist()
+    assert lynx.ids.tolist() == d.ids.tolist()
+    with pytest.raises(FitError, match=r"endpoint of this fit 'lynks'. Did you mean 'lynx'"):
+        d.only("lynks")
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "words"), [([], "name at least one"), (["hare", "hare"], "'hare' is named twice")]
+)
+def test_endpoints_are_named_once_and_at_least_one(trial, endpoints, words):
+    with pytest.raises(FitError, match=words):
+        design(trial, endpoints)
+
+
+# --- predictions ---------------------------------------------------------------------------
+
+
+def test_predictions_are_of_every_measure_on_its_scale(trial):
+    """b's second dose adds to what is left of the first; by hand from the model's docstring."""
+    d = design_for(Pair(), trial, BOTH)
+    values = {"a": np.array([100.0, 80.0, 100.0]), "k": 0.1, "b": np.full((2, 1), -3.0)}
+    got = predict(Pair(), d, values, log=(True, False))
+    late = 100 * np.exp(-1.0) + 200 * np.exp(-0.1)
+    first_b = [np.log(100) - 0.1, -2.5, np.log(100) - 0.4, np.log(late), 2.0]
+    expected = [*first_b, np.log(240) - 0.2, -2.0, np.log(240) - 4.0, -1.5]
+    assert got.shape == (2, 9)
+    assert_allclose(got, [expected, expected], rtol=1e-12)
+    own = predict(
+        Pair(), d, values, log=(False, False), patient=np.array([1, 1]),
+        time=np.array([0.0, 10.0]), measure=np.array([0, 1]),
+    )  # fmt: skip
+    assert_allclose(own[0], [240.0, 2.0])
+
+
+def test_a_closed_form_predicts_through_the_same_door(trial):
+    """stein2019 at its typical values: simulate(), its own way to a level (rtol 1e-12)."""
+    model = models.get("stein2019")
+    d = design(trial, "hare")
+    for log, of in ((True, np.log), (False, np.asarray)):
+        got = predict(model, d, model.typical(), log=(log,))
+        assert_allclose(got, of(model.simulate(d.time)), rtol=1e-12)
+    with pytest.raises(ModelError, match="Stein2019 describes one level, not hare, lynx together"):
+        predict(model, design(trial, BOTH), model.typical(), log=(True, True))
+    with pytest.raises(FitError, match="fit one endpoint at a time"):
+        resolve(model, fit.population(), design(trial, BOTH))
+
+
+# --- errors --------------------------------------------------------------------------------
+
+
+def test_every_endpoint_has_its_own_error(trial):
+    s = joined(trial)
+    assert [e.name for e in s.errors] == ["lognormal", "additive"]
+    assert s.log == (True, False)
+    residual = s.of_role("residual")
+    assert [(q.name, q.measure) for q in residual] == [
+        ("sigma_log_hare", "hare"),
+        ("sigma_add_lynx", "lynx"),
+    ]
+    assert residual[0].label.startswith("Residual SD (ln), ")
+    # The prior scales with the size of what was measured, below 0 or not.
+    assert residual[1].prior == fit.HalfNormal(np.median([2.5, 2.2, 1.8, 1.4]))
+    assert "log-normal error of" in s.sentence()
+    assert "additive error of" in s.sentence()
+    with pytest.raises(FitError, match="several endpoints"):
+        _ = s.error
+
+
+def test_one_error_for_all_or_each_its_own(trial):
+    assert [e.name for e in joined(trial, errors=None, error="additive").errors] == ["additive"] * 2
+    with pytest.raises(FitError, match=r"errors: 'lynks' is not fitted. Did you mean 'lynx'"):
+        joined(trial, errors={"lynks": "additive"})
+    with pytest.raises(FitError, match="either error= or errors="):
+        fit.population(error="additive", errors={"lynx": "additive"})
+    with pytest.raises(FitError, match="Did you mean 'additive'"):
+        fit.population(errors={"lynx": "aditive"})
+    with pytest.raises(FitError, match=r"patient 'b' is -2.5 .*errors=\{'lynx': 'additive'"):
+        joined(trial, errors=None)
+
+
+def test_a_population_keeps_its_errors():
+    import pickle
+
+    population = fit.population(errors={"lynx": "additive"})
+    assert population.describe()["errors"] == {"lynx": "additive"}
+    assert pickle.loads(pickle.dumps(population)) == population
+    with pytest.raises(TypeError):
+        population.errors["hare"] = "additive"
+
+
+def test_the_likelihood_of_each_record_is_that_of_its_endpoint(trial):
+    """SciPy: log-normal hares, one of them below its limit; normal lynx, some below 0."""
+    s = joined(trial)
+    d = s.design
+    values = {"a": np.full(3, 100.0), "k": np.full(3, 0.1), "b": np.full(3, -3.0)}
+    f = predict(s.model, d, values, log=s.log)
+    sigmas = s.sigmas({"sigma_log_hare": 0.3, "sigma_add_lynx": 0.7})
+    got = pointwise_loglik(s.errors, d, f, sigmas)
+    hare = d.measure == 0
+    with np.errstate(all="ignore"):
+        log_normal = stats.lognorm(s=0.3, scale=np.exp(f))
+        expected = np.where(hare, log_normal.logpdf(d.dv), stats.norm(f, 0.7).logpdf(d.dv))
+        expected = np.where(d.code == BELOW, log_normal.logcdf(d.dv), expected)
+    assert_allclose(got, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("error", ["additive", "combined"])
+@pytest.mark.parametrize("level", [0.0, -4.0])
+def test_errors_on_the_level_take_levels_of_0_or_less(trial, error, level):
+    s = joined(trial, errors=None, error=error)
+    sigmas = s.sigmas({q.name: 0.5 for q in s.of_role("residual")})
+    f = np.full(s.design.n_obs, level)
+    sd = 0.5 if error == "additive" else np.hypot(0.5, 0.5 * level)
+    got = pointwise_loglik(s.errors, s.design, f, sigmas)
+    expected = stats.norm(level, sd).logpdf(s.design.dv)
+    expected = np.where(s.design.code == BELOW, stats.norm(level, sd).logcdf(s.design.dv), expected)
+    assert_allclose(got, expected, rtol=1e-10)
+
+
+# --- starting ------------------------------------------------------------------------------
+
+
+def test_sampling_starts_from_the_models_own_endpoint(trial):
+    """Pair guesses `a` from the first hares: 95 and 250 of patients b and a; c has none."""
+    s = joined(trial)
+    start = starting_values(s)
+    assert_allclose(np.exp(start.typical["a"]), np.sqrt(95 * 250), rtol=1e-6)
+    assert start.sigma["sigma_log_hare"] == 0.5
+    assert_allclose(start.sigma["sigma_add_lynx"], 0.5 * np.median([2.5, 2.2, 1.8, 1.4]))
+    # Patients b and a tell of their `a` by two or three records at SD 0.5, c by none.
+    assert centred_parameters(s, start) == ()
+    assert centred_parameters(joined(trial, priors={"omega_a": fit.HalfNormal(5.0)}), start) == ()
+
+
+# --- results -------------------------------------------------------------------------------
+
+
+def made_up(trial, *, lynx=0.0) -> FitResult:
+    """A result with known draws: what a sampler would return, without sampling."""
+    s = joined(trial)
+    rng = np.random.default_rng(7)
+    dims, shape = ("chain", "draw"), (2, 50)
+
+    def near(value, *more):
+        return value + 0.01 * rng.standard_normal((*shape, *more))
+
+    raw = xr.Dataset(
+        {
+            "typical": ((*dims, "parameter"), near(np.log(100.0), 3)),
+            "omega": ((*dims, "iiv"), np.abs(near(0.3, 1))),
+            "z": ((*dims, "deviating", "id"), near(0.0, 1, 3)),
+            "sigma_log_hare": (dims, np.abs(near(0.3))),
+            "sigma_add_lynx": (dims, np.abs(near(0.7))),
+        },
+        coords={
+            "chain": [0, 1], "draw": np.arange(50), "parameter": ["a", "k", "b"], "iiv": ["a"],
+            "deviating": ["a"], "id": s.design.ids,
+        },
+    )  # fmt: skip
+    raw["typical"].loc[{"parameter": "k"}] = np.log(0.1)
+    raw["typical"].loc[{"parameter": "b"}] = -3.0 + lynx
+    individual = fitted.individual_draws(s, raw)
+    posterior = fitted.population_draws(s, raw).merge(
+        individual.rename({k: f"{k}{INDIVIDUAL_SUFFIX}" for k in individual.data_vars})
+    )
+    flat = xr.Dataset(
+        {
+            "diverging": (dims, np.zeros(shape, dtype=bool)),
+            "energy": (dims, rng.standard_normal(shape)),
+            "maxdepth_reached": (dims, np.zeros(shape, dtype=bool)),
+        }
+    )
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": posterior,
+            "sample_stats": flat,
+            "log_likelihood": fitted.loglik_draws(s, raw).to_dataset(),
+            "observed_data": fitted.observed_records(s.design),
+        }
+    )
+    verdict = dataclasses.replace(judge(posterior[["a"]], flat), ok=True, sentence="Converged.")
+    seconds = {"compile_seconds": 0.0, "sample_seconds": 0.0}
+    return FitResult("pair", s, tree, verdict, seconds)
+
+
+@pytest.fixture(scope="module")
+def result(trial) -> FitResult:
+    return made_up(trial)
+
+
+def test_records_of_several_endpoints_say_which(result):
+    assert result.endpoints == BOTH
+    with pytest.raises(FitError, match="several endpoints"):
+        _ = result.endpoint
+    assert "Pair on hare, lynx of 3 patients, 9 records" in repr(result)
+    loglik = result.tree["log_likelihood"]["records"]
+    assert loglik["endpoint_of"].to_numpy()[:2].tolist() == ["hare", "lynx"]
+    assert loglik.dims == ("chain", "draw", "obs")
+    d = result.structure.design
+    one = result.posterior.isel(chain=1, draw=3)
+    i = int(np.flatnonzero((d.measure == 1) & (d.patient == 2))[0])
+    expected = stats.norm(float(one["b"]) + 1.5, float(one["sigma_add_lynx"])).logpdf(-1.4)
+    assert_allclose(float(loglik.isel(chain=1, draw=3, obs=i)), expected, rtol=1e-10)
+
+
+def test_a_fit_of_several_endpoints_survives_the_disk(result, tmp_path):
+    loaded = fit.load(result.save(tmp_path / "pair.nc"), Pair())
+    assert loaded.posterior.identical(result.posterior)
+    assert loaded.endpoints == BOTH
+    assert loaded.structure.quantities == result.structure.quantities
+    assert loaded.structure.population.errors == {"lynx": "additive"}
+    mine, theirs = result.structure.design, loaded.structure.design
+    for field in dataclasses.fields(mine):
+        a, b = getattr(mine, field.name), getattr(theirs, field.name)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+        elif field.name != "subjects":
+            assert a == b
+    one = [checks.vpc(r, endpoint="lynx", n_sims=20) for r in (result, loaded)]
+    assert one[0].identical(one[1])
+
+
+@pytest.mark.parametrize("check", [checks.vpc, checks.predictions, checks.exposure])
+def test_checks_of_several_endpoints_ask_which(result, check):
+    with pytest.raises(FitError, match=r"several endpoints \(hare, lynx\)"):
+        check(result)
+
+
+def test_predictions_of_one_endpoint_of_several(result):
+    p = checks.predictions(result, endpoint="lynx", n_draws=50)
+    assert p.attrs["endpoint"] == "lynx"
+    assert p.sizes["obs"] == 4
+    # No parameter of the lynx varies: every curve is b + t/2, with b at -3 in each draw.
+    grid = p["grid_time"].to_numpy()
+    assert_allclose(p["median"], np.tile(-3.0 + grid / 2, (3, 1)), atol=1e-9)
+    assert_allclose(p["population"], -3.0 + grid / 2, atol=1e-9)
+    assert_allclose(p["ipred"], -3.0 + p["time"].to_numpy() / 2, atol=1e-9)
+
+
+def test_the_population_curve_has_the_median_dose(result):
+    """Total doses are 3e6, 3e6 and 1e6: the first patient's, whose second dose is on day 9."""
+    p = checks.predictions(result, endpoint="hare", n_draws=50)
+    curve = p["population"].to_numpy()
+    after = int(np.searchsorted(p["grid_time"].to_numpy(), 9.0))
+    assert curve[after] > 2 * curve[after - 1]
+
+
+def test_a_predictive_check_simulates_with_the_endpoints_own_error(result):
+    """Lynx of all three patients on day 1 to 10: normal around b + t/2 with SD 0.7."""
+    v = checks.vpc(result, endpoint="lynx", n_sims=4000, bins=[0, 1.5, 20]).isel(stratum=0, bin=0)
+    assert int(v["n"]) == 1
+    middle = v.sel(quantile=0.5)
+    assert_allclose(float(middle["simulated_median"]), -2.5, atol=0.05)
+    edge = stats.norm.ppf(0.95) * 0.7
+    assert_allclose(float(middle["simulated_lower"]), -2.5 - edge, atol=0.1)
+    hare = checks.vpc(result, endpoint="hare", n_sims=200)
+    assert float(hare["blq_observed"].isel(stratum=0).max()) > 0
+
+
+def test_exposure_of_one_endpoint_with_levels_of_0(trial):
+    """Before any dose there are no hares; patient a: 240 exp(-t/10), its integral to day 28."""
+    later = made_up(trial)
+    d = later.structure.design
+    moved = dataclasses.replace(d, dose_time=np.where(d.dose_patient == 0, 2.0, 0.0))
+    s = dataclasses.replace(later.structure, design=moved)
+    one = dataclasses.replace(later, structure=s)
+    twin = checks.exposure(one, endpoint="hare", n_draws=50).sel(interval="median")
+    assert np.isfinite(twin["auc0_28"]).all()
+    a = float(one.posterior["a_i"].isel(id=1).median())
+    assert_allclose(float(twin["auc0_28"][1]), 3 * a * 10 * (1 - np.exp(-2.8)), rtol=5e-3)
+    assert float(twin["tmax"][0]) == pytest.approx(2.0, abs=0.05)
+
+
+def test_fits_of_the_same_endpoints_compare(result, trial):
+    worse = made_up(trial, lynx=5.0)
+    table = compare.models({"worse": worse, "good": result})
+    assert table.index.tolist() == ["good", "worse"]
+    single = resolve(Pair(), fit.population(), design_for(Pair(), trial, "hare"))
+    other = dataclasses.replace(result, structure=single)
+    with pytest.raises(FitError, match=r"different records \(hare, lynx: 9 and hare: 5\)"):
+        compare.models({"a": result, "b": other})
+
+
+# --- least squares -------------------------------------------------------------------------
+
+
+def simulated(n=40, seed=2):
+    """Two patients with the same parameters, hares and lynx on the same days."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0.5, 20, n)
+    rows = []
+    for patient in ("p", "q"):
+        rows.append((patient, 0.0, np.nan, "dose", 1e6, 1))
+        hares = 100 * np.exp(-0.1 * t + 0.2 * rng.standard_normal(n))
+        lynx = 7 + 0.5 * t + 0.7 * rng.standard_normal(n)
+        rows += [(patient, day, v, "hare", np.nan, 0) for day, v in zip(t, hares, strict=True)]
+        rows += [(patient, day, v, "lynx", np.nan, 0) for day, v in zip(t, lynx, strict=True)]
+    table = pd.DataFrame(rows, columns=["ID", "TIME", "DV", "DVID", "AMT", "EVID"])
+    units = {name: UNITS[name] for name in BOTH}
+    return lowered(data.read_table(table, units=units, sort=True, echo=False))
+
+
+def test_least_squares_of_two_endpoints_has_a_scatter_for_each():
+    """Normal equations: ln hares on t, and the mean of lynx − t/2, each with its ML scatter."""
+    trial = simulated()
+    found = fit.least_squares(
+        Pair(), trial, endpoint=BOTH, method="pooled", errors={"lynx": "additive"}
+    ).isel(id=0)
+    own = {n: data.endpoint(trial, n) for n in BOTH}
+    line = stats.linregress(own["hare"]["time"], np.log(own["hare"]["dv"]))
+    residual = np.log(own["hare"]["dv"]) - line.intercept - line.slope * own["hare"]["time"]
+    offset = (own["lynx"]["dv"] - own["lynx"]["time"] / 2).to_numpy()
+    estimate = found["estimate"]
+    assert_allclose(float(estimate.sel(parameter="a")), np.exp(line.intercept), rtol=2e-3)
+    assert_allclose(float(estimate.sel(parameter="k")), -line.slope, rtol=5e-3)
+    assert_allclose(float(estimate.sel(parameter="b")), offset.mean(), atol=5e-3)
+    assert found["sigma"].dims == ("measure",)
+    assert_allclose(float(found["sigma"].sel(measure="hare")), residual.std(), rtol=5e-3)
+    assert_allclose(float(found["sigma"].sel(measure="lynx")), offset.std(), rtol=5e-3)
+    se = offset.std() / np.sqrt(offset.size)
+    assert_allclose(float(found["stderr"].sel(parameter="b")), se, rtol=0.01)
+    assert_allclose(float(found["aic"]), 2 * 5 - 2 * float(found["loglik"]))
+    assert found["status"].item() == "ok"
+
+
+def test_least_squares_says_which_endpoint_has_no_scatter():
+    trial = simulated()
+    lynx = (trial["endpoint"] == "lynx").to_numpy()
+    q = (trial["patient"] == "q").to_numpy()
+    trial = trial.copy(deep=True)
+    trial["censoring"][np.flatnonzero(lynx & q)] = "left"
+    found = fit.least_squares(Pair(), trial, endpoint=BOTH, errors={"lynx": "additive"})
+    assert found["status"].to_numpy().tolist() == [
+        "ok",
+        "no quantified record of lynx shows its scatter",
+    ]
+
+
+def test_a_patient_with_one_of_two_endpoints_is_fitted_to_that():
+    trial = simulated()
+    gone = ((trial["endpoint"] == "lynx") & (trial["patient"] == "q")).to_numpy()
+    trial = trial.isel(obs=np.flatnonzero(~gone))
+    found = fit.least_squares(
+        Pair(), trial, endpoint=BOTH, errors={"lynx": "additive"}, estimate=["a", "k"]
+    )
+    assert found["status"].to_numpy().tolist() == ["ok", "ok"]
+    assert np.isnan(found["sigma"].to_numpy()).tolist() == [[False, False], [False, True]]
+
+
+def test_a_model_without_a_closed_form_is_not_sampled_by_pymc(trial):
+    with pytest.raises(FitError, match="Pair has no closed form"):
+        fit.bayes(Pair(), trial, fit.population(errors={"lynx": "additive"}), endpoint=BOTH)
+
+
+def test_censoring_of_every_kind_is_kept_apart_by_endpoint(trial):
+    """The same number is below the hares' limit and above the lynx': each has its own tail."""
+    s = joined(trial)
+    d = dataclasses.replace(s.design, code=np.where(s.design.measure == 0, BELOW, ABOVE))
+    f = np.where(d.measure == 0, np.log(50.0), 1.0)
+    got = pointwise_loglik(s.errors, d, f, s.sigmas({"sigma_log_hare": 0.3, "sigma_add_lynx": 2.0}))
+    with np.errstate(invalid="ignore"):
+        below = stats.norm.logcdf((np.log(np.abs(d.dv)) - np.log(50.0)) / 0.3)
+    above = stats.norm.logsf((d.dv - 1.0) / 2.0)
+    assert_allclose(got, np.where(d.measure == 0, below, above), rtol=1e-10)
