@@ -468,7 +468,8 @@ def substitute(
         args = tuple(made[id(a)] for a in node.args)
         new = replace(node, args)
         if new is None:
-            new = node if args == node.args else rebuild(node.op, args)
+            same = all(a is b for a, b in zip(args, node.args, strict=True))
+            new = node if same else rebuild(node.op, args)
         made[id(node)] = new
     return [made[id(r)] for r in roots]
 

@@ -15,19 +15,12 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 from cart_pkpd import __version__
 from cart_pkpd._engine.program import Program
-from cart_pkpd._engine.schedule import Schedule
 from cart_pkpd._engine.source import Likelihood, generate
-
-RTOL = 1e-6
-MAX_STEPS = 20_000
 
 _LOCK = threading.Lock()
 _LOADED: dict[str, ModuleType] = {}
@@ -164,66 +157,3 @@ def _import(name: str, path: Path) -> ModuleType:
     sys.modules[name] = loaded
     spec.loader.exec_module(loaded)
     return loaded
-
-
-def floors_of(program: Program) -> NDArray[np.float64]:
-    """Return the sizes below which the accuracy of states does not matter."""
-    return np.array(program.floors, dtype=float) if program.floors else np.zeros(1)
-
-
-def options(program: Program, rtol: float, max_steps: int) -> NDArray[np.float64]:
-    """Return the solver's settings as the kernels take them."""
-    return np.array([rtol, max_steps, program.start], dtype=float)
-
-
-def predict(
-    program: Program,
-    wrt: Sequence[str],
-    given: NDArray[np.float64],
-    base: NDArray[np.float64],
-    schedule: Schedule,
-    *,
-    rtol: float = RTOL,
-    max_steps: int = MAX_STEPS,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Solve for every patient.
-
-    Parameters
-    ----------
-    program : Program
-        The equations.
-    wrt : sequence of str
-        Parameters to differentiate by; none is faster.
-    given : ndarray, shape (k, m)
-        Their values, natural scale.
-    base : ndarray, shape (k, v)
-        All values, those of `wrt` being ignored.
-    schedule : Schedule
-        Observations, doses, inputs.
-
-    Returns
-    -------
-    values : ndarray, shape (n,)
-        Level of each observation in the schedule's order; NaN for unsolved patients.
-    sensitivities : ndarray, shape (n, m)
-        Derivative of each by each of `wrt`, natural scale.
-    status : ndarray of int, shape (k,)
-        0 where solved.
-    """
-    n, m = schedule.ob_time.size, len(wrt)
-    values, sens = np.empty(n), np.empty((n, max(m, 1)))
-    status = np.empty(schedule.n_patients, dtype=np.int64)
-    kernel: Any = module(program, wrt, None)
-    kernel.predict(
-        0,
-        schedule.n_patients,
-        np.ascontiguousarray(given, dtype=float).reshape(schedule.n_patients, m),
-        np.ascontiguousarray(base, dtype=float),
-        *schedule.arrays,
-        floors_of(program),
-        options(program, rtol, max_steps),
-        values,
-        sens,
-        status,
-    )
-    return values, sens[:, :m], status

@@ -106,19 +106,16 @@ def trace_ode(model: OdeModel) -> Program:
 
     rhs = _per_state(where, "rhs", model.rhs(TIME, *named("rhs")), states)
     initial = _per_state(where, "initial", model.initial(named("initial")[1]), states)
-    gains = _optional(
-        where, "dose_factor", model.dose_factor(named("dose_factor")[1]), states
-    )
+    gains = _optional(where, "dose_factor", model.dose_factor(named("dose_factor")[1]), states)
     observed = model.observe(TIME, *named("observe"))
     _check_mapping(where, "observe", observed)
     if not observed:
         raise ModelError(f"{where}.observe gives no endpoint; return at least one.")
     endpoints = tuple(str(k) for k in observed)
-    levels = tuple(
-        _formula(f"{where}.observe[{k!r}]", v) for k, v in observed.items()
-    )
+    levels = tuple(_formula(f"{where}.observe[{k!r}]", v) for k, v in observed.items())
     switches = tuple(
-        _formula(f"{where}.switches", s) for s in _several(where, model.switches(named("switches")[1]))
+        _formula(f"{where}.switches", s)
+        for s in _several(where, model.switches(named("switches")[1]))
     )
     program = Program(
         name=where,
@@ -156,9 +153,7 @@ def _formula(place: str, value: Any) -> Expression:
         raise ModelError(f"{place}: {problem}") from None
 
 
-def _optional(
-    where: str, method: str, given: Any, states: Sequence[str]
-) -> dict[str, Expression]:
+def _optional(where: str, method: str, given: Any, states: Sequence[str]) -> dict[str, Expression]:
     _check_mapping(where, method, given)
     for name in given:
         if name not in states:
@@ -210,9 +205,7 @@ def _check_jumps(where: str, program: Program, model: OdeModel) -> None:
     """Refuse jumps in time that are not declared, and jumps in the state."""
     rng = np.random.default_rng(_SEED)
     points = [_point(program, model, rng) for _ in range(_POINTS)]
-    conditions = [
-        n for n in topological([*program.rhs, *program.observe]) if n.op in COMPARISONS
-    ]
+    conditions = [n for n in topological([*program.rhs, *program.observe]) if n.op in COMPARISONS]
     for condition in conditions:
         if depends_on_state(condition):
             _check_continuous(where, program, condition, points)
@@ -274,7 +267,9 @@ def _check_continuous(
             low, high = edge
             before, after = evaluate(formulas, low), evaluate(formulas, high)
             size = max(1e-12, *(abs(float(v)) for v in [*before, *after]))
-            if any(abs(float(a) - float(b)) > _JUMP * size for a, b in zip(before, after, strict=True)):
+            if any(
+                abs(float(a) - float(b)) > _JUMP * size for a, b in zip(before, after, strict=True)
+            ):
                 _refuse_jump(where, condition)
     if not crossed:
         _refuse_jump(where, condition)
