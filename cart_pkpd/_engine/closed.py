@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-from cart_pkpd._engine.equations import COLUMN, M, observe
+from cart_pkpd._engine.equations import COLUMN, M, compiled, observe
 
 SOLVED = 0
 
 
-@njit(error_model="numpy")
+@compiled
 def solve(
     start: float,
     x: Any,

@@ -12,6 +12,14 @@ from typing import Any
 
 from numba import njit
 
+compiled = njit(
+    error_model="numpy",
+    fastmath={"contract", "nsz"},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
+"""Decorator of everything that only compiled code calls."""
+
 N, M, S, SIZE, SWITCHES, VALUES = 1, 1, 1, 2, 0, 1
 """Counts: states, parameters differentiated by, residual parameters, length of a vector of
 states with its sensitivities, switches, and all values."""
@@ -25,63 +33,63 @@ GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, TOTAL = range(52, 61)
 """Places in the array `x` of a solve."""
 
 
-@njit
+@compiled
 def initial(x: Any) -> None:
     """Write states and sensitivities at the start to Z."""
     x[Z], x[Z + 1] = 1.0, 0.0
 
 
-@njit
+@compiled
 def rhs(t: float, t_piece: float, x: Any) -> None:
     """Write the slopes of the states and sensitivities in WORK to SLOPE."""
     x[SLOPE] = -x[Q] * x[WORK] + x[RATES]
     x[SLOPE + 1] = -x[Q] * x[WORK + 1] - x[WORK]
 
 
-@njit
+@compiled
 def linearise(t: float, t_piece: float, x: Any) -> None:
     """Write Jacobian, second derivatives and the slope's derivative by time, all at Z."""
     x[JAC], x[HESSIAN], x[FT], x[FT + 1] = -x[Q], -1.0, 0.0, 0.0
 
 
-@njit
+@compiled
 def curvature(x: Any) -> None:
     """Add to the sensitivities in SLOPE what the Jacobian's change along its states adds."""
     x[SLOPE + 1] += x[HESSIAN] * x[SLOPE]
 
 
-@njit
+@compiled
 def gain(x: Any) -> None:
     """Write the share of an amount that arrives in each state, and its derivatives."""
     x[GAIN], x[DGAIN] = 1.0, 0.0
 
 
-@njit
+@compiled
 def switch_times(x: Any) -> None:
     """Write the times at which the equations jump, and their derivatives."""
     return
 
 
-@njit
+@compiled
 def observe(endpoint: int, t: float, t_piece: float, x: Any) -> float:
     """Return the level of an endpoint for the states in AT; write its derivatives to COLUMN."""
     x[COLUMN] = x[AT + 1]
     return x[AT]
 
 
-@njit
+@compiled
 def weigh(x: Any) -> None:
     """Put the natural values in GIVEN in place, and the change per unit of the free scale."""
     x[Q] = x[PER] = x[GIVEN]
 
 
-@njit
+@compiled
 def natural(x: Any) -> None:
     """Put the free values in GIVEN in place, with the derivative of the natural value."""
     x[Q] = x[PER] = x[CHAIN] = math.exp(x[GIVEN])
 
 
-@njit
+@compiled
 def record(
     endpoint: int, code: int, dv: float, low: float, f: float, sigmas: Any, x: Any
 ) -> tuple[float, float]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from cart_pkpd._engine.equations import (
     AT,
     ERR,
@@ -29,6 +27,7 @@ from cart_pkpd._engine.equations import (
     SLOPE,
     WORK,
     Z,
+    compiled,
     rhs,
 )
 
@@ -71,7 +70,7 @@ TE1, TE2, TE3, TE4, TE5, TE6, TE7 = (
 )
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def explicit_step(t: float, piece: float, h: float, x: Any) -> None:
     """Make one step from Z to NEW; K1 holds the slope at Z on entry.
 
@@ -131,7 +130,7 @@ def explicit_step(t: float, piece: float, h: float, x: Any) -> None:
         )
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def explicit_interpolate(c: float, h: float, x: Any) -> None:
     """Write the solution at the fraction `c` of the last step to AT (order 4)."""
     c2 = c * c

@@ -11,14 +11,14 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
 from platformdirs import user_cache_dir
 
 from cart_pkpd import __version__
+from cart_pkpd._core.errors import ModelError
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
@@ -47,7 +47,12 @@ from numba import njit
 
 from cart_pkpd._engine.special import log_ndtr
 
-FAST = {{"error_model": "numpy", "fastmath": {{"contract", "nsz"}}}}
+compiled = njit(
+    error_model="numpy",
+    fastmath={{"contract", "nsz"}},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 
 
 '''
@@ -107,7 +112,8 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def module(program: Program, wrt: Sequence[str], likelihood: Likelihood | None) -> ModuleType:
+@lru_cache(maxsize=128)
+def module(program: Program, wrt: tuple[str, ...], likelihood: Likelihood | None) -> ModuleType:
     """Return the compiled module of a program: from memory, from disk, or made now."""
     entry = "predict" if likelihood is None else "loglik"
     parts = [_HEADER.format(version=__version__, name=program.name)]
@@ -118,6 +124,26 @@ def module(program: Program, wrt: Sequence[str], likelihood: Likelihood | None) 
     with _LOCK:
         if key not in _LOADED:
             _LOADED[key] = _load(f"kernel_{key}", source)
+        return _LOADED[key]
+
+
+def loaded(name: str) -> ModuleType:
+    """Return the module called `name`, in memory or on disk.
+
+    Raises
+    ------
+    ModelError
+        If it is neither: a model that travelled here without its equations.
+    """
+    key = name.removeprefix("kernel_")
+    with _LOCK:
+        if key not in _LOADED:
+            path = cache_folder() / f"{name}.py"
+            if not path.is_file():
+                raise ModelError(
+                    f"the compiled equations {name!r} are gone; build the model again."
+                )
+            _LOADED[key] = _import(name, path)
         return _LOADED[key]
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-from cart_pkpd._engine.equations import JAC, LU, PIVOT, N
+from cart_pkpd._engine.equations import JAC, LU, PIVOT, N, compiled
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def factor(x: Any, diagonal: float) -> bool:
     """Factor ``diagonal · I − JAC`` into LU with row exchanges; False if it is singular."""
     for i in range(N * N):
@@ -39,7 +37,7 @@ def factor(x: Any, diagonal: float) -> bool:
     return True
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def solve_factored(x: Any, start: int, width: int) -> None:
     """Solve for `width` right-hand sides in place.
 

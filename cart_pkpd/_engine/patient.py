@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cart_pkpd._engine.equations import (
     AT,
@@ -46,6 +45,7 @@ from cart_pkpd._engine.equations import (
     N,
     Q,
     Z,
+    compiled,
     gain,
     initial,
     linearise,
@@ -68,7 +68,7 @@ SAFETY, LEAST, MOST = 0.9, 0.2, 6.0
 STIFF_STEPS, EASY_STEPS, EASY = 4, 4, 1.5
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def weigh_states(x: Any) -> None:
     """Write to BEST one over the size that each state's error is compared with."""
     for i in range(N):
@@ -77,7 +77,7 @@ def weigh_states(x: Any) -> None:
         x[BEST + i] = 1.0 / max(size, TINY)
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def step_error(x: Any, rtol: float) -> float:
     """Return the error of a step relative to the tolerance.
 
@@ -105,7 +105,7 @@ def step_error(x: Any, rtol: float) -> float:
     return np.sqrt(total / N) / rtol
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def spread(a: int, b: int, x: Any) -> float:
     """Return the weighted size of the difference of two vectors of states."""
     total = 0.0
@@ -115,7 +115,7 @@ def spread(a: int, b: int, x: Any) -> float:
     return np.sqrt(total)
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def fastest(x: Any) -> float:
     """Return the largest rate of the linearised system, by power iterations from COLUMN's end."""
     rate = 0.0
@@ -132,7 +132,7 @@ def fastest(x: Any) -> float:
     return rate
 
 
-@njit(error_model="numpy")
+@compiled
 def first_step(x: Any, length: float) -> float:
     """Return a cautious first step from the fastest relative change."""
     rate = 0.0
@@ -142,7 +142,7 @@ def first_step(x: Any, length: float) -> float:
     return min(length, 0.05 / rate if rate > 0.0 else 0.01 * length)
 
 
-@njit(error_model="numpy")
+@compiled
 def write(t: float, piece: float, x: Any, row: int, endpoint: int, values: Any, sens: Any) -> None:
     """Write the level of an endpoint, and its sensitivities, for the states in AT."""
     values[row] = observe(endpoint, t, piece, x)
@@ -150,7 +150,7 @@ def write(t: float, piece: float, x: Any, row: int, endpoint: int, values: Any, 
         sens[row, j] = x[COLUMN + j]
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def slope_at_z(t: float, piece: float, x: Any) -> None:
     """Write the slope at Z to K1."""
     for i in range(SIZE):
@@ -160,7 +160,7 @@ def slope_at_z(t: float, piece: float, x: Any) -> None:
         x[K1 + i] = x[SLOPE + i]
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def integrate(
     begin: float,
     end: float,
@@ -259,7 +259,7 @@ def integrate(
     return next_ob
 
 
-@njit(error_model="numpy")
+@compiled
 def sort_switches(x: Any) -> None:
     """Write to ORDER the switches by time (insertion sort: there are few)."""
     for i in range(SWITCHES):
@@ -270,7 +270,7 @@ def sort_switches(x: Any) -> None:
         x[ORDER + j] = i
 
 
-@njit(error_model="numpy")
+@compiled
 def dose(target: int, amount: float, x: Any) -> None:
     """Add an amount to a state, and to its sensitivities."""
     gain(x)
@@ -279,7 +279,7 @@ def dose(target: int, amount: float, x: Any) -> None:
         x[Z + N + target * M + j] += amount * x[DGAIN + target * M + j]
 
 
-@njit(error_model="numpy")
+@compiled
 def observe_now(
     t: float,
     piece: float,
@@ -304,7 +304,7 @@ def observe_now(
     return next_ob
 
 
-@njit(error_model="numpy")
+@compiled
 def solve(
     start: float,
     x: Any,

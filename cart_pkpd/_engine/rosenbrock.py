@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from cart_pkpd._engine.equations import (
     AT,
     ERR,
@@ -39,6 +37,7 @@ from cart_pkpd._engine.equations import (
     M,
     N,
     Z,
+    compiled,
     curvature,
     rhs,
 )
@@ -153,7 +152,7 @@ RD1, RD2, RD3, RD4, RD5 = (
 )
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def solve_stage(x: Any) -> None:
     """Solve one stage in SLOPE: the states, then the sensitivities that depend on them."""
     solve_factored(x, SLOPE, 1)
@@ -162,7 +161,7 @@ def solve_stage(x: Any) -> None:
         solve_factored(x, SLOPE + N, M)
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def implicit_step(t: float, piece: float, h: float, x: Any) -> bool:
     """Make one step from Z to NEW; K1, JAC, HESSIAN and FT belong to Z.
 
@@ -266,7 +265,7 @@ def implicit_step(t: float, piece: float, h: float, x: Any) -> bool:
     return True
 
 
-@njit(error_model="numpy", fastmath={"contract", "nsz"})
+@compiled
 def implicit_interpolate(c: float, x: Any) -> None:
     """Write the solution at the fraction `c` of the last step to AT (order 4)."""
     d = 1.0 - c

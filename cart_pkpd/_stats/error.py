@@ -19,7 +19,7 @@ from scipy import special
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._stats.priors import HalfNormal, Prior
-from cart_pkpd.models._math import Value, absolute, is_symbolic, log, log1mexp, log1p, sqrt, where
+from cart_pkpd.models._math import Value, absolute, log, log1mexp, log1p, log_ndtr, sqrt, where
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -37,18 +37,6 @@ def _normal_logpdf(z: Value) -> Value:
     return -0.5 * z * z - _LOG_SQRT_2PI
 
 
-def _normal_logcdf(z: Value) -> Value:
-    if not is_symbolic(z):
-        return special.log_ndtr(z)
-    import pytensor.tensor as pt
-
-    # Far below 0 through erfcx, so that neither the value nor its gradient underflows.
-    low = z < -1.0
-    below = pt.log(pt.erfcx(-where(low, z, -1.0) / np.sqrt(2.0)) / 2.0) - 0.5 * z * z
-    above = pt.log1p(-pt.erfc(where(low, -1.0, z) / np.sqrt(2.0)) / 2.0)
-    return where(low, below, above)
-
-
 def _t4_logpdf(z: Value) -> Value:
     return np.log(0.375) - 2.5 * log1p(z * z / 4.0)
 
@@ -64,7 +52,7 @@ def _t4_logcdf(z: Value) -> Value:
     return 2.0 * log(one_plus_s) + log(2.0 - z / root) - np.log(4.0)
 
 
-NORMAL = Base(_normal_logpdf, _normal_logcdf, special.ndtri)
+NORMAL = Base(_normal_logpdf, log_ndtr, special.ndtri)
 STUDENT_T4 = Base(_t4_logpdf, _t4_logcdf, lambda p: special.stdtrit(4, p))
 
 

@@ -24,6 +24,7 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import canonical, exponents
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.program import Program
+from cart_pkpd._engine.schedule import Schedule, base_values, schedule
 from cart_pkpd.models._math import Value, exp, expit, log, logit
 from cart_pkpd.models._simulated import patients_of, simulated, times_of
 from cart_pkpd.models._trace import trace_closed
@@ -342,6 +343,19 @@ class Model(abc.ABC):
         """What the model predicts, with units."""
 
     @abc.abstractmethod
+    @abc.abstractmethod
+    def plan(
+        self,
+        design: Any,
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+    ) -> tuple[Schedule, NDArray[np.float64]]:
+        """Return the schedule, and every known value, of a design's patients."""
+
+    @abc.abstractmethod
     def simulate(
         self,
         times: ArrayLike,
@@ -459,6 +473,19 @@ class ClosedFormModel(Model):
         given = {k: v[..., patient] for k, v in values.items()}
         ln_level = np.asarray(self.log_predict(time, given), dtype=float)
         return ln_level if log[0] else np.exp(ln_level)
+
+    def plan(
+        self,
+        design: Any,
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+    ) -> tuple[Schedule, NDArray[np.float64]]:
+        """Return the schedule, and every known value, of a design's patients."""
+        plan = schedule(design.n_patients, patient=patient, time=time, endpoint=measure)
+        return plan, base_values(self.program, design.n_patients, self.fixed)
 
 
 @lru_cache(maxsize=256)

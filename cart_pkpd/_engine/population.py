@@ -1,0 +1,299 @@
+"""The hierarchical part of a posterior, compiled once for all models.
+
+A point of the sampler is one vector without bounds: first every population quantity, then k
+individual values for each parameter that varies between patients. :func:`assemble` turns it
+into the patients' parameters and the log prior; :func:`pull_back` turns the likelihood's
+derivatives by those parameters into derivatives by the point. Between the two stands the
+model's own kernel.
+
+What the vectors mean is said by the arrays of a layout (see
+:class:`cart_pkpd._fit.posterior.Posterior`): nothing has to be compiled for a new model,
+population or prior.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+UNBOUNDED, ABOVE, BETWEEN, BELOW = 0, 1, 2, 3
+"""How a quantity without bounds becomes its natural value."""
+
+NORMAL, LOG_NORMAL, LOGIT_NORMAL, STUDENT, GAMMA, BETA, FLAT = range(7)
+"""Forms of prior densities, with three numbers each."""
+
+DEVIATION, CENTRED, MIXTURE = 0, 1, 2
+"""How individual values are sampled: as standardised deviations, or themselves."""
+
+LOG, LOGIT, IDENTITY = 0, 1, 2
+"""Free scales of model parameters."""
+
+_LOG_ROOT = 0.9189385332046727
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def softplus(u: float) -> float:
+    """Return ``log(1 + exp(u))``."""
+    return u + math.log1p(math.exp(-u)) if u > 0.0 else math.log1p(math.exp(u))
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def natural_value(kind: int, low: float, high: float, u: float) -> tuple[float, float, float]:
+    """Return the natural value of `u`, its derivative, and ln of the derivative's size."""
+    if kind == ABOVE:
+        return low + math.exp(u), math.exp(u), u
+    if kind == BELOW:
+        return high - math.exp(u), -math.exp(u), u
+    if kind == BETWEEN:
+        share = 1.0 / (1.0 + math.exp(-u))
+        slope = (high - low) * share / (1.0 + math.exp(u))
+        return low + (high - low) * share, slope, math.log(high - low) - softplus(u) - softplus(-u)
+    return u, 1.0, 0.0
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def jacobian_slope(kind: int, u: float) -> float:
+    """Return the derivative by `u` of ln of the natural value's derivative."""
+    if kind in (ABOVE, BELOW):
+        return 1.0
+    if kind == BETWEEN:
+        return 1.0 - 2.0 / (1.0 + math.exp(-u))
+    return 0.0
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def log_density(form: int, a: float, b: float, c: float, v: float) -> tuple[float, float]:
+    """Return ln of a prior's density at `v`, without its constant, and its derivative."""
+    if form == NORMAL:
+        z = (v - a) / b
+        return -0.5 * z * z, -z / b
+    if form == LOG_NORMAL:
+        z = (math.log(v) - a) / b
+        return -0.5 * z * z - math.log(v), -(z / b + 1.0) / v
+    if form == LOGIT_NORMAL:
+        z = (math.log(v) - math.log1p(-v) - a) / b
+        return (
+            -0.5 * z * z - math.log(v) - math.log1p(-v),
+            -z / (b * v * (1.0 - v)) - 1.0 / v + 1.0 / (1.0 - v),
+        )
+    if form == STUDENT:
+        z = (v - a) / b
+        return -0.5 * (c + 1.0) * math.log1p(z * z / c), -(c + 1.0) * z / (b * (c + z * z))
+    if form == GAMMA:
+        return (a - 1.0) * math.log(v) - b * v, (a - 1.0) / v - b
+    if form == BETA:
+        return (
+            (a - 1.0) * math.log(v) + (b - 1.0) * math.log1p(-v),
+            (a - 1.0) / v - (b - 1.0) / (1.0 - v),
+        )
+    return 0.0, 0.0
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def free_value(scale: int, v: float) -> tuple[float, float]:
+    """Return a natural value on the free scale, and the derivative."""
+    if scale == LOG:
+        return math.log(v), 1.0 / v
+    if scale == LOGIT:
+        return math.log(v) - math.log1p(-v), 1.0 / (v * (1.0 - v))
+    return v, 1.0
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def same_scale(kind: int, low: float, high: float, scale: int) -> bool:
+    """Return True if the sampler moves a parameter on its own free scale."""
+    if scale == LOG:
+        return kind == ABOVE and low == 0.0
+    if scale == LOGIT:
+        return kind == BETWEEN and low == 0.0 and high == 1.0
+    return kind == UNBOUNDED
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def assemble(
+    x: Any,
+    kinds: Any,
+    bounds: Any,
+    forms: Any,
+    numbers: Any,
+    typical: Any,
+    scales: Any,
+    varying: Any,
+    effects: Any,
+    columns: Any,
+    residual: Any,
+    mixture: Any,
+    free: Any,
+    sigmas: Any,
+    values: Any,
+    slopes: Any,
+    mean_slope: Any,
+    gradient: Any,
+) -> float:
+    """Write the patients' parameters for the point `x`; return the log prior.
+
+    Parameters
+    ----------
+    x : ndarray, shape (d,)
+        The point.
+    kinds, forms : ndarray of int, shape (q,)
+        Transformation and prior form of each population quantity.
+    bounds : ndarray, shape (q, 2)
+        Its bounds.
+    numbers : ndarray, shape (q, 4)
+        The prior's three numbers and its constant.
+    typical, scales : ndarray of int, shape (m,)
+        Quantity that is the typical value of each model parameter, and the free scale.
+    varying : ndarray of int, shape (r, 3)
+        Model parameter, quantity that is its omega, and way of sampling.
+    effects : ndarray of int, shape (e, 2)
+        Model parameter and quantity that is the coefficient.
+    columns : ndarray, shape (e, k)
+        Covariate of each patient.
+    residual : ndarray of int, shape (s,)
+        Quantities that are residual parameters.
+    mixture : ndarray of int, shape (2,)
+        Quantities that are the share and distance of the lower part.
+    free, sigmas, values, slopes, mean_slope, gradient : ndarray
+        Written: parameters (k, m) on the free scale, residual parameters (s,), natural values
+        (q,) and their derivatives (q,), derivative of the log prior by the patients' means
+        (k, m), and by the point (d,).
+    """
+    n_quantities, (k, m) = kinds.size, free.shape
+    total = 0.0
+    for q in range(n_quantities):
+        value, slope, ln_slope = natural_value(kinds[q], bounds[q, 0], bounds[q, 1], x[q])
+        density, by_value = log_density(
+            forms[q], numbers[q, 0], numbers[q, 1], numbers[q, 2], value
+        )
+        total += density + numbers[q, 3] + ln_slope
+        gradient[q] = by_value * slope + jacobian_slope(kinds[q], x[q])
+        values[q], slopes[q] = value, slope
+    for s in range(residual.size):
+        sigmas[s] = values[residual[s]]
+    for j in range(m):
+        q = typical[j]
+        mean = x[q]
+        if not same_scale(kinds[q], bounds[q, 0], bounds[q, 1], scales[j]):
+            mean, by_value = free_value(scales[j], values[q])
+        for i in range(k):
+            free[i, j] = mean
+            mean_slope[i, j] = 0.0
+    for e in range(effects.shape[0]):
+        for i in range(k):
+            free[i, effects[e, 0]] += values[effects[e, 1]] * columns[e, i]
+    for r in range(varying.shape[0]):
+        j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+        omega, start = values[q], n_quantities + r * k
+        ln_omega, by_omega = math.log(omega), 0.0
+        if way == DEVIATION:
+            for i in range(k):
+                z = x[start + i]
+                total -= 0.5 * z * z + _LOG_ROOT
+                gradient[start + i] = -z
+                free[i, j] += omega * z
+            continue
+        share, apart = 1.0, 0.0
+        if way == MIXTURE:
+            share, apart = 1.0 - values[mixture[0]], values[mixture[1]]
+        by_share, by_apart = 0.0, 0.0
+        for i in range(k):
+            own = x[start + i]
+            z = (own - free[i, j]) / omega
+            upper = -0.5 * z * z - _LOG_ROOT - ln_omega
+            if way == CENTRED:
+                total += upper
+                by_z, by_omega = -z, by_omega + z * z
+            else:
+                low = (own - free[i, j] + apart) / omega
+                lower = -0.5 * low * low - _LOG_ROOT - ln_omega
+                a, b = math.log(share) + upper, math.log1p(-share) + lower
+                top = max(a, b)
+                density = top + math.log(math.exp(a - top) + math.exp(b - top))
+                total += density
+                weight = math.exp(b - density)
+                by_z = -(1.0 - weight) * z - weight * low
+                by_omega += (1.0 - weight) * z * z + weight * low * low
+                by_share += weight / (1.0 - share) - (1.0 - weight) / share
+                by_apart -= weight * low / omega
+            gradient[start + i] = by_z / omega
+            mean_slope[i, j] -= by_z / omega
+            free[i, j] = own
+        gradient[q] += (by_omega - k) / omega * slopes[q]
+        if way == MIXTURE:
+            gradient[mixture[0]] += by_share * slopes[mixture[0]]
+            gradient[mixture[1]] += by_apart * slopes[mixture[1]]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_back(
+    x: Any,
+    kinds: Any,
+    bounds: Any,
+    typical: Any,
+    scales: Any,
+    varying: Any,
+    effects: Any,
+    columns: Any,
+    residual: Any,
+    values: Any,
+    slopes: Any,
+    mean_slope: Any,
+    loglik: Any,
+    free_slope: Any,
+    sigma_slope: Any,
+    gradient: Any,
+) -> float:
+    """Add the likelihood's derivatives to the gradient; return the log-likelihood.
+
+    Parameters
+    ----------
+    loglik : ndarray, shape (k,)
+        Log-likelihood of each patient.
+    free_slope, sigma_slope : ndarray, shape (k, m), (k, s)
+        Its derivatives by the patients' free parameters and by the residual parameters.
+    x, kinds, bounds, typical, scales, varying, effects, columns, residual
+        As in :func:`assemble`.
+    values, slopes, mean_slope, gradient : ndarray
+        What :func:`assemble` wrote.
+    """
+    n_quantities, (k, m) = kinds.size, mean_slope.shape
+    total = 0.0
+    for i in range(k):
+        total += loglik[i]
+    for j in range(m):
+        for i in range(k):
+            mean_slope[i, j] += free_slope[i, j]
+    for r in range(varying.shape[0]):
+        j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+        omega, start, by_omega = values[q], n_quantities + r * k, 0.0
+        for i in range(k):
+            if way == DEVIATION:
+                gradient[start + i] += omega * free_slope[i, j]
+                by_omega += x[start + i] * free_slope[i, j]
+            else:
+                gradient[start + i] += free_slope[i, j]
+                mean_slope[i, j] -= free_slope[i, j]
+        gradient[q] += by_omega * slopes[q]
+    for e in range(effects.shape[0]):
+        j, q, by_effect = effects[e, 0], effects[e, 1], 0.0
+        for i in range(k):
+            by_effect += mean_slope[i, j] * columns[e, i]
+        gradient[q] += by_effect * slopes[q]
+    for j in range(m):
+        q, by_mean = typical[j], 0.0
+        for i in range(k):
+            by_mean += mean_slope[i, j]
+        if not same_scale(kinds[q], bounds[q, 0], bounds[q, 1], scales[j]):
+            _, by_value = free_value(scales[j], values[q])
+            by_mean *= by_value * slopes[q]
+        gradient[q] += by_mean
+    for s in range(residual.size):
+        by_sigma = 0.0
+        for i in range(k):
+            by_sigma += sigma_slope[i, s]
+        gradient[residual[s]] += by_sigma * slopes[residual[s]]
+    return total

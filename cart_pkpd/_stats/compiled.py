@@ -1,0 +1,72 @@
+"""The likelihood of records as formulas, for the compiled kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cart_pkpd._engine.expression import Expression
+from cart_pkpd._engine.program import Program
+from cart_pkpd._engine.schedule import Schedule
+from cart_pkpd._engine.solve import LOWEST, floors_of, options_of
+from cart_pkpd._engine.source import DV, LEVEL, LOW, Likelihood, sigma_symbol
+from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED
+from cart_pkpd._stats.error import ErrorModel
+from cart_pkpd._stats.likelihood import record_loglik
+from cart_pkpd._stats.population import Structure
+from cart_pkpd.models._math import exp, log, maximum
+
+_CODES = (QUANTIFIED, BELOW, ABOVE, BETWEEN)
+
+
+def likelihood_of(structure: Structure) -> Likelihood:
+    """Return the log-likelihood of one record of every endpoint and kind of censoring."""
+    program = structure.model.program
+    names = tuple(q.name for q in structure.of_role("residual"))
+    own = structure.sigmas({n: sigma_symbol(n) for n in names})
+    by_endpoint = {
+        m.name: tuple(
+            record_loglik(error, code, DV, LOW, _prediction(program, error), values)
+            for code in _CODES
+        )
+        for m, error, values in zip(structure.design.measures, structure.errors, own, strict=True)
+    }
+    return Likelihood(tuple(by_endpoint.get(e, ()) for e in program.endpoints), names)
+
+
+def _prediction(program: Program, error: ErrorModel) -> Expression:
+    """Return the prediction on the error's own scale."""
+    if program.observe_log:
+        return LEVEL if error.on_log else exp(LEVEL)
+    # Numerical noise below zero must not become NaN: such a level counts as the lowest.
+    return log(maximum(LEVEL, LOWEST)) if error.on_log else LEVEL
+
+
+def kernel_data(structure: Structure) -> dict[str, NDArray[Any]]:
+    """Return the arrays that a likelihood kernel reads, by name."""
+    design, model = structure.design, structure.model
+    plan, base = model.plan(
+        design,
+        time=design.time,
+        patient=design.patient,
+        measure=design.measure,
+        endpoint=design.endpoints,
+    )
+    return {
+        "base": base,
+        **_named(plan),
+        "code": design.code[plan.order],
+        "dv": design.dv[plan.order],
+        "low": design.low[plan.order],
+        "floors": floors_of(model.program),
+        "options": options_of(model.program),
+    }
+
+
+def _named(plan: Schedule) -> dict[str, NDArray[Any]]:
+    names = (
+        "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
+        "ob_before", "ob_start",
+    )  # fmt: skip
+    return dict(zip(names, plan.arrays, strict=True))
