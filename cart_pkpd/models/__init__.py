@@ -1,8 +1,8 @@
 """Published models of CAR-T cell kinetics, one file per publication.
 
 ``models.names()`` lists them, ``models.get("stein2019")`` gives one; a class of your own that
-derives from :class:`ClosedFormModel` works in the same way; its equations take ``exp``, ``log``,
-``where`` and so on from ``models.math``.
+derives from :class:`OdeModel` or :class:`ClosedFormModel` works in the same way; its equations
+take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 """
 
 from cart_pkpd.models import _math as math
@@ -16,19 +16,27 @@ from cart_pkpd.models._declare import Real as Real
 from cart_pkpd.models._declare import Reference as Reference
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
+from cart_pkpd.models._ode import Covariate as Covariate
+from cart_pkpd.models._ode import Input as Input
+from cart_pkpd.models._ode import OdeModel as OdeModel
+from cart_pkpd.models._ode import State as State
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
     "ClosedFormModel",
+    "Covariate",
     "Fixed",
     "Fraction",
+    "Input",
     "Model",
+    "OdeModel",
     "Ogasawara2021",
     "Parameter",
     "Positive",
     "Real",
     "Reference",
+    "State",
     "Stein2019",
     "get",
     "math",

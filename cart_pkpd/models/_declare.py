@@ -11,16 +11,22 @@ import abc
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.units import canonical
+from cart_pkpd._core.units import canonical, exponents
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._engine.program import Program
 from cart_pkpd.models._math import Value, exp, expit, log, logit
+from cart_pkpd.models._simulated import patients_of, simulated, times_of
+from cart_pkpd.models._trace import trace_closed
 
 _REGISTRY: dict[str, type[Model]] = {}
 
@@ -187,7 +193,7 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Model(abc.ABC):
-    """Base of every declared model; use a subclass of :class:`ClosedFormModel`.
+    """Base of every declared model; derive yours from :class:`OdeModel` or `ClosedFormModel`.
 
     Attributes
     ----------
@@ -297,32 +303,6 @@ class Model(abc.ABC):
         return {k: self.fixed.get(k, p.typical) for k, p in self.parameters.items()}
 
     @abc.abstractmethod
-    def log_level(self, t: Value, p: Any) -> Value:
-        """Return the natural log of the observed level at times `t` [day since infusion]."""
-
-    def log_predict(self, time: Value, values: Mapping[str, Value]) -> Value:
-        """Return the natural log of the level for parameter values given by name.
-
-        Parameters
-        ----------
-        time : array_like
-            Days since the infusion, at or after 0.
-        values : mapping of str to array_like
-            Every parameter that is not fixed, natural scale; broadcast against `time`.
-
-        Returns
-        -------
-        array_like
-            Natural log of the level, in the unit of the model's endpoint.
-        """
-        given = {**self.fixed, **values}
-        self.check_names(given, "log_predict")
-        missing = [k for k in self.parameters if k not in given]
-        if missing:
-            raise ModelError(f"{type(self).__name__} needs values for {', '.join(missing)}.")
-        return self.log_level(time, self.values(**{k: given[k] for k in self.parameters}))
-
-    @abc.abstractmethod
     def predict(
         self,
         values: Mapping[str, NDArray[np.float64]],
@@ -351,29 +331,24 @@ class Model(abc.ABC):
             Patients and their doses.
         """
 
-    def simulate(self, time: ArrayLike, **values: ArrayLike) -> NDArray[np.float64]:
-        """Return the noise-free level at `time`; parameters not given are typical.
+    @property
+    @abc.abstractmethod
+    def program(self) -> Program:
+        """The equations as formulas, from which code is generated."""
 
-        Parameters
-        ----------
-        time : array_like, shape (n,)
-            Days since the infusion. [day]
-        **values : float or array_like
-            Parameter values, natural scale, broadcast against `time`.
+    @property
+    @abc.abstractmethod
+    def endpoints(self) -> Mapping[str, str]:
+        """What the model predicts, with units."""
 
-        Returns
-        -------
-        ndarray, shape (n,)
-            Level, 0 before the infusion. [unit of the endpoint]
-        """
-        self.check_names(values, "simulate")
-        t = np.asarray(time, dtype=float)
-        given = {k: np.asarray(v, dtype=float) for k, v in {**self.typical(), **values}.items()}
-        for name, value in given.items():
-            for one in np.ravel(value):
-                _check_support(name, self.parameters[name], float(one))
-        level = np.exp(self.log_level(np.maximum(t, 0.0), self.values(**given)))
-        return np.where(t < 0, 0.0, level)
+    @abc.abstractmethod
+    def simulate(
+        self,
+        times: ArrayLike,
+        params: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
+        **values: ArrayLike,
+    ) -> xr.Dataset:
+        """Return the noise-free levels of one or many patients."""
 
     def guess(self, time: NDArray[np.float64], level: NDArray[np.float64]) -> Mapping[str, float]:
         """Return starting values read off one patient's quantified levels; none by default."""
@@ -391,6 +366,79 @@ def _named_tuple(name: str, fields_: tuple[str, ...]) -> type:
 
 class ClosedFormModel(Model):
     """A model whose level is known in closed form: declare parameters and ``log_level``."""
+
+    @abc.abstractmethod
+    def log_level(self, t: Value, p: Any) -> Value:
+        """Return the natural log of the observed level at times `t` [day since infusion]."""
+
+    def log_predict(self, time: Value, values: Mapping[str, Value]) -> Value:
+        """Return the natural log of the level for parameter values given by name.
+
+        Parameters
+        ----------
+        time : array_like
+            Days since the infusion, at or after 0.
+        values : mapping of str to array_like
+            Every parameter that is not fixed, natural scale; broadcast against `time`.
+
+        Returns
+        -------
+        array_like
+            Natural log of the level, in the unit of the model's endpoint.
+        """
+        given = {**self.fixed, **values}
+        self.check_names(given, "log_predict")
+        missing = [k for k in self.parameters if k not in given]
+        if missing:
+            raise ModelError(f"{type(self).__name__} needs values for {', '.join(missing)}.")
+        return self.log_level(time, self.values(**{k: given[k] for k in self.parameters}))
+
+    @property
+    def program(self) -> Program:
+        """The equation as a formula, from which code is generated."""
+        return _closed_program(self)
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """The one endpoint, in the unit of the parameter that is a level."""
+        return {self.endpoint: level_unit(self.parameters)}
+
+    def simulate(
+        self,
+        times: ArrayLike,
+        params: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
+        **values: ArrayLike,
+    ) -> xr.Dataset:
+        """Return the noise-free level of one or many patients.
+
+        Parameters
+        ----------
+        times : array_like, shape (n,)
+            Days since the infusion. [day]
+        params : mapping, DataFrame or Dataset, optional
+            Parameter values by name, natural scale: one, or one per patient; those not given
+            are typical.
+        **values : float or array_like
+            The same as keywords.
+
+        Returns
+        -------
+        xr.Dataset
+            The endpoint, dims (id, time), or (time) if every parameter has one value; 0 before
+            the infusion. [unit of the endpoint]
+
+        Raises
+        ------
+        ModelError
+            For an unknown name, a value outside its support, or lengths that differ.
+        """
+        t = times_of(times)
+        patients = patients_of(self, params, values)
+        given = {k: v[:, None] for k, v in patients.values.items()}
+        level = np.exp(np.asarray(self.log_level(np.maximum(t, 0.0), self.values(**given))))
+        level = np.where(t < 0, 0.0, np.broadcast_to(level, (patients.count, t.size)))
+        ((endpoint, unit),) = self.endpoints.items()
+        return simulated({endpoint: (level, unit)}, t, patients, model=self.name)
 
     def predict(
         self,
@@ -411,6 +459,20 @@ class ClosedFormModel(Model):
         given = {k: v[..., patient] for k, v in values.items()}
         ln_level = np.asarray(self.log_predict(time, given), dtype=float)
         return ln_level if log[0] else np.exp(ln_level)
+
+
+@lru_cache(maxsize=256)
+def _closed_program(model: ClosedFormModel) -> Program:
+    return trace_closed(model)
+
+
+def level_unit(parameters: Mapping[str, Parameter]) -> str:
+    """Return the unit of the first parameter that is a level of cells or copies."""
+    for p in parameters.values():
+        kinds = exponents(p.unit)
+        if "day" not in kinds and {"copy", "cell"} & set(kinds):
+            return p.unit
+    return next((p.unit for p in parameters.values()), "1")
 
 
 def _check_support(name: str, parameter: Parameter, value: float) -> None:

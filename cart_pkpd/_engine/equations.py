@@ -1,0 +1,91 @@
+"""What generated code must define, by the example of exponential decline ``y' = -k y``.
+
+The solver's modules import these names from here, so that they can be read, checked and run
+by themselves; :mod:`cart_pkpd._engine.kernel` puts each model's own definitions in their
+place. Here y(0) = 1, k is the only parameter, and the level observed is y.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+N, M, S, SIZE, SWITCHES, VALUES = 1, 1, 1, 2, 0, 1
+"""Counts: states, parameters differentiated by, residual parameters, length of a vector of
+states with its sensitivities, switches, and all values."""
+
+Z, NEW, WORK, SLOPE, ERR, FT, AT = range(0, 14, 2)
+K1, K2, K3, K4, K5, K6, K7 = range(14, 28, 2)
+U1, U2, U3, U4, U5, U6, U7, U8 = range(28, 44, 2)
+JAC, LU, PIVOT, HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(44, 52)
+TIMES = DTIMES = ORDER = 52
+GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, TOTAL = range(52, 61)
+"""Places in the array `x` of a solve."""
+
+
+@njit
+def initial(x: Any) -> None:
+    """Write states and sensitivities at the start to Z."""
+    x[Z], x[Z + 1] = 1.0, 0.0
+
+
+@njit
+def rhs(t: float, t_piece: float, x: Any) -> None:
+    """Write the slopes of the states and sensitivities in WORK to SLOPE."""
+    x[SLOPE] = -x[Q] * x[WORK] + x[RATES]
+    x[SLOPE + 1] = -x[Q] * x[WORK + 1] - x[WORK]
+
+
+@njit
+def linearise(t: float, t_piece: float, x: Any) -> None:
+    """Write Jacobian, second derivatives and the slope's derivative by time, all at Z."""
+    x[JAC], x[HESSIAN], x[FT], x[FT + 1] = -x[Q], -1.0, 0.0, 0.0
+
+
+@njit
+def curvature(x: Any) -> None:
+    """Add to the sensitivities in SLOPE what the Jacobian's change along its states adds."""
+    x[SLOPE + 1] += x[HESSIAN] * x[SLOPE]
+
+
+@njit
+def gain(x: Any) -> None:
+    """Write the share of an amount that arrives in each state, and its derivatives."""
+    x[GAIN], x[DGAIN] = 1.0, 0.0
+
+
+@njit
+def switch_times(x: Any) -> None:
+    """Write the times at which the equations jump, and their derivatives."""
+    return
+
+
+@njit
+def observe(endpoint: int, t: float, t_piece: float, x: Any) -> float:
+    """Return the level of an endpoint for the states in AT; write its derivatives to COLUMN."""
+    x[COLUMN] = x[AT + 1]
+    return x[AT]
+
+
+@njit
+def weigh(x: Any) -> None:
+    """Put the natural values in GIVEN in place, and the change per unit of the free scale."""
+    x[Q] = x[PER] = x[GIVEN]
+
+
+@njit
+def natural(x: Any) -> None:
+    """Put the free values in GIVEN in place, with the derivative of the natural value."""
+    x[Q] = x[PER] = x[CHAIN] = math.exp(x[GIVEN])
+
+
+@njit
+def record(
+    endpoint: int, code: int, dv: float, low: float, f: float, sigmas: Any, x: Any
+) -> tuple[float, float]:
+    """Return ln likelihood of a record and its slope by the level; add those by sigma."""
+    z = (dv - f) / sigmas[0]
+    x[SIGMA] += (z * z - 1.0) / sigmas[0]
+    return -0.5 * z * z - math.log(sigmas[0]), z / sigmas[0]

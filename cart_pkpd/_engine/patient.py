@@ -1,0 +1,409 @@
+"""One patient's solution: piece by piece through doses, inputs and switches.
+
+All numbers of a solve lie in one array, at places that are constants of the generated code:
+compilers then know that no two of them overlap. A vector of states holds the N states, then
+their sensitivities row by row: the derivative of state i by parameter j is at
+``N + i * M + j``. Q holds parameters, covariates and inputs, then the infusion rate into each
+state.
+
+Between two breaks the equations are smooth, and each piece is integrated by the explicit
+method until it is held back by stability, then by the implicit one, and back. At a switch
+that depends on parameters the sensitivities jump by the difference of the slopes before and
+after, times the derivative of the switch time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from cart_pkpd._engine.equations import (
+    AT,
+    BEST,
+    COLUMN,
+    DGAIN,
+    DTIMES,
+    ERR,
+    FLOORS,
+    GAIN,
+    JAC,
+    K1,
+    K6,
+    K7,
+    NEW,
+    ORDER,
+    PEAK,
+    PER,
+    RATES,
+    SIZE,
+    SLOPE,
+    SWITCHES,
+    TIMES,
+    WORK,
+    M,
+    N,
+    Q,
+    Z,
+    gain,
+    initial,
+    linearise,
+    observe,
+    rhs,
+    switch_times,
+)
+from cart_pkpd._engine.explicit import STABLE, explicit_interpolate, explicit_step
+from cart_pkpd._engine.rosenbrock import implicit_interpolate, implicit_step
+
+SOLVED, TOO_MANY_STEPS, STEP_TOO_SMALL, NOT_FINITE = 0, 1, 2, 3
+BOLUS, RATE, INPUT = 0, 1, 2
+
+PEAK_SHARE = 1e-9
+"""Below this share of a state's largest value so far, absolute accuracy is enough."""
+SENSITIVITY_SLACK = 10.0
+"""Sensitivities are held to the tolerance times this."""
+TINY = 1e-290
+SAFETY, LEAST, MOST = 0.9, 0.2, 6.0
+STIFF_STEPS, EASY_STEPS, EASY = 4, 4, 1.5
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def weigh_states(x: Any) -> None:
+    """Write to BEST one over the size that each state's error is compared with."""
+    for i in range(N):
+        size = max(abs(x[Z + i]), abs(x[NEW + i]))
+        size = max(size, x[FLOORS + i], PEAK_SHARE * x[PEAK + i])
+        x[BEST + i] = 1.0 / max(size, TINY)
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def step_error(x: Any, rtol: float) -> float:
+    """Return the error of a step relative to the tolerance.
+
+    Root mean square over the states, and over the states for each parameter, whichever is
+    largest. Sensitivities are compared as changes per unit of the parameter's free scale.
+    """
+    weigh_states(x)
+    total = 0.0
+    for i in range(N):
+        share = x[ERR + i] * x[BEST + i]
+        total += share * share
+    for j in range(M):
+        x[COLUMN + j] = 0.0
+    for i in range(N):
+        best = x[BEST + i]
+        for j in range(M):
+            change = x[PER + j] * best
+            moved = x[NEW + N + i * M + j] * change
+            share = x[ERR + N + i * M + j] * change
+            x[COLUMN + j] += share * share / (1.0 + moved * moved)
+    for j in range(M):
+        column = x[COLUMN + j] / (SENSITIVITY_SLACK * SENSITIVITY_SLACK)
+        # A comparison with NaN is false, so that a NaN stays.
+        total = total if total >= column else column
+    return np.sqrt(total / N) / rtol
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def spread(a: int, b: int, x: Any) -> float:
+    """Return the weighted size of the difference of two vectors of states."""
+    total = 0.0
+    for i in range(N):
+        share = (x[a + i] - x[b + i]) * x[BEST + i]
+        total += share * share
+    return np.sqrt(total)
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def fastest(x: Any) -> float:
+    """Return the largest rate of the linearised system, by power iterations from COLUMN's end."""
+    rate = 0.0
+    for _ in range(2):
+        rate = 0.0
+        for i in range(N):
+            total = 0.0
+            for j in range(N):
+                total += x[JAC + i * N + j] * x[AT + j] / x[BEST + j]
+            x[WORK + i] = total * x[BEST + i]
+            rate = max(rate, abs(x[WORK + i]))
+        for i in range(N):
+            x[AT + i] = x[WORK + i] / rate if rate > 0.0 else 1.0
+    return rate
+
+
+@njit(error_model="numpy")
+def first_step(x: Any, length: float) -> float:
+    """Return a cautious first step from the fastest relative change."""
+    rate = 0.0
+    for i in range(N):
+        if x[Z + i] != 0.0:
+            rate = max(rate, abs(x[K1 + i] / x[Z + i]))
+    return min(length, 0.05 / rate if rate > 0.0 else 0.01 * length)
+
+
+@njit(error_model="numpy")
+def write(t: float, piece: float, x: Any, row: int, endpoint: int, values: Any, sens: Any) -> None:
+    """Write the level of an endpoint, and its sensitivities, for the states in AT."""
+    values[row] = observe(endpoint, t, piece, x)
+    for j in range(M):
+        sens[row, j] = x[COLUMN + j]
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def slope_at_z(t: float, piece: float, x: Any) -> None:
+    """Write the slope at Z to K1."""
+    for i in range(SIZE):
+        x[WORK + i] = x[Z + i]
+    rhs(t, piece, x)
+    for i in range(SIZE):
+        x[K1 + i] = x[SLOPE + i]
+
+
+@njit(error_model="numpy", fastmath={"contract", "nsz"})
+def integrate(
+    begin: float,
+    end: float,
+    piece: float,
+    x: Any,
+    rtol: float,
+    max_steps: int,
+    control: Any,
+    ob_time: Any,
+    ob_endpoint: Any,
+    next_ob: int,
+    last_ob: int,
+    shift: int,
+    values: Any,
+    sens: Any,
+) -> int:
+    """Integrate one smooth piece; return the next observation, or minus the reason to stop.
+
+    ``control`` carries the step size, the method and the step count from piece to piece.
+    """
+    t, h, stiff, steps = begin, control[0], control[1] > 0.0, int(control[2])
+    held, easy, fresh, most = 0, 0, True, MOST
+    slope_at_z(t, piece, x)
+    for i in range(N):
+        x[PEAK + i] = max(x[PEAK + i], abs(x[Z + i]))
+    if not h > 0.0:
+        h = first_step(x, end - begin)
+    while t < end:
+        wanted = h
+        final = t + 1.001 * h >= end
+        if final:
+            h = end - t
+        if steps >= max_steps:
+            return -TOO_MANY_STEPS
+        if not h > 1e-14 * max(abs(t), 1e-3) and not final:
+            return -STEP_TOO_SMALL
+        steps += 1
+        if stiff:
+            if fresh:
+                linearise(t, piece, x)
+                fresh = False
+            solved = implicit_step(t, piece, h, x)
+        else:
+            explicit_step(t, piece, h, x)
+            solved = True
+        error = step_error(x, rtol) if solved else np.inf
+        if not error < np.inf:
+            if h < 1e-12 * max(abs(end), 1e-3):
+                return -NOT_FINITE
+            h *= 0.1
+            most = 1.0
+            continue
+        factor = min(most, max(LEAST, SAFETY * error ** (-0.2))) if error > 0.0 else most
+        if error > 1.0:
+            h *= min(factor, 0.95)
+            most = 1.0
+            continue
+        if stiff:
+            for i in range(N):
+                x[AT + i] = 1.0
+            rate = fastest(x)
+            easy = easy + 1 if h * rate < EASY else 0
+        else:
+            apart = spread(NEW, WORK, x)
+            turned = spread(K7, K6, x)
+            if h * turned > STABLE * apart:
+                held += 1
+            elif h * turned < 0.5 * STABLE * apart:
+                held = 0
+        while next_ob < last_ob and ob_time[next_ob] < end and ob_time[next_ob] <= t + h:
+            c = (ob_time[next_ob] - t) / h
+            if stiff:
+                implicit_interpolate(c, x)
+            else:
+                explicit_interpolate(c, h, x)
+            write(ob_time[next_ob], piece, x, next_ob - shift, ob_endpoint[next_ob], values, sens)
+            next_ob += 1
+        for i in range(N):
+            x[PEAK + i] = max(x[PEAK + i], abs(x[NEW + i]))
+        t = end if final else t + h
+        for i in range(SIZE):
+            x[Z + i] = x[NEW + i]
+        if stiff:
+            slope_at_z(t, piece, x)
+            fresh = True
+        else:
+            for i in range(SIZE):
+                x[K1 + i] = x[K7 + i]
+        h = max(h * factor, wanted) if final else h * factor
+        most = MOST
+        if stiff and easy >= EASY_STEPS:
+            stiff, held = False, 0
+        elif not stiff and held >= STIFF_STEPS:
+            stiff, easy, fresh = True, 0, True
+    control[0], control[1], control[2] = h, 1.0 if stiff else 0.0, steps
+    return next_ob
+
+
+@njit(error_model="numpy")
+def sort_switches(x: Any) -> None:
+    """Write to ORDER the switches by time (insertion sort: there are few)."""
+    for i in range(SWITCHES):
+        j = i
+        while j > 0 and x[TIMES + int(x[ORDER + j - 1])] > x[TIMES + i]:
+            x[ORDER + j] = x[ORDER + j - 1]
+            j -= 1
+        x[ORDER + j] = i
+
+
+@njit(error_model="numpy")
+def dose(target: int, amount: float, x: Any) -> None:
+    """Add an amount to a state, and to its sensitivities."""
+    gain(x)
+    x[Z + target] += amount * x[GAIN + target]
+    for j in range(M):
+        x[Z + N + target * M + j] += amount * x[DGAIN + target * M + j]
+
+
+@njit(error_model="numpy")
+def observe_now(
+    t: float,
+    piece: float,
+    x: Any,
+    early: bool,
+    ob_time: Any,
+    ob_endpoint: Any,
+    ob_before: Any,
+    next_ob: int,
+    last_ob: int,
+    shift: int,
+    values: Any,
+    sens: Any,
+) -> int:
+    """Write the observations of this instant for the states in Z; return the next one."""
+    while next_ob < last_ob and ob_time[next_ob] <= t and ob_before[next_ob] == early:
+        for i in range(SIZE):
+            x[AT + i] = x[Z + i]
+        when = ob_time[next_ob]
+        write(when, piece, x, next_ob - shift, ob_endpoint[next_ob], values, sens)
+        next_ob += 1
+    return next_ob
+
+
+@njit(error_model="numpy")
+def solve(
+    start: float,
+    x: Any,
+    rtol: float,
+    max_steps: int,
+    control: Any,
+    ev_time: Any,
+    ev_kind: Any,
+    ev_index: Any,
+    ev_value: Any,
+    next_ev: int,
+    last_ev: int,
+    ob_time: Any,
+    ob_endpoint: Any,
+    ob_before: Any,
+    next_ob: int,
+    last_ob: int,
+    shift: int,
+    values: Any,
+    sens: Any,
+) -> int:
+    """Solve for one patient; write the level and its sensitivities at every observation.
+
+    Returns
+    -------
+    int
+        SOLVED, or why there is no solution.
+    """
+    if next_ob >= last_ob:
+        return SOLVED
+    control[0], control[1], control[2] = 0.0, 0.0, 0.0
+    for i in range(N):
+        x[PEAK + i] = 0.0
+        x[RATES + i] = 0.0
+    while next_ev < last_ev and ev_time[next_ev] <= start and ev_kind[next_ev] == INPUT:
+        x[Q + ev_index[next_ev]] = ev_value[next_ev]
+        next_ev += 1
+    initial(x)
+    t, piece, at_switch = start, start, -1
+    last = ob_time[last_ob - 1]
+    while next_ob < last_ob and ob_time[next_ob] < start:
+        next_ob = observe_now(
+            ob_time[next_ob], start, x, ob_before[next_ob], ob_time, ob_endpoint, ob_before,
+            next_ob, last_ob, shift, values, sens,
+        )  # fmt: skip
+    switch_times(x)
+    sort_switches(x)
+    next_switch = 0
+    while next_switch < SWITCHES and not x[TIMES + int(x[ORDER + next_switch])] > start:
+        next_switch += 1
+    while next_ob < last_ob:
+        next_ob = observe_now(
+            t, piece, x, True, ob_time, ob_endpoint, ob_before, next_ob, last_ob, shift, values,
+            sens,
+        )  # fmt: skip
+        if at_switch >= 0:
+            # Slopes before the switch, while doses and inputs of this instant have not acted.
+            slope_at_z(t, piece, x)
+        before = next_ev
+        while next_ev < last_ev and ev_time[next_ev] <= t:
+            next_ev += 1
+        end = max(last, t)
+        if next_ev < last_ev and ev_time[next_ev] < end:
+            end = ev_time[next_ev]
+        coming = -1
+        if next_switch < SWITCHES:
+            switch = int(x[ORDER + next_switch])
+            if x[TIMES + switch] <= end:
+                coming, end = switch, x[TIMES + switch]
+        if end > t:
+            piece = 0.5 * (t + end)
+        if at_switch >= 0:
+            rhs(t, piece, x)
+            for i in range(N):
+                jump = x[K1 + i] - x[SLOPE + i]
+                for j in range(M):
+                    x[Z + N + i * M + j] += jump * x[DTIMES + at_switch * M + j]
+        for i in range(before, next_ev):
+            if ev_kind[i] == INPUT:
+                x[Q + ev_index[i]] = ev_value[i]
+            elif ev_kind[i] == RATE:
+                x[RATES + ev_index[i]] += ev_value[i]
+            else:
+                dose(ev_index[i], ev_value[i], x)
+        next_ob = observe_now(
+            t, piece, x, False, ob_time, ob_endpoint, ob_before, next_ob, last_ob, shift, values,
+            sens,
+        )  # fmt: skip
+        at_switch = -1
+        if end > t and next_ob < last_ob:
+            next_ob = integrate(
+                t, end, piece, x, rtol, max_steps, control, ob_time, ob_endpoint, next_ob,
+                last_ob, shift, values, sens,
+            )  # fmt: skip
+            if next_ob < 0:
+                return -next_ob
+            t = end
+        if coming >= 0:
+            at_switch = coming
+            while next_switch < SWITCHES and not x[TIMES + int(x[ORDER + next_switch])] > t:
+                next_switch += 1
+    return SOLVED

@@ -1,0 +1,143 @@
+"""Levels of many patients from the compiled solver, on several processors where that pays."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cart_pkpd._engine.program import Program, state_symbol
+from cart_pkpd._engine.schedule import Schedule
+
+RTOL = 1e-6
+MAX_STEPS = 20_000
+LOWEST = 1e-300
+"""Levels below this count as this where a logarithm is taken."""
+
+REASONS = MappingProxyType(
+    {
+        0: "solved",
+        1: "more steps than max_steps were needed",
+        2: "the step size became too small",
+        3: "the solution became infinite",
+    }
+)
+_WORTH_THREADS = 64
+
+
+def observing_states(program: Program) -> Program:
+    """Return the program with every state as a further endpoint."""
+    return replace(
+        program,
+        endpoints=(*program.endpoints, *program.states),
+        observe=(*program.observe, *(state_symbol(s) for s in program.states)),
+    )
+
+
+def floors_of(program: Program) -> NDArray[np.float64]:
+    """Return the sizes below which the accuracy of states does not matter."""
+    return np.array(program.floors, dtype=float) if program.floors else np.zeros(1)
+
+
+def options_of(
+    program: Program, rtol: float = RTOL, max_steps: int = MAX_STEPS
+) -> NDArray[np.float64]:
+    """Return the solver's settings as the kernels take them."""
+    if not 1e-13 <= rtol < 1 or max_steps < 1:
+        raise ValueError(
+            f"rtol must lie between 1e-13 and 1 and max_steps be at least 1, not {rtol!r} and "
+            f"{max_steps!r}."
+        )
+    return np.array([rtol, max_steps, program.start], dtype=float)
+
+
+def sensitivities(
+    program: Program,
+    wrt: tuple[str, ...],
+    base: NDArray[np.float64],
+    schedule: Schedule,
+    *,
+    rtol: float = RTOL,
+    max_steps: int = MAX_STEPS,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Solve for every patient, with derivatives by some parameters.
+
+    Parameters
+    ----------
+    program : Program
+        The equations.
+    wrt : tuple of str
+        Parameters to differentiate by.
+    base : ndarray, shape (k, v)
+        Every value of every patient, natural scale.
+    schedule : Schedule
+        Observations, doses, inputs.
+    rtol, max_steps : float, int
+        Relative tolerance, and most steps per patient.
+    threads : int, optional
+        Patients solved at the same time; by default all processors for many patients.
+
+    Returns
+    -------
+    values : ndarray, shape (n,)
+        Level of each observation in the schedule's order; NaN for unsolved patients.
+    sensitivities : ndarray, shape (n, m)
+        Derivative of each by each of `wrt`, natural scale.
+    status : ndarray of int, shape (k,)
+        0 where solved; `REASONS` has the words.
+    """
+    # Numba takes half a second to import; declaring a model must not wait for it.
+    from cart_pkpd._engine.kernel import module
+
+    k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
+    values, sens = np.empty(n), np.empty((n, max(m, 1)))
+    status = np.zeros(k, dtype=np.int64)
+    kernel: Any = module(program, wrt, None)
+    rows = np.ascontiguousarray(base, dtype=float)
+    given = np.ascontiguousarray(rows[:, program.columns(wrt)])
+    settings = options_of(program, rtol, max_steps)
+
+    def some(first: int, last: int) -> None:
+        kernel.predict(
+            first, last, given, rows, *schedule.arrays, floors_of(program), settings, values,
+            sens, status,
+        )  # fmt: skip
+
+    _spread(some, k, threads)
+    return values, sens[:, :m], status
+
+
+def levels(
+    program: Program,
+    base: NDArray[np.float64],
+    schedule: Schedule,
+    *,
+    rtol: float = RTOL,
+    max_steps: int = MAX_STEPS,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Solve for every patient, without derivatives; as :func:`sensitivities`."""
+    values, _, status = sensitivities(
+        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads
+    )
+    return values, status
+
+
+def _spread(task: Any, k: int, threads: int | None) -> None:
+    """Run ``task(first, last)`` over k patients in chunks, which do not depend on each other."""
+    workers = threads or ((os.cpu_count() or 1) if k >= _WORTH_THREADS else 1)
+    workers = max(1, min(workers, k))
+    if workers == 1:
+        task(0, k)
+        return
+    edges = np.linspace(0, k, 4 * workers + 1).astype(int)
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(task, int(a), int(b)) for a, b in pairwise(edges)]:
+            done.result()

@@ -1,0 +1,206 @@
+"""Units of equations: what is added and compared must be of one kind.
+
+Units are carried through the formulas as exponents of base units (day, copies, g, …).
+Nothing is converted: a wrong kind of quantity is refused, with the place where it occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction as Ratio
+from typing import TYPE_CHECKING
+
+from cart_pkpd._core.errors import ModelError
+from cart_pkpd._core.units import canonical, exponents, scale
+from cart_pkpd._engine.expression import Expression, is_constant, text, topological
+from cart_pkpd._engine.program import TIME, Program, state_symbol, value_symbol
+
+if TYPE_CHECKING:
+    from cart_pkpd.models._ode import OdeModel
+
+type Kind = Mapping[str, Ratio] | None
+"""Exponents of base units; None for zero, which is of every kind."""
+
+_PURE: Kind = {}
+_ALIKE = frozenset(("add", "sub", "minimum", "maximum", "lt", "le"))
+_SAME = frozenset(("neg", "abs"))
+
+
+def check_units(model: OdeModel, program: Program) -> None:
+    """Refuse equations whose units do not agree; a model without any unit is not checked.
+
+    Raises
+    ------
+    ModelError
+        Naming the formula, what was found and what was expected.
+    """
+    declared = [*model.parameters.values(), *model.states.values(), *model.covariates.values()]
+    if all(canonical(d.unit) == "1" for d in declared):
+        return
+    where = type(model).__name__
+    for name, p in model.parameters.items():
+        if set(exponents(p.unit)) == {"day"} and scale(p.unit) != 1.0:
+            raise ModelError(
+                f"{where}.{name} is in {p.unit}, but times are in days; give its value and unit "
+                "in days."
+            )
+    kinds = _known(model)
+    per_day = {"day": Ratio(-1)}
+    for s, initial, rhs in zip(program.states, program.initial, program.rhs, strict=True):
+        unit = model.states[s].unit
+        _expect(where, f"initial[{s!r}]", initial, _kind(unit), unit, kinds)
+        _expect(where, f"rhs[{s!r}]", rhs, _times(_kind(unit), per_day), f"{unit}/day", kinds)
+    for time in program.switches:
+        _expect(where, "switches", time, _kind("day"), "day", kinds)
+    for e, level in zip(program.endpoints, program.observe, strict=True):
+        _infer(where, f"observe[{e!r}]", level, kinds)
+    _check_doses(model, program, kinds)
+
+
+def _check_doses(model: OdeModel, program: Program, kinds: Mapping[str, Kind]) -> None:
+    if model.dosed is None:
+        return
+    where, at = type(model).__name__, program.states.index(model.dosed)
+    factor, unit = program.dose_factor[at], model.states[model.dosed].unit
+    wanted = _over(_kind(unit), _kind(model.dose_unit))
+    if is_constant(factor, 1.0) and wanted:
+        raise ModelError(
+            f"{where}: doses are in {model.dose_unit} but the dosed state {model.dosed!r} is in "
+            f"{unit}; define dose_factor(self, p) with what turns one into the other, or set "
+            f'dose_unit = "{unit}".'
+        )
+    _expect(where, f"dose_factor[{model.dosed!r}]", factor, wanted,
+            f"{unit} per {model.dose_unit}", kinds)  # fmt: skip
+
+
+def endpoint_units(model: OdeModel, program: Program) -> dict[str, str]:
+    """Return the unit of every endpoint: that of a state or value of its kind, else ``"1"``."""
+    kinds = _known(model)
+    declared = {
+        **{str(state_symbol(k).value): s.unit for k, s in model.states.items()},
+        **{str(value_symbol(k).value): v.unit for k, v in model.equation_values.items()},
+    }
+    units = {}
+    for e, level in zip(program.endpoints, program.observe, strict=True):
+        try:
+            kind = _infer(type(model).__name__, f"observe[{e!r}]", level, kinds)
+        except ModelError:
+            kind = None  # a model without units is not checked
+        present = [str(n.value) for n in topological([level]) if n.op == "symbol"]
+        units[e] = next(
+            (declared[s] for s in present if s in declared and kinds[s] == kind), _written(kind)
+        )
+    return units
+
+
+def _known(model: OdeModel) -> dict[str, Kind]:
+    kinds: dict[str, Kind] = {str(TIME.value): _kind("day")}
+    kinds |= {str(state_symbol(k).value): _kind(s.unit) for k, s in model.states.items()}
+    kinds |= {str(value_symbol(k).value): _kind(v.unit) for k, v in model.equation_values.items()}
+    return kinds
+
+
+def _kind(unit: str) -> Kind:
+    return {k: Ratio(v) for k, v in exponents(unit).items()}
+
+
+def _times(a: Kind, b: Kind, sign: int = 1) -> Kind:
+    if a is None or b is None:
+        return None
+    total = {k: a.get(k, Ratio(0)) + sign * b.get(k, Ratio(0)) for k in {**a, **b}}
+    return {k: v for k, v in total.items() if v}
+
+
+def _over(a: Kind, b: Kind) -> Kind:
+    return _times(a, b, -1)
+
+
+def _written(kind: Kind) -> str:
+    if not kind:
+        return "1"
+    return "*".join(f"{k}^{v}" if v != 1 else k for k, v in sorted(kind.items()))
+
+
+def _expect(
+    where: str, place: str, root: Expression, wanted: Kind, said: str, kinds: Mapping[str, Kind]
+) -> None:
+    found = _infer(where, place, root, kinds)
+    if found is not None and found != wanted:
+        raise ModelError(
+            f"{where}.{place} is in {_written(found)} but should be in {said} "
+            f"({_written(wanted)}): {_said(root)}. Check the units of its parameters."
+        )
+
+
+def _said(node: Expression) -> str:
+    return text(node).replace("p_", "p.").replace("y_", "y.")
+
+
+def _infer(where: str, place: str, root: Expression, kinds: Mapping[str, Kind]) -> Kind:
+    found: dict[int, Kind] = {}
+    for node in topological([root]):
+        found[id(node)] = _one(where, place, node, [found[id(a)] for a in node.args], kinds)
+    return found[id(root)]
+
+
+def _one(
+    where: str, place: str, node: Expression, args: list[Kind], kinds: Mapping[str, Kind]
+) -> Kind:
+    match node.op:
+        case "const":
+            return None if is_constant(node, 0.0) else _PURE
+        case "symbol":
+            return kinds[str(node.value)]
+        case "mul":
+            return _times(args[0], args[1])
+        case "div":
+            return _over(args[0], args[1])
+        case "where":
+            return _agree(where, place, node, args[1], args[2])
+        case "sqrt":
+            return None if args[0] is None else {k: v / 2 for k, v in args[0].items()}
+        case "pow":
+            return _power(where, place, node, args)
+    if node.op in _ALIKE:
+        return _agree(where, place, node, args[0], args[1])
+    if node.op in _SAME:
+        return args[0]
+    for kind in args:
+        if kind:
+            raise ModelError(
+                f"{where}.{place}: {node.op} of a quantity in {_written(kind)}: {_said(node)}. "
+                "Divide by a parameter of the same unit first."
+            )
+    return _PURE
+
+
+def _agree(where: str, place: str, node: Expression, a: Kind, b: Kind) -> Kind:
+    if a is None or b is None:
+        return b if a is None else a
+    if a != b:
+        first, second = node.args[-2:]
+        raise ModelError(
+            f"{where}.{place} combines {_said(first)} in {_written(a)} with {_said(second)} in "
+            f"{_written(b)}; the units must be the same. Check the units of the parameters; a "
+            "number with a unit should be a parameter too."
+        )
+    return a
+
+
+def _power(where: str, place: str, node: Expression, args: list[Kind]) -> Kind:
+    base, exponent = node.args
+    if args[1]:
+        raise ModelError(
+            f"{where}.{place}: the exponent {_said(exponent)} is in {_written(args[1])}; it must "
+            "be a pure number."
+        )
+    if not args[0]:
+        return args[0]
+    if exponent.op != "const":
+        raise ModelError(
+            f"{where}.{place}: {_said(base)} in {_written(args[0])} to a power that is not a "
+            "fixed number has no unit. Divide by a parameter of the same unit first, as "
+            "models.math.hill does."
+        )
+    power = Ratio(float(exponent.value)).limit_denominator(1000)
+    return {k: v * power for k, v in args[0].items()}

@@ -1,0 +1,485 @@
+"""Models given by differential equations."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from cart_pkpd._core.errors import CartWarning, ModelError
+from cart_pkpd._core.units import canonical
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._engine import solve
+from cart_pkpd._engine.program import Program
+from cart_pkpd._engine.schedule import Change, Dose, Schedule, base_values, schedule
+from cart_pkpd.models._courses import changes_of, doses_of
+from cart_pkpd.models._declare import Model
+from cart_pkpd.models._dimensions import endpoint_units
+from cart_pkpd.models._math import Value
+from cart_pkpd.models._simulated import Patients, patients_of, simulated, times_of
+from cart_pkpd.models._trace import trace_ode
+
+
+@dataclass(frozen=True)
+class State:
+    """A quantity that changes by a differential equation.
+
+    Attributes
+    ----------
+    unit : str
+        Unit, ``"1"`` for a pure number.
+    about : str
+        Meaning in a few words.
+    floor : float
+        Size below which accuracy does not matter, in `unit`; by default a billionth of the
+        largest value reached.
+    """
+
+    unit: str = "1"
+    about: str = ""
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", canonical(self.unit))
+        if not 0 <= self.floor < np.inf:
+            raise ModelError(f"floor of state {self.about!r} must be 0 or more.")
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A number known for each patient that the equations use, such as tumour burden.
+
+    Attributes
+    ----------
+    typical : float
+        Value where none is given.
+    unit, about : str
+        Unit, and meaning in a few words.
+    """
+
+    typical: float
+    unit: str = "1"
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", canonical(self.unit))
+        object.__setattr__(self, "typical", float(self.typical))
+        if not np.isfinite(self.typical):
+            raise ModelError(f"typical value of {self.about!r} must be a finite number.")
+
+
+@dataclass(frozen=True)
+class Input(Covariate):
+    """A known number that changes at known times, such as tocilizumab on or off.
+
+    It keeps its `typical` value until the first change.
+    """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OdeModel(Model):
+    r"""A model given by differential equations.
+
+    A subclass declares states, parameters, covariates and inputs as attributes and writes the
+    equations as methods, with functions of ``models.math`` or NumPy. Names are read from ``y``
+    (states) and ``p`` (parameters, covariates, inputs). The equations are read once, as
+    formulas: they must not branch with ``if`` on ``t``, ``y`` or ``p``.
+
+    Attributes
+    ----------
+    dosed : str or None
+        State that receives doses; None if doses do not act.
+    dose_unit : str
+        Unit of the amounts.
+    start : float
+        Time of the initial state; samples before it see the initial state. [day]
+
+    Examples
+    --------
+    >>> class Turnover(models.OdeModel):
+    ...     cells = models.State("copies/µg", "CAR-T cells")
+    ...     start_level = models.Positive(100, "copies/µg", "cells at the infusion")
+    ...     k = models.Positive(0.1, "1/day", "decline rate")
+    ...     def initial(self, p):
+    ...         return {"cells": p.start_level}
+    ...     def rhs(self, t, y, p):
+    ...         return {"cells": -p.k * y.cells}
+    ...     def observe(self, t, y, p):
+    ...         return {"transgene": y.cells}
+    >>> Turnover().simulate([0, 7, 28])
+    """
+
+    states: ClassVar[Mapping[str, State]] = MappingProxyType({})
+    covariates: ClassVar[Mapping[str, Covariate]] = MappingProxyType({})
+    inputs: ClassVar[Mapping[str, Input]] = MappingProxyType({})
+    dosed: ClassVar[str | None] = None
+    dose_unit: ClassVar[str] = "cells"
+    start: ClassVar[float] = 0.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).items()
+        inputs = {k: v for k, v in own if isinstance(v, Input)}
+        covariates = {k: v for k, v in own if isinstance(v, Covariate) and k not in inputs}
+        cls.states = MappingProxyType(
+            {**cls.states, **{k: v for k, v in own if isinstance(v, State)}}
+        )
+        cls.covariates = MappingProxyType({**cls.covariates, **covariates})
+        cls.inputs = MappingProxyType({**cls.inputs, **inputs})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_declared(self)
+        _ = self.program  # whatever is wrong with the equations is said now
+
+    @abc.abstractmethod
+    def initial(self, p: Any) -> Mapping[str, Value]:
+        """Return the value of every state at the start, before any dose."""
+
+    @abc.abstractmethod
+    def rhs(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
+        """Return the time derivative of every state, in its unit per day."""
+
+    @abc.abstractmethod
+    def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
+        """Return the level of every endpoint."""
+
+    def switches(self, p: Any) -> Sequence[Value]:
+        """Return every time at which the equations jump; none by default."""
+        return ()
+
+    def dose_factor(self, p: Any) -> Mapping[str, Value]:
+        """Return by state what an amount of 1 adds to it; 1 by default."""
+        return {}
+
+    @property
+    def program(self) -> Program:
+        """The equations as formulas, from which code is generated."""
+        return _program(type(self), self)
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """What the model predicts, with units."""
+        return endpoint_units(self, self.program)
+
+    @property
+    def equation_values(self) -> Mapping[str, Any]:
+        """Parameters, covariates and inputs, in the order of the equations' values."""
+        return {**self.parameters, **self.covariates, **self.inputs}
+
+    def simulate(
+        self,
+        times: ArrayLike,
+        params: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
+        doses: float | Sequence[Any] | pd.DataFrame | None = None,
+        *,
+        inputs: Mapping[str, Sequence[tuple[float, float]]] | pd.DataFrame | None = None,
+        covariates: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
+        states: bool = False,
+        rtol: float = solve.RTOL,
+        max_steps: int = solve.MAX_STEPS,
+        threads: int | None = None,
+        **values: ArrayLike,
+    ) -> xr.Dataset:
+        """Return the noise-free levels of one or many patients.
+
+        Parameters
+        ----------
+        times : array_like, shape (n,)
+            Days since the first infusion. A time at which a dose is given sees the state after
+            it. [day]
+        params : mapping, DataFrame or Dataset, optional
+            Parameter values by name, natural scale: one, or one per patient; those not given
+            are typical. A DataFrame's index or a Dataset's ``id`` names the patients.
+        doses : float, sequence or DataFrame, optional
+            An amount given at the start; a sequence of ``(time, amount)`` or ``(time, amount,
+            duration)`` given to every patient; or a table with columns ``time``, ``amount``
+            and optionally ``id``, ``duration`` [day] and ``state``. [dose_unit]
+        inputs : mapping or DataFrame, optional
+            By input, ``(time, value)`` for every patient; or a table with columns ``input``,
+            ``time``, ``value`` and optionally ``id``. A value holds from its time on.
+        covariates : mapping, DataFrame or Dataset, optional
+            Covariate values, one or one per patient; those not given are typical.
+        states : bool
+            Also return the states.
+        rtol : float
+            Relative tolerance of the solver.
+        max_steps : int
+            Most steps per patient.
+        threads : int, optional
+            Patients solved at the same time; by default all processors where there are many
+            patients. The numbers do not depend on it.
+        **values : float or array_like
+            Parameter values as keywords.
+
+        Returns
+        -------
+        xr.Dataset
+            Every endpoint (and state), dims (id, time), or (time) for one patient without a
+            label; ``status`` by patient: ``"solved"``, or why there is no solution, in which
+            case the levels are NaN.
+
+        Raises
+        ------
+        ModelError
+            For an unknown name, a value outside its support, or lengths that differ.
+        """
+        t = times_of(times)
+        patients = _patients(self, params, values, covariates, doses, inputs)
+        k = patients.count
+        program = solve.observing_states(self.program) if states else self.program
+        shown = {
+            **self.endpoints,
+            **({s: v.unit for s, v in self.states.items()} if states else {}),
+        }
+        plan = schedule(
+            k,
+            patient=np.repeat(np.arange(k), t.size * len(shown)),
+            time=np.tile(np.repeat(t, len(shown)), k),
+            endpoint=np.tile(np.arange(len(shown)), k * t.size),
+            doses=doses_of(self, doses, patients),
+            changes=changes_of(self, inputs, patients),
+        )
+        known = _columns_of(self, covariates, k)
+        base = base_values(program, k, {**patients.values, **known})
+        level, status = solve.levels(
+            program, base, plan, rtol=rtol, max_steps=max_steps, threads=threads
+        )
+        cube = level.reshape(k, t.size, len(shown))
+        out = simulated(
+            {name: (cube[:, :, i], unit) for i, (name, unit) in enumerate(shown.items())},
+            t,
+            patients,
+            model=self.name or type(self).__name__,
+            rtol=rtol,
+        )
+        words = np.array([solve.REASONS[int(s)] for s in status])
+        _warn_unsolved(status, patients)
+        return out.assign(status=words[0] if patients.ids is None else ("id", words))
+
+    def predict(
+        self,
+        values: Mapping[str, NDArray[np.float64]],
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+        log: tuple[bool, ...],
+        design: Any,
+    ) -> NDArray[np.float64]:
+        """Return the level, or its ln, of each record; NaN where there is no solution."""
+        plan, base = self.plan(
+            design, time=time, patient=patient, measure=measure, endpoint=endpoint
+        )
+        names = tuple(values)
+        shape = np.shape(next(iter(values.values()))) if values else (design.n_patients,)
+        given = np.stack([np.asarray(values[n], dtype=float) for n in names], axis=-1)
+        flat = given.reshape(-1, design.n_patients, len(names))
+        out = np.empty((flat.shape[0], time.size))
+        columns = self.program.columns(names)
+        for i, one in enumerate(flat):
+            base[:, columns] = one
+            level, _ = solve.levels(self.program, base, plan)
+            out[i, plan.order] = level
+        for at, on_log in enumerate(log):
+            if on_log:
+                rows = measure == at
+                out[:, rows] = np.log(np.maximum(out[:, rows], solve.LOWEST))
+        return out.reshape(*shape[:-1], time.size)
+
+    def plan(
+        self,
+        design: Any,
+        *,
+        time: NDArray[np.float64],
+        patient: NDArray[np.int64],
+        measure: NDArray[np.int64],
+        endpoint: tuple[str, ...],
+    ) -> tuple[Schedule, NDArray[np.float64]]:
+        """Return the schedule and the known values of a design's patients.
+
+        Parameters
+        ----------
+        design : Design
+            Patients with their doses, covariates and inputs.
+        time, patient, measure, endpoint
+            Of the records, as for :meth:`predict`.
+
+        Raises
+        ------
+        ModelError
+            If the model does not predict an endpoint, or a covariate or amount is missing.
+        """
+        known = list(self.program.endpoints)
+        for name in endpoint:
+            if name not in known:
+                raise ModelError(
+                    f"{type(self).__name__} does not predict {name!r}."
+                    f"{did_you_mean(name, known)} It predicts: {', '.join(known)}."
+                )
+        which = np.array([known.index(e) for e in endpoint], dtype=np.int64)
+        plan = schedule(
+            design.n_patients,
+            patient=patient,
+            time=time,
+            endpoint=which[measure],
+            doses=_design_doses(self, design),
+            changes=_design_changes(self, design),
+        )
+        held = {**self.fixed, **_design_covariates(self, design)}
+        held |= {k: v.typical for k, v in self.inputs.items()}
+        return plan, base_values(self.program, design.n_patients, held)
+
+
+@lru_cache(maxsize=256)
+def _program(cls: type[OdeModel], model: OdeModel) -> Program:
+    return trace_ode(model)
+
+
+def _check_declared(model: OdeModel) -> None:
+    where = type(model).__name__
+    if not model.states:
+        raise ModelError(
+            f"{where} declares no state; add for example "
+            'cells = models.State("copies/µg", "CAR-T cells").'
+        )
+    if model.dosed is not None and model.dosed not in model.states:
+        raise ModelError(
+            f"{where}.dosed names {model.dosed!r}, which is not a state."
+            f"{did_you_mean(model.dosed, model.states)} States: {', '.join(model.states)}."
+        )
+    seen: set[str] = set()
+    for name in (*model.states, *model.equation_values):
+        if name in seen:
+            raise ModelError(f"{where} declares {name!r} twice.")
+        seen.add(name)
+
+
+def _patients(
+    model: OdeModel,
+    params: Any,
+    values: Mapping[str, ArrayLike],
+    covariates: Any,
+    doses: Any,
+    inputs: Any,
+) -> Patients:
+    """Return the patients; parameters, covariates, doses and inputs may each name them."""
+    count, ids = None, None
+    for table in (covariates, doses, inputs):
+        if (
+            isinstance(table, pd.DataFrame)
+            and "id" in table
+            and not isinstance(params, pd.DataFrame | xr.Dataset)
+        ):
+            ids = table["id"].drop_duplicates().to_numpy()
+            break
+    if isinstance(covariates, Mapping):
+        lengths = [np.size(v) for v in covariates.values() if np.ndim(v) == 1]
+        count = lengths[0] if lengths else None
+    return patients_of(model, params, values, count=count, ids=ids)
+
+
+def _columns_of(model: OdeModel, covariates: Any, k: int) -> dict[str, NDArray[np.float64]]:
+    given: dict[str, Any] = {}
+    if covariates is not None:
+        names = (
+            list(covariates.data_vars) if isinstance(covariates, xr.Dataset) else list(covariates)
+        )
+        given = {str(n): np.asarray(covariates[n], dtype=float) for n in names if n != "id"}
+    for name, value in given.items():
+        if name not in model.covariates:
+            raise ModelError(
+                f"covariates: {type(model).__name__} has no covariate {name!r}."
+                f"{did_you_mean(name, model.covariates)} It has: "
+                f"{', '.join(model.covariates) or 'none'}."
+            )
+        if value.ndim > 1 or (value.ndim == 1 and value.size != k) or not np.isfinite(value).all():
+            raise ModelError(f"covariates: {name} needs one finite value, or one for each of {k}.")
+    known: dict[str, Any] = {n: v.typical for n, v in {**model.covariates, **model.inputs}.items()}
+    return {
+        n: np.broadcast_to(np.asarray(v, dtype=float), (k,)) for n, v in (known | given).items()
+    }
+
+
+def _warn_unsolved(status: NDArray[np.int64], patients: Patients) -> None:
+    failed = np.flatnonzero(status)
+    if failed.size:
+        who = "" if patients.ids is None else f" (first: {patients.ids[failed[0]]})"
+        warnings.warn(
+            f"{failed.size} of {patients.count} patients could not be solved{who}: "
+            f"{solve.REASONS[int(status[failed[0]])]}; their levels are NaN. Look at their "
+            "parameters, or raise max_steps.",
+            CartWarning,
+            stacklevel=3,
+        )
+
+
+def _design_doses(model: OdeModel, design: Any) -> list[Dose]:
+    if model.dosed is None:
+        return []
+    at = model.program.states.index(model.dosed)
+    unknown = np.flatnonzero(~np.isfinite(design.dose_amount))
+    if unknown.size:
+        i = int(unknown[0])
+        raise ModelError(
+            f"{type(model).__name__} needs the amount of every dose, and that of patient "
+            f"{str(design.ids[design.dose_patient[i]])!r} at day {design.dose_time[i]:g} is "
+            "missing; give AMT in the table."
+        )
+    without = sorted(set(range(design.n_patients)) - {int(i) for i in design.dose_patient})
+    if without:
+        raise ModelError(
+            f"{type(model).__name__} is driven by doses, and patient "
+            f"{str(design.ids[without[0]])!r} has none ({len(without)} such patients); give a "
+            "dose record in the table."
+        )
+    return [
+        Dose(int(i), float(t), float(a), at, float(d))
+        for i, t, a, d in zip(
+            design.dose_patient,
+            design.dose_time,
+            design.dose_amount,
+            design.dose_duration,
+            strict=True,
+        )
+    ]
+
+
+def _design_changes(model: OdeModel, design: Any) -> list[Change]:
+    offset = len(model.parameters) + len(model.covariates)
+    names = list(model.inputs)
+    return [
+        Change(int(c.patient), c.time, c.value, offset + names.index(c.name))
+        for c in design.changes
+        if c.name in names
+    ]
+
+
+def _design_covariates(model: OdeModel, design: Any) -> dict[str, NDArray[np.float64]]:
+    found = {}
+    for name in model.covariates:
+        if name not in design.subjects:
+            raise ModelError(
+                f"{type(model).__name__} uses the covariate {name!r}, which the trial does not "
+                f"have.{did_you_mean(name, [str(v) for v in design.subjects])} Add it as a column "
+                "of the table."
+            )
+        values = design.subjects[name].to_numpy().astype(float)
+        missing = np.flatnonzero(~np.isfinite(values))
+        if missing.size:
+            raise ModelError(
+                f"{type(model).__name__} uses the covariate {name!r}, which is missing for "
+                f"patient {str(design.ids[missing[0]])!r} ({missing.size} such patients)."
+            )
+        found[name] = values
+    return found
