@@ -327,7 +327,7 @@ class Result:
 
     model_name: str = "stein2019"
     label: str = "Stein 2019"
-    endpoint: str = "transgene"
+    endpoints: tuple[str, ...] = ("transgene",)
     verdict: Verdict = field(default_factory=Verdict)
     provenance: dict[str, Any] = field(
         default_factory=lambda: {"seed": 1, "sampler": "nutpie", "pymc": "6.4.0", "seconds": 38.2}

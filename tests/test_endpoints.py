@@ -1,6 +1,7 @@
 """Several endpoints in one fit, and models that are not closed forms."""
 
 import dataclasses
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,10 @@ class Pair(models.Model):
     k = models.Positive(0.1, "1/day", "decline rate of the hares")
     b = models.Real(-3.0, "1", "lynx on day 0")
 
-    def log_level(self, t, p):
+    endpoints = MappingProxyType({"hare": "1", "lynx": "1"})
+    program = None
+
+    def simulate(self, times, params=None, **values):
         raise NotImplementedError
 
     def guess(self, time, level):
@@ -180,16 +184,48 @@ def test_predictions_are_of_every_measure_on_its_scale(trial):
 
 
 def test_a_closed_form_predicts_through_the_same_door(trial):
-    """stein2019 at its typical values: simulate(), its own way to a level (rtol 1e-12)."""
+    """stein2019 at its typical values: its own ln of the level (rtol 1e-12)."""
     model = models.get("stein2019")
     d = design(trial, "hare")
-    for log, of in ((True, np.log), (False, np.asarray)):
+    for log, of in ((True, np.asarray), (False, np.exp)):
         got = predict(model, d, model.typical(), log=(log,))
-        assert_allclose(got, of(model.simulate(d.time)), rtol=1e-12)
+        assert_allclose(got, of(model.log_predict(d.time, model.typical())), rtol=1e-12)
     with pytest.raises(ModelError, match="Stein2019 describes one level, not hare, lynx together"):
         predict(model, design(trial, BOTH), model.typical(), log=(True, True))
     with pytest.raises(FitError, match="fit one endpoint at a time"):
         resolve(model, fit.population(), design(trial, BOTH))
+
+
+def test_some_patients_of_a_design_keep_their_records_doses_and_events(trial):
+    d = design(trial, BOTH, all_infusions=True)
+    event = {
+        "event_name": ("event", np.array(["tocilizumab"] * 3)),
+        "event_value": ("event", np.array([1.0, 0.0, 1.0])),
+    }
+    who = {"event_patient": ("event", ["a", "a", "d"]), "event_time": ("event", [5.0, 9.0, 2.0])}
+    bare = trial.drop_dims("event")
+    d = design(bare.assign(event).assign_coords(who), BOTH, all_infusions=True)
+    assert [(c.patient, c.time, c.value) for c in d.changes] == [(1, 5.0, 1.0), (1, 9.0, 0.0)]
+    some = d.among([1, 2])
+    assert some.ids.tolist() == ["a", "c"]
+    assert some.ids[some.patient].tolist() == [*"aaa", "c"]
+    assert some.dose_amount.tolist() == [3e6, 1e6]
+    assert some.dose_patient.tolist() == [0, 1]
+    assert some.subjects["id"].to_numpy().tolist() == ["a", "c"]
+    assert [(c.patient, c.name) for c in some.changes] == [(0, "tocilizumab")] * 2
+    values = {"a": np.array([100.0, 80.0, 100.0]), "k": 0.1, "b": -3.0}
+    whole = predict(Pair(), d, values, log=(False, False))
+    part = predict(Pair(), some, values | {"a": values["a"][1:]}, log=(False, False))
+    assert_allclose(part, whole[d.patient > 0], rtol=1e-14)
+
+
+def test_a_model_predicts_what_it_says_in_the_unit_it_says(trial):
+    with pytest.raises(FitError, match=r"Pair does not predict 'il6'. It predicts: hare, lynx"):
+        resolve(Pair(), fit.population(), design_for(Pair(), trial, ["hare", "il6"]))
+    per_microlitre = trial.copy(deep=True)
+    per_microlitre["unit"] = ("measure", np.array(["cells/µL"] * trial.sizes["measure"]))
+    with pytest.raises(FitError, match="'hare' is measured in cells/µL but Pair predicts it in 1"):
+        resolve(Pair(), fit.population(), design_for(Pair(), per_microlitre, "hare"))
 
 
 # --- errors --------------------------------------------------------------------------------

@@ -308,6 +308,27 @@ def test_model_exposure_beyond_the_horizon_is_said_so() -> None:
     assert _twin._written([200.0, 90.0, float("inf")], 365) == "200 (90.0 to > 365)"
 
 
+def test_a_fit_of_two_endpoints_shows_both() -> None:
+    """Each endpoint has its pictures and its exposure, in files of its own."""
+    both = ("transgene", "car_cells")
+    twins, predicted, checked = (
+        tuple(one.assign_attrs(endpoint=name) for name in both)
+        for one in (made.exposure_twin(), made.predictions(), made.vpc())
+    )
+    fit = report.Fit(made.Result(endpoints=both), predicted, checked, exposure=twins)
+    inputs = SimpleNamespace(trial=made.trial(), nca={}, fits={"pair": fit})
+    section = _fits.one(inputs, "pair")
+    assert section.blocks[0].text.startswith("Fitted to CAR transgene and CAR")
+    pictures = [block.name for block in section.blocks if isinstance(block, _blocks.Picture)]
+    for name in ("vpc", "observed_predicted", "individual_1"):
+        assert f"fit_pair_transgene_{name}" in pictures
+        assert f"fit_pair_car_cells_{name}" in pictures
+    parts = _twin.section(inputs).parts
+    assert [part.title.split(", ")[0] for part in parts] == ["Stein 2019"] * 2
+    assert parts[0].title.endswith("CAR transgene")
+    assert parts[0].key != parts[1].key
+
+
 # --- parts left out, and files ----------------------------------------------------------------
 
 

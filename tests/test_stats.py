@@ -325,3 +325,23 @@ def test_fractions_are_one_infusion_and_limits_reach_every_record(tmp_path):
     assert d.low.tolist()[2] == 100.0
     assert [e.reason for e in d.exclusions] == ["after a second infusion"]
     assert np.isfinite(d.lloq).all()
+
+
+@pytest.mark.parametrize("error", ["lognormal", "proportional", "combined"])
+def test_the_samplers_likelihood_is_that_of_arrays(small, error):
+    """The sum over records, PyTensor against NumPy, at the sampler's own starting point."""
+    from cart_pkpd._fit.pymc_model import build
+    from cart_pkpd._stats.predict import predict
+
+    model = models.get("stein2019").with_(
+        **{k: models.Fixed(v) for k, v in models.get("stein2019").typical().items() if k != "cmax"}
+    )
+    s = structure(small, model, error=error)
+    sampled = build(s, ())
+    terms = sampled.replace_rvs_by_values(sampled.potentials)
+    point = sampled.initial_point()
+    got = sum(sampled.compile_fn(terms, on_unused_input="ignore")(point))
+    natural = {k.removesuffix("_log__"): np.exp(v) for k, v in point.items() if "sigma" in k}
+    f = predict(model, s.design, {"cmax": np.exp(point["typical"][0])}, log=s.log)
+    expected = pointwise_loglik(s.errors, s.design, f, s.sigmas(natural)).sum()
+    assert_allclose(got, expected, rtol=1e-9)

@@ -61,6 +61,7 @@ class Fitted:
 
     label: str
     ok: bool = True
+    endpoints: tuple[str, ...] = ("transgene",)
 
     @property
     def verdict(self) -> SimpleNamespace:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cart_pkpd import study
-from cart_pkpd._study import toml
+from cart_pkpd._study import plan, toml
 
 MINIMAL = '[data]\ndataset = "fast01"\n'
 
@@ -233,3 +233,48 @@ _TABLES = st.recursive(
 @given(_TABLES)
 def test_toml_reads_back_what_was_written(table: dict[str, object]) -> None:
     assert tomllib.loads(toml.dumps(table)) == table
+
+
+TWO = """
+[data]
+dataset = "fast01"
+[fit]
+endpoint = ["transgene", "il6"]
+[population]
+errors = { transgene = "student_t", il6 = "additive" }
+[models.own]
+model = "stein2019"
+priors = { cmax = { kind = "truncatednormal", mu = 4000, sigma = 2000, upper = 9000 } }
+[models.same]
+model = "stein2019"
+error = "proportional"
+[models.like]
+like = "same"
+errors = { il6 = "combined" }
+"""
+
+
+def test_several_endpoints_each_with_an_error() -> None:
+    config = study.loads(TWO)
+    assert config.spec.fit.endpoints == ("transgene", "il6")
+    errors = {"transgene": "student_t", "il6": "additive"}
+    assert config.population("own")["errors"] == errors
+    assert config.population("same") == {"error": "proportional"}
+    assert config.population("like") == {"errors": {"il6": "combined"}}
+    steps = dict(plan.steps(config))
+    assert steps["fit own"].startswith("stein2019 to 'transgene' and 'il6'")
+
+
+def test_every_prior_can_be_written_in_a_run_file() -> None:
+    """The kinds and the numbers of each are those of the package."""
+    from dataclasses import fields
+    from typing import get_args
+
+    from cart_pkpd._stats.priors import KINDS, TruncatedNormal, prior_from
+    from cart_pkpd._study import runfile
+
+    assert get_args(runfile.PriorKind) == tuple(KINDS)
+    needed = {f.name for kind in KINDS.values() for f in fields(kind)}
+    assert set(runfile.Prior.model_fields) == {"kind", *needed}
+    given = study.loads(TWO).population("own")["priors"]["cmax"]
+    assert prior_from(given) == TruncatedNormal(4000.0, 2000.0, 0.0, 9000.0)

@@ -16,7 +16,14 @@ import xarray as xr
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
-from cart_pkpd._stats.design import DOSE_FIELDS, RECORD_FIELDS, Design, Exclusion, Measure
+from cart_pkpd._stats.design import (
+    DOSE_FIELDS,
+    RECORD_FIELDS,
+    Change,
+    Design,
+    Exclusion,
+    Measure,
+)
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
@@ -152,6 +159,7 @@ def _design_dataset(design: Design) -> xr.Dataset:
     dataset.attrs = {
         "measures": json.dumps([asdict(m) for m in design.measures]),
         "dose_unit": design.dose_unit,
+        "changes": json.dumps([asdict(c) for c in design.changes]),
         "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
     }
     return dataset
@@ -170,5 +178,6 @@ def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
         ids=ids,
         subjects=subjects.assign_coords(id=ids),
         dose_unit=dataset.attrs["dose_unit"],
+        changes=tuple(Change(**c) for c in json.loads(dataset.attrs["changes"])),
         exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
     )

@@ -142,9 +142,7 @@ def least_squares(
 def _groups(design: Design, method: str) -> dict[str, Design]:
     if method == "pooled":
         return {"pooled": design}
-    return {
-        str(i): design.taken(np.flatnonzero(design.patient == k)) for k, i in enumerate(design.ids)
-    }
+    return {str(i): design.among([k]) for k, i in enumerate(design.ids)}
 
 
 def _fit(problem: _Problem, names: Sequence[str]) -> _Outcome:
@@ -250,7 +248,9 @@ def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) ->
     if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] <= 0:
         return dict.fromkeys(names, np.nan)
     variance = np.diag(np.linalg.inv(hessian))
-    return {n: float(np.sqrt(variance[moved.index(n)])) for n in names}
+    # Near a ridge rounding can make a variance negative: then nothing was learnt either.
+    known = {n: float(variance[moved.index(n)]) for n in names}
+    return {n: float(np.sqrt(v)) if v > 0 else np.nan for n, v in known.items()}
 
 
 def _too_few(problem: _Problem, names: Sequence[str]) -> str:

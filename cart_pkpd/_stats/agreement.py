@@ -10,6 +10,7 @@ import numpy as np
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.units import canonical, exponents, scale
+from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
 from cart_pkpd._stats.error import ErrorModel
 from cart_pkpd.models import ClosedFormModel, Model, Parameter
@@ -30,18 +31,35 @@ _WOULD_DO: Mapping[str, str] = MappingProxyType(
 
 
 def check_measures(model: Model, design: Design) -> None:
-    """Refuse several endpoints for a model that describes one level.
+    """Refuse endpoints that the model does not predict, or predicts in another unit.
+
+    A closed form describes one level, whatever its name.
 
     Raises
     ------
     FitError
         Naming the endpoints.
     """
-    if design.several and isinstance(model, ClosedFormModel):
-        raise FitError(
-            f"{type(model).__name__} describes one level, not {', '.join(design.endpoints)} "
-            "together; fit one endpoint at a time."
-        )
+    name = type(model).__name__
+    if isinstance(model, ClosedFormModel):
+        if design.several:
+            raise FitError(
+                f"{name} describes one level, not {', '.join(design.endpoints)} together; fit "
+                "one endpoint at a time."
+            )
+        return
+    known = model.endpoints
+    for m in design.measures:
+        if m.name not in known:
+            raise FitError(
+                f"{name} does not predict {m.name!r}.{did_you_mean(m.name, known)} "
+                f"It predicts: {', '.join(known)}."
+            )
+        if canonical(known[m.name]) != canonical(m.unit):
+            raise FitError(
+                f"{m.name!r} is measured in {m.unit} but {name} predicts it in {known[m.name]}; "
+                "give the model's parameters in the data's unit."
+            )
 
 
 def check_units(model: Model, design: Design) -> None:

@@ -40,6 +40,16 @@ class Measure:
     label: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A known number of a patient that changes: `patient` is an index, `time` in days."""
+
+    patient: int
+    time: float
+    name: str
+    value: float
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """Records of one or several endpoints, sorted by patient, time and measure.
@@ -80,6 +90,8 @@ class Design:
         How long it took, 0 for a bolus. [day]
     dose_unit : str
         Unit of the amounts; empty if the trial has none.
+    changes : tuple of Change
+        Co-medication and other events of these patients.
     exclusions : tuple of Exclusion
         Everything left out.
     """
@@ -102,6 +114,7 @@ class Design:
     dose_amount: NDArray[np.float64]
     dose_duration: NDArray[np.float64]
     dose_unit: str
+    changes: tuple[Change, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
 
     @property
@@ -179,6 +192,25 @@ class Design:
     def taken(self, rows: NDArray[Any]) -> Design:
         """Return the design with some of the records; patients and doses stay."""
         return replace(self, **{name: getattr(self, name)[rows] for name in RECORD_FIELDS})
+
+    def among(self, patients: Sequence[int]) -> Design:
+        """Return the design of some of the patients, given by their indices in rising order."""
+        chosen = np.asarray(patients, dtype=np.int64)
+        new = np.full(self.n_patients, -1, dtype=np.int64)
+        new[chosen] = np.arange(chosen.size)
+        kept = self.taken(np.flatnonzero(new[self.patient] >= 0))
+        doses = np.flatnonzero(new[self.dose_patient] >= 0)
+        given = {name: getattr(self, name)[doses] for name in DOSE_FIELDS}
+        return replace(
+            kept,
+            **{**given, "dose_patient": new[given["dose_patient"]]},
+            ids=self.ids[chosen],
+            patient=new[kept.patient],
+            subjects=self.subjects.isel(id=chosen),
+            changes=tuple(
+                replace(c, patient=int(new[c.patient])) for c in self.changes if new[c.patient] >= 0
+            ),
+        )
 
 
 RECORD_FIELDS = (
@@ -274,6 +306,7 @@ def design(
         uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
         subjects=subjects.sel(id=ids),
+        changes=_changes(chosen, ids),
         exclusions=tuple(exclusions),
         **_doses(chosen, ids, ends),
     )
@@ -322,6 +355,19 @@ def _doses(trial: xr.Dataset, ids: NDArray[np.str_], ends: dict[str, float]) -> 
         "dose_duration": duration[rows],
         "dose_unit": str(amount.attrs.get("units", "")),
     }
+
+
+def _changes(trial: xr.Dataset, ids: NDArray[np.str_]) -> tuple[Change, ...]:
+    """Return the events of these patients."""
+    index = {str(name): i for i, name in enumerate(ids)}
+    columns = (
+        trial[f"event_{k}"].to_numpy().tolist() for k in ("patient", "time", "name", "value")
+    )
+    return tuple(
+        Change(index[str(who)], float(time), str(name), float(value))
+        for who, time, name, value in zip(*columns, strict=True)
+        if str(who) in index
+    )
 
 
 def _first_seen(values: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:

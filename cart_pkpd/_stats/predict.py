@@ -87,17 +87,23 @@ def on_grid(
     grid : ndarray, shape (g,)
         Days.
     patients : sequence of int
-        Indices of the patients.
+        Indices of the patients, in rising order.
     log : bool
         Ln of the level, or the level itself.
     """
-    chosen = np.asarray(patients, dtype=np.int64)
+    chosen = list(patients)
     flat = predict(
         model,
-        design,
-        values,
+        design.among(chosen),
+        {name: _of(value, chosen, design.n_patients) for name, value in values.items()},
         log=(log,),
-        patient=np.repeat(chosen, grid.size),
-        time=np.tile(grid, chosen.size),
+        patient=np.repeat(np.arange(len(chosen)), grid.size),
+        time=np.tile(grid, len(chosen)),
     )
-    return flat.reshape(*flat.shape[:-1], chosen.size, grid.size)
+    return flat.reshape(*flat.shape[:-1], len(chosen), grid.size)
+
+
+def _of(value: ArrayLike, chosen: list[int], k: int) -> NDArray[np.float64]:
+    """Return the values of some of k patients."""
+    array = np.asarray(value, dtype=float)
+    return array[..., chosen] if array.ndim and array.shape[-1] == k else array

@@ -18,6 +18,8 @@ from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# A model's own error, in either form, replaces what is said for others in the other form.
+_EITHER = (("error", "errors"), ("errors", "error"))
 
 
 class RunFileError(ConfigError):
@@ -69,7 +71,10 @@ class Config:
 
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""
-        return self._merged(name, self.spec.population, PopulationKeys)
+        merged = self._merged(name, self.spec.population, PopulationKeys)
+        own = self.spec.models[name].given()
+        replaced = [other for mine, other in _EITHER if mine in own and other not in own]
+        return {key: value for key, value in merged.items() if key not in replaced}
 
     def sampling(self, name: str) -> dict[str, Any]:
         """Return the sampler's arguments of `fit.bayes` for one of the models."""
@@ -169,6 +174,7 @@ def _resolve(name: str, models: Mapping[str, Model], seen: tuple[str, ...]) -> M
         )  # fmt: skip
     base = _resolve(own.like, models, chain)
     changes: dict[str, Any] = {key: getattr(own, key) for key in own.given() if key != "like"}
+    changes |= {other: None for mine, other in _EITHER if mine in changes}
     changes["parameters"] = {**base.parameters, **own.parameters}
     return base.model_copy(update=changes)
 

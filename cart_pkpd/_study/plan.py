@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cart_pkpd import datasets, models
 from cart_pkpd._core.errors import CartError
@@ -53,11 +53,17 @@ def steps(config: Config) -> list[tuple[str, str]]:
         ]
     if spec.models and spec.fit.least_squares:
         first = next(iter(spec.models))
-        found.append(("least squares", f"{first} for each patient of '{spec.fit.endpoint}'"))
+        found.append(
+            ("least squares", f"{first} for each patient of {_quoted(spec.fit.endpoints)}")
+        )
     found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
     if len(spec.models) > 1:
         found.append(("compare", f"rank {', '.join(spec.models)}"))
     return [*found, ("report", "write report.html and its tables")]
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
 
 
 def _windows(windows: list[list[float]]) -> str:
@@ -67,7 +73,7 @@ def _windows(windows: list[list[float]]) -> str:
 def _fit_text(config: Config, name: str) -> str:
     population, sampling = config.population(name), config.sampling(name)
     table = config.spec.models[name]
-    said = [f"{table.model} to '{config.spec.fit.endpoint}'"]
+    said = [f"{table.model} to {_quoted(config.spec.fit.endpoints)}"]
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
     for parameter, names in population.get("covariates", {}).items():

@@ -38,7 +38,10 @@ from cart_pkpd._nca.rules import Blq, Rules
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 Censoring = Literal["m3"]
-PriorKind = Literal["normal", "lognormal", "logitnormal", "halfnormal", "beta"]
+PriorKind = Literal[
+    "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
+    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t",
+]  # fmt: skip
 
 
 def _sentence(text: str) -> PydanticCustomError:
@@ -170,9 +173,16 @@ class Sampling(Table):
 class Fit(Sampling):
     """What is fitted, and how long."""
 
-    endpoint: str = "transgene"
+    endpoint: str | list[str] = Field(
+        default="transgene", description="what is fitted, or several things in one fit"
+    )
     cores: int | None = Field(default=None, ge=1)
     least_squares: bool = Field(default=True, description="also fit patient by patient")
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Return what is fitted."""
+        return (self.endpoint,) if isinstance(self.endpoint, str) else tuple(self.endpoint)
 
 
 class Prior(Table):
@@ -184,6 +194,15 @@ class Prior(Table):
     sigma: Positive | None = None
     a: Positive | None = None
     b: Positive | None = None
+    lower: float | None = None
+    upper: float | None = None
+    low: float | None = None
+    high: float | None = None
+    scale: Positive | None = None
+    mean: Positive | None = None
+    shape: Positive | None = None
+    rate: Positive | None = None
+    df: Positive | None = None
 
 
 class PopulationKeys(Table):
@@ -196,6 +215,9 @@ class PopulationKeys(Table):
         default=None, description="parameter: covariates"
     )
     error: ErrorModel | None = None
+    errors: dict[str, ErrorModel] | None = Field(
+        default=None, description="endpoint: its error, where they differ"
+    )
     censoring: Censoring | None = None
     non_expanders: bool | str | None = Field(
         default=None,

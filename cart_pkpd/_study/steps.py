@@ -87,7 +87,7 @@ def check_endpoints(config: Config, trial: xr.Dataset) -> None:
     """Raise ConfigError if the run file names an endpoint that the data do not hold."""
     spec = config.spec
     _check_known(trial, "nca.endpoints", spec.nca.endpoints if spec.nca else [])
-    _check_known(trial, "fit.endpoint", [spec.fit.endpoint] if spec.models else [])
+    _check_known(trial, "fit.endpoint", spec.fit.endpoints if spec.models else [])
 
 
 def join_models(config: Config, trial: xr.Dataset, folder: RunFolder) -> dict[str, Structure]:
@@ -244,25 +244,31 @@ def _with_checks(found: Findings, name: str) -> Any:
     from cart_pkpd import checks, report
 
     result, seed = found.fits[name], found.config.spec.seed
+    each = {"result": result, "seed": seed}
     return report.Fit(
         result,
-        predictions=checks.predictions(result, seed=seed),
-        vpc=checks.vpc(result, seed=seed),
+        predictions=tuple(checks.predictions(endpoint=e, **each) for e in result.endpoints),
+        vpc=tuple(checks.vpc(endpoint=e, **each) for e in result.endpoints),
         references=(plan.model(found.config, name).cite(),),
         exposure=_exposure(found, result),
     )
 
 
-def _exposure(found: Findings, result: Any) -> xr.Dataset | None:
+def _exposure(found: Findings, result: Any) -> tuple[xr.Dataset, ...]:
     """Return exposure from the model, where the fit converged and the records have an LLOQ."""
     import numpy as np
 
     from cart_pkpd import checks, data
 
-    limits = data.endpoint(found.trial, found.config.spec.fit.endpoint)["lloq"].values
-    if not result.verdict.ok or not np.isfinite(limits).any():
-        return None
-    return checks.exposure(result, window=_window(found.config), seed=found.config.spec.seed)
+    if not result.verdict.ok:
+        return ()
+    limits = {e: data.endpoint(found.trial, e)["lloq"].values for e in result.endpoints}
+    window, seed = _window(found.config), found.config.spec.seed
+    return tuple(
+        checks.exposure(result, endpoint=e, window=window, seed=seed)
+        for e in result.endpoints
+        if np.isfinite(limits[e]).any()
+    )
 
 
 def _window(config: Config) -> tuple[float, float]:

@@ -215,7 +215,7 @@ def _fit_numbers(fit: Fit) -> dict[str, Any]:
     return {
         "model": result.model_name,
         "label": result.label,
-        "endpoint": result.endpoint,
+        "endpoint": ", ".join(result.endpoints),
         "verdict": verdict,
         "provenance": dict(flat(result.provenance)),
     }

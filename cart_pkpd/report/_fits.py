@@ -10,8 +10,8 @@ import xarray as xr
 from cart_pkpd import plots
 from cart_pkpd.plots import _text
 from cart_pkpd.report._blocks import Block, Details, Section, Text, picture
-from cart_pkpd.report._files import slugs
-from cart_pkpd.report._inputs import Fit, Inputs
+from cart_pkpd.report._files import slug, slugs
+from cart_pkpd.report._inputs import Fit, Inputs, each
 from cart_pkpd.report._tables import Kind, Table, from_frame
 from cart_pkpd.report._trial import label
 
@@ -49,7 +49,7 @@ def one(inputs: Inputs, name: str) -> Section:
     """Return the subsection on one fit."""
     found, file = inputs.fits[name], slugs(inputs.fits)[name]
     result = found.result
-    text = label(inputs.trial, result.endpoint)
+    text = " and ".join(label(inputs.trial, name) for name in result.endpoints)
     blocks: list[Block] = [
         Text(f"Fitted to {text}: {getattr(result, 'sentence', result.model_name)}"),
         Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
@@ -117,12 +117,20 @@ def _parameter_pictures(found: Fit, file: str) -> Iterator[Block]:
 def _data_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
     if found.predictions is None:
         yield Text("Individual fits left out: no predictions were passed.", "reason")
-    else:
-        yield from _individual(with_dose_unit(found.predictions, inputs.trial), file)
+    for predictions in each(found.predictions):
+        yield from _individual(
+            with_dose_unit(predictions, inputs.trial), own(predictions, found, file)
+        )
     if found.vpc is None:
         yield Text("Predictive check left out: none was passed.", "reason")
-    else:
-        yield _vpc(with_dose_unit(found.vpc, inputs.trial), file)
+    for check in each(found.vpc):
+        yield _vpc(with_dose_unit(check, inputs.trial), own(check, found, file))
+
+
+def own(check: xr.Dataset, found: Fit, file: str) -> str:
+    """Return the name of a check's files: the fit's, with the endpoint if there are several."""
+    several = len(found.result.endpoints) > 1
+    return f"{file}_{slug(str(check.attrs['endpoint']))}" if several else file
 
 
 def with_dose_unit(dataset: xr.Dataset, trial: xr.Dataset) -> xr.Dataset:

@@ -26,8 +26,8 @@ class FitLike(Protocol):
         """Name of the fit for people."""
 
     @property
-    def endpoint(self) -> str:
-        """The measure that was fitted."""
+    def endpoints(self) -> tuple[str, ...]:
+        """The measures that were fitted."""
 
     @property
     def verdict(self) -> Any:
@@ -51,6 +51,9 @@ class FitLike(Protocol):
         """Return prior draws of the same."""
 
 
+type Checks = xr.Dataset | tuple[xr.Dataset, ...] | None
+
+
 @dataclass(frozen=True)
 class Fit:
     """One fit with the checks that are shown beside it.
@@ -59,11 +62,11 @@ class Fit:
     ----------
     result : FitResult
         The fit.
-    predictions, vpc : xr.Dataset or None
-        From ``checks.predictions`` and ``checks.vpc``; left out where None.
-    exposure : xr.Dataset or None
-        From ``checks.exposure``; shown beside the NCA of the same endpoint where the fit
-        converged.
+    predictions, vpc : xr.Dataset, tuple of xr.Dataset or None
+        From ``checks.predictions`` and ``checks.vpc``, one for each endpoint; left out where None.
+    exposure : xr.Dataset, tuple of xr.Dataset or None
+        From ``checks.exposure``, one for each endpoint; shown beside the NCA of the same endpoint
+        where the fit converged.
     references : tuple of str
         Citations of the model.
     truth : mapping or None
@@ -71,11 +74,11 @@ class Fit:
     """
 
     result: FitLike
-    predictions: xr.Dataset | None = None
-    vpc: xr.Dataset | None = None
+    predictions: Checks = None
+    vpc: Checks = None
     references: tuple[str, ...] = ()
     truth: Mapping[str, float] | None = None
-    exposure: xr.Dataset | None = None
+    exposure: Checks = None
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,16 @@ class Inputs:
     @property
     def analysed(self) -> list[str]:
         """Endpoints that were analysed by NCA or fitted."""
-        named = [*self.nca, *(fit.result.endpoint for fit in self.fits.values())]
+        named = [*self.nca, *(e for fit in self.fits.values() for e in fit.result.endpoints)]
         known = data.endpoints(self.trial)
         return [name for name in dict.fromkeys(named) if name in known]
+
+
+def each(found: Checks) -> tuple[xr.Dataset, ...]:
+    """Return the checks of a fit, one for each endpoint; none if there are none."""
+    if found is None:
+        return ()
+    return (found,) if isinstance(found, xr.Dataset) else tuple(found)
 
 
 def by_endpoint(

@@ -14,8 +14,8 @@ from cart_pkpd.plots import _text
 from cart_pkpd.plots._summaries import geometric
 from cart_pkpd.report._blocks import Block, Section, Text, picture
 from cart_pkpd.report._files import slugs
-from cart_pkpd.report._fits import with_dose_unit
-from cart_pkpd.report._inputs import Fit, Inputs
+from cart_pkpd.report._fits import own, with_dose_unit
+from cart_pkpd.report._inputs import Fit, Inputs, each
 from cart_pkpd.report._tables import Column, Table, Value, plain
 from cart_pkpd.report._trial import folded, label
 
@@ -27,9 +27,10 @@ def section(inputs: Inputs) -> Section | None:
     """Return the section, or None where no fit has its exposures."""
     files = slugs(inputs.fits)
     parts = [
-        _of(inputs, name, fit, fit.exposure, files[name])
+        _of(inputs, name, fit, exposure, own(exposure, fit, files[name]))
         for name, fit in inputs.fits.items()
-        if fit.exposure is not None and fit.result.verdict.ok
+        if fit.result.verdict.ok
+        for exposure in each(fit.exposure)
     ]
     if not parts:
         return None
@@ -43,16 +44,18 @@ def section(inputs: Inputs) -> Section | None:
 
 def _of(inputs: Inputs, name: str, fit: Fit, given: xr.Dataset, file: str) -> Section:
     twin = with_dose_unit(given, inputs.trial)
-    endpoint = fit.result.endpoint
+    endpoint = str(given.attrs["endpoint"])
+    several = len(fit.result.endpoints) > 1
+    title = f"{fit.result.label or name}{f', {label(inputs.trial, endpoint)}' if several else ''}"
     params = _nca(inputs, endpoint, twin)
     blocks: list[Block] = []
     if params is None:
         why = f"No picture: there is no NCA of {label(inputs.trial, endpoint)} beside it."
         blocks.append(Text(why, "reason"))
     else:
-        blocks += _compared(twin, params, file, fit.result.label or name)
-    blocks.append(folded(_table(twin, params, file, name)))
-    return Section(f"twin-{file}", fit.result.label or name, tuple(blocks))
+        blocks += _compared(twin, params, file, title)
+    blocks.append(folded(_table(twin, params, file, title if several else name)))
+    return Section(f"twin-{file}", title, tuple(blocks))
 
 
 def area(twin: xr.Dataset) -> str:
