@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,17 +23,41 @@ _CODES = (QUANTIFIED, BELOW, ABOVE, BETWEEN)
 
 def likelihood_of(structure: Structure) -> Likelihood:
     """Return the log-likelihood of one record of every endpoint and kind of censoring."""
-    program = structure.model.program
-    names = tuple(q.name for q in structure.of_role("residual"))
-    own = structure.sigmas({n: sigma_symbol(n) for n in names})
-    by_endpoint = {
-        m.name: tuple(
-            record_loglik(error, code, DV, LOW, _prediction(program, error), values)
-            for code in _CODES
+    names = [q.name for q in structure.of_role("residual")]
+    # By position, so that the same code serves whatever the residual parameters are called.
+    places = {n: f"sigma_{i}" for i, n in enumerate(names)}
+    own = structure.sigmas(places)
+    return _likelihood(
+        structure.model.program,
+        structure.design.endpoints,
+        structure.errors,
+        tuple(tuple(values.items()) for values in own),
+    )
+
+
+def kernel_of(structure: Structure) -> Any:
+    """Return the compiled module that computes the likelihood."""
+    from cart_pkpd._engine.kernel import module
+
+    return module(structure.model.program, structure.model.estimated, likelihood_of(structure))
+
+
+@lru_cache(maxsize=128)
+def _likelihood(
+    program: Program,
+    endpoints: tuple[str, ...],
+    errors: tuple[ErrorModel, ...],
+    own: tuple[tuple[tuple[str, str], ...], ...],
+) -> Likelihood:
+    by_endpoint = {}
+    for name, error, pairs in zip(endpoints, errors, own, strict=True):
+        values = {k: sigma_symbol(place) for k, place in pairs}
+        prediction = _prediction(program, error)
+        by_endpoint[name] = tuple(
+            record_loglik(error, code, DV, LOW, prediction, values) for code in _CODES
         )
-        for m, error, values in zip(structure.design.measures, structure.errors, own, strict=True)
-    }
-    return Likelihood(tuple(by_endpoint.get(e, ()) for e in program.endpoints), names)
+    places = sorted({p for pairs in own for _, p in pairs}, key=lambda p: int(p.split("_")[1]))
+    return Likelihood(tuple(by_endpoint.get(e, ()) for e in program.endpoints), tuple(places))
 
 
 def _prediction(program: Program, error: ErrorModel) -> Expression:

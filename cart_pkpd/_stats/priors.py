@@ -7,6 +7,7 @@ their median and the standard deviation of the log or logit.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from scipy import special
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._engine import forms
 
 _ANY_SIGN = ("mu", "low", "high", "lower", "upper")
 _MAY_BE_INFINITE = ("lower", "upper")
@@ -240,6 +242,59 @@ class StudentT(Prior):
 
     def quantile(self, p: Any) -> Any:
         return self.mu + self.scale * special.stdtrit(self.df, p)
+
+
+@dataclass(frozen=True)
+class Density:
+    """A prior's log density as the compiled code computes it: a form, its numbers, a constant."""
+
+    form: int
+    a: float = 0.0
+    b: float = 1.0
+    c: float = 1.0
+    constant: float = 0.0
+
+
+def density_of(prior: Prior) -> Density:
+    """Return the log density of a prior; its form is one of ``_engine.forms``."""
+    normal = -0.5 * math.log(2.0 * math.pi)
+    match prior:
+        case Normal(mu, sigma):
+            return Density(forms.NORMAL, mu, sigma, 1.0, normal - math.log(sigma))
+        case HalfNormal(sigma):
+            return Density(forms.NORMAL, 0.0, sigma, 1.0, normal - math.log(sigma) + math.log(2.0))
+        case TruncatedNormal(mu, sigma, lower, upper):
+            a, b = (lower - mu) / sigma, (upper - mu) / sigma
+            # From the side on which both tails are small, so that their difference has digits.
+            low, high = (-b, -a) if a > 0 else (a, b)
+            ln_high, ln_low = special.log_ndtr(high), special.log_ndtr(low)
+            inside = ln_high + math.log1p(-math.exp(ln_low - ln_high))
+            return Density(forms.NORMAL, mu, sigma, 1.0, normal - math.log(sigma) - inside)
+        case LogNormal(median, sigma):
+            constant = normal - math.log(sigma)
+            return Density(forms.LOG_NORMAL, math.log(median), sigma, 1.0, constant)
+        case LogitNormal(median, sigma):
+            constant = normal - math.log(sigma)
+            centre = float(special.logit(median))
+            return Density(forms.LOGIT_NORMAL, centre, sigma, 1.0, constant)
+        case Cauchy(mu, scale):
+            return Density(forms.STUDENT, mu, scale, 1.0, -math.log(math.pi * scale))
+        case HalfCauchy(scale):
+            return Density(forms.STUDENT, 0.0, scale, 1.0, -math.log(math.pi * scale / 2.0))
+        case StudentT(df, mu, scale):
+            constant = math.lgamma((df + 1.0) / 2.0) - math.lgamma(df / 2.0)
+            constant -= 0.5 * math.log(df * math.pi) + math.log(scale)
+            return Density(forms.STUDENT, mu, scale, df, constant)
+        case Exponential(mean):
+            return Density(forms.GAMMA, 1.0, 1.0 / mean, 1.0, -math.log(mean))
+        case Gamma(shape, rate):
+            constant = shape * math.log(rate) - math.lgamma(shape)
+            return Density(forms.GAMMA, shape, rate, 1.0, constant)
+        case Beta(a, b):
+            return Density(forms.BETA, a, b, 1.0, -float(special.betaln(a, b)))
+        case Uniform(low, high):
+            return Density(forms.FLAT, constant=-math.log(high - low))
+    raise TypeError(f"no density of {type(prior).__name__}")
 
 
 KINDS: Mapping[str, type[Prior]] = MappingProxyType(

@@ -1,0 +1,249 @@
+"""The posterior of a structure as one function from a vector to its log density and gradient.
+
+The hierarchical part and the model's kernel are compiled code that is kept on disk; a new
+population, prior or data set needs no compilation, a new model only that of its equations.
+:func:`cart_pkpd._fit.pymc_model.build` says the same as a PyMC model, with which this is
+tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cart_pkpd._engine import forms, population
+from cart_pkpd._fit.start import Start, on_the_line
+from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
+from cart_pkpd._stats.compiled import kernel_data, kernel_of
+from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.priors import density_of
+
+_SCALES = {"log": forms.LOG, "logit": forms.LOGIT, "identity": forms.IDENTITY}
+
+type Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Log density and gradient of one structure.
+
+    Attributes
+    ----------
+    structure : Structure
+        Model, population, data and priors.
+    centred : tuple of str
+        Varying parameters that are sampled themselves rather than as deviations.
+    """
+
+    structure: Structure
+    centred: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Length of a point: quantities, then k values per varying parameter."""
+        structure = self.structure
+        k = structure.design.n_patients
+        return len(structure.quantities) + k * len(structure.population.iiv)
+
+    def function(self) -> Evaluation:
+        """Return the function, with memory of its own: one for each thread."""
+        return Evaluation(self)
+
+    def start(self, at: Start) -> Vector:
+        """Return the point at the starting values."""
+        structure = self.structure
+        scalars = [self._scalar(q, at) for q in structure.quantities]
+        parts = [np.array(scalars, dtype=float)]
+        for name in structure.population.iiv:
+            own = at.individual[name]
+            if name not in self.centred:
+                own = (own - at.typical[name]) / at.omega[name]
+            parts.append(own)
+        return np.concatenate(parts)
+
+    def _scalar(self, q: Quantity, at: Start) -> float:
+        model = self.structure.model
+        natural = {
+            "typical": lambda: float(
+                model.parameters[q.parameter].to_natural(at.typical[q.parameter])
+            ),
+            "omega": lambda: at.omega[q.parameter],
+            "residual": lambda: at.sigma[q.name],
+        }.get(q.role, lambda: float(q.prior.quantile(0.5)))()
+        return on_the_line(q.prior, natural)
+
+    def variables(self, points: NDArray[np.float64]) -> xr.Dataset:
+        """Return named variables of sampled points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (chains, draws, d)
+            The points.
+
+        Returns
+        -------
+        xr.Dataset
+            Population quantities on the natural scale, and individual values as sampled.
+        """
+        structure = self.structure
+        k, n_quantities = structure.design.n_patients, len(structure.quantities)
+        out: dict[str, Any] = {}
+        for i, q in enumerate(structure.quantities):
+            name = f"{TYPICAL}_{q.name}" if q.role == "typical" else q.name
+            out[name] = (("chain", "draw"), _natural(q, points[..., i]))
+        blocks = {
+            name: points[..., n_quantities + r * k : n_quantities + (r + 1) * k]
+            for r, name in enumerate(structure.population.iiv)
+        }
+        apart = [n for n in blocks if n not in self.centred]
+        if apart:
+            deviations = np.stack([blocks[n] for n in apart], axis=-2)
+            out[DEVIATION] = (("chain", "draw", "deviating", "id"), deviations)
+        for name in self.centred:
+            out[f"{INDIVIDUAL}_{name}"] = (("chain", "draw", "id"), blocks[name])
+        coords = {
+            "chain": np.arange(points.shape[0]),
+            "draw": np.arange(points.shape[1]),
+            "id": structure.design.ids,
+            **({"deviating": apart} if apart else {}),
+        }
+        return xr.Dataset(out, coords=coords)
+
+
+class Evaluation:
+    """The log density and gradient at a point, and what happened on the way.
+
+    Attributes
+    ----------
+    unsolved : ndarray of int, shape (k,)
+        How often each patient's equations could not be solved so far.
+    """
+
+    def __init__(self, posterior: Posterior) -> None:
+        structure = posterior.structure
+        design = structure.design
+        k, m = design.n_patients, len(structure.model.estimated)
+        residual = structure.of_role("residual")
+        data = kernel_data(structure)
+        self._kernel = kernel_of(structure)
+        self._data = tuple(data.values())
+        self._layout = _layout(structure, posterior.centred)
+        self._free = np.empty((k, max(m, 1)))[:, :m].copy()
+        self._sigmas = np.empty(len(residual))
+        self._values = np.empty(len(structure.quantities))
+        self._slopes = np.empty(len(structure.quantities))
+        self._mean_slope = np.empty((k, m))
+        self._loglik, self._status = np.empty(k), np.zeros(k, dtype=np.int64)
+        self._free_slope = np.empty((k, max(m, 1)))
+        self._sigma_slope = np.empty((k, max(len(residual), 1)))
+        self.unsolved = np.zeros(k, dtype=np.int64)
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        """Return the log density and its gradient; NaN where an equation has no solution."""
+        a, gradient = self._layout, np.empty(x.size)
+        x = np.ascontiguousarray(x, dtype=float)
+        prior = population.assemble(
+            x, a.kinds, a.bounds, a.forms, a.numbers, a.typical, a.scales, a.varying, a.effects,
+            a.columns, a.residual, a.mixture, self._free, self._sigmas, self._values,
+            self._slopes, self._mean_slope, gradient,
+        )  # fmt: skip
+        self._kernel.loglik(
+            0, self._loglik.size, self._free, self._sigmas, *self._data, self._loglik,
+            self._free_slope, self._sigma_slope, self._status,
+        )  # fmt: skip
+        loglik = population.pull_back(
+            x, a.kinds, a.bounds, a.typical, a.scales, a.varying, a.effects, a.columns,
+            a.residual, self._values, self._slopes, self._mean_slope, self._loglik,
+            self._free_slope, self._sigma_slope, gradient,
+        )  # fmt: skip
+        if self._status.any():
+            self.unsolved += self._status != 0
+        return prior + loglik, gradient
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """What a point means, as arrays; see :func:`cart_pkpd._engine.population.assemble`."""
+
+    kinds: NDArray[np.int64]
+    bounds: NDArray[np.float64]
+    forms: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    typical: NDArray[np.int64]
+    scales: NDArray[np.int64]
+    varying: NDArray[np.int64]
+    effects: NDArray[np.int64]
+    columns: NDArray[np.float64]
+    residual: NDArray[np.int64]
+    mixture: NDArray[np.int64]
+
+
+def _layout(structure: Structure, centred: Sequence[str]) -> _Layout:
+    model, population = structure.model, structure.population
+    names = [q.name for q in structure.quantities]
+    estimated = list(model.estimated)
+    densities = [density_of(q.prior) for q in structure.quantities]
+    k = structure.design.n_patients
+    return _Layout(
+        kinds=np.array([_kind(q.prior.bounds) for q in structure.quantities], dtype=np.int64),
+        bounds=np.array([q.prior.bounds for q in structure.quantities]).reshape(-1, 2),
+        forms=np.array([d.form for d in densities], dtype=np.int64),
+        numbers=np.array([[d.a, d.b, d.c, d.constant] for d in densities]).reshape(-1, 4),
+        typical=np.array([names.index(n) for n in estimated], dtype=np.int64),
+        scales=np.array([_SCALES[model.parameters[n].scale] for n in estimated], dtype=np.int64),
+        varying=np.array(
+            [
+                (estimated.index(n), names.index(f"omega_{n}"), _way(n, structure, centred))
+                for n in population.iiv
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 3),
+        effects=np.array(
+            [
+                (estimated.index(e.parameter), names.index(f"beta_{e.name}"))
+                for e in structure.effects
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2),
+        columns=np.array([e.column for e in structure.effects], dtype=float).reshape(-1, k),
+        residual=np.array([names.index(q.name) for q in structure.of_role("residual")], dtype=int),
+        mixture=np.array(
+            [names.index(q) for q in ("p_non_expander", "non_expander_shift")]
+            if population.non_expanders
+            else [0, 0],
+            dtype=np.int64,
+        ),
+    )
+
+
+def _way(name: str, structure: Structure, centred: Sequence[str]) -> int:
+    if name == structure.population.non_expanders:
+        return forms.MIXTURE
+    return forms.CENTRED if name in centred else forms.DEVIATION
+
+
+def _kind(bounds: tuple[float, float]) -> int:
+    low, high = np.isfinite(bounds)
+    if low and high:
+        return forms.BETWEEN
+    if low:
+        return forms.ABOVE
+    return forms.BELOW if high else forms.UNBOUNDED
+
+
+def _natural(q: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return natural values of a quantity from where the sampler moves it."""
+    low, high = q.prior.bounds
+    match _kind((low, high)):
+        case forms.BETWEEN:
+            return low + (high - low) / (1.0 + np.exp(-u))
+        case forms.ABOVE:
+            return low + np.exp(u)
+        case forms.BELOW:
+            return high - np.exp(u)
+    return u
