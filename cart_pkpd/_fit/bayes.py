@@ -44,6 +44,11 @@ def fit_structure(
             **settings,
             "sampler": "nutpie NUTS",
             "centred": list(sampled.centred),
+            "unsolved": {
+                str(i): int(n)
+                for i, n in zip(structure.design.ids, sampled.unsolved, strict=True)
+                if n
+            },
             "compile_seconds": round(sampled.compile_seconds, 3),
             "sample_seconds": round(sampled.sample_seconds, 3),
             "python": platform.python_version(),

@@ -1,28 +1,24 @@
-"""Compile and sample, reusing the compiled model when only the data changed."""
+"""Sample a posterior by nutpie's NUTS."""
 
 from __future__ import annotations
 
-import dataclasses
+import threading
 import time
-import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.pymc_model import build, data_arrays, present_classes
-from cart_pkpd._fit.start import Start, centred_parameters, starting_values, unconstrained
+from cart_pkpd._fit.posterior import Evaluation, Posterior
+from cart_pkpd._fit.start import centred_parameters, starting_values
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
-_KEPT = 6
-_COMPILED: OrderedDict[Any, Any] = OrderedDict()
+_POINT = "point"
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,24 @@ type OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """What the sampler returned, and how long it took [s]."""
+    """What the sampler returned, and how long it took [s].
+
+    Attributes
+    ----------
+    posterior, stats : xr.Dataset
+        Sampled variables and statistics of the sampler, dims chain, draw.
+    centred : tuple of str
+        Varying parameters that were sampled themselves.
+    unsolved : ndarray of int, shape (k,)
+        How often each patient's equations could not be solved.
+    compile_seconds, sample_seconds : float
+        Until the first evaluation, and after it.
+    """
 
     posterior: xr.Dataset
     stats: xr.Dataset
     centred: tuple[str, ...]
+    unsolved: NDArray[np.int64]
     compile_seconds: float
     sample_seconds: float
 
@@ -70,85 +79,87 @@ def sample(
     target_accept: float,
     on_progress: OnProgress | None,
 ) -> Sampled:
-    """Sample the posterior of `structure` with nutpie's NUTS."""
-    start = starting_values(structure)
-    centred = centred_parameters(structure, start)
+    """Sample the posterior of `structure`."""
     began = time.perf_counter()
     if on_progress:
         on_progress(Progress("compiling"))
-    compiled, model = _compiled(structure, centred)
-    compiled = dataclasses.replace(
-        compiled, initial_point_func=_initial_point(model, structure, start, centred)
-    )
+    start = starting_values(structure)
+    centred = centred_parameters(structure, start)
+    posterior = Posterior(structure, centred)
+    centre = posterior.start(start)
+    _check_start(structure, posterior.function(), centre)
     middle = time.perf_counter()
+    functions = _Functions(posterior)
+    compiled = _compiled(posterior, functions, centre)
     tree = _run(compiled, draws, tune, chains, cores, seed, target_accept, on_progress)
-    end = time.perf_counter()
+    points = tree["posterior"][_POINT].to_numpy()
     return Sampled(
-        posterior=tree["posterior"].to_dataset(),
+        posterior=posterior.variables(points),
         stats=tree["sample_stats"].to_dataset(),
         centred=centred,
+        unsolved=functions.unsolved(),
         compile_seconds=middle - began,
-        sample_seconds=end - middle,
+        sample_seconds=time.perf_counter() - middle,
     )
 
 
-def _compiled(structure: Structure, centred: tuple[str, ...]) -> tuple[Any, pm.Model]:
-    """Return the compiled model with this data; compile only what was not seen before."""
-    import nutpie
+class _Functions:
+    """One evaluation for each chain, made on the chain's own thread."""
 
-    design = structure.design
-    key = (
-        structure.model,
-        tuple(error.name for error in structure.errors),
-        centred,
-        structure.population.iiv,
-        structure.population.non_expanders,
-        structure.quantities,
-        tuple((e.parameter, e.covariate, e.kind, e.name) for e in structure.effects),
-        design.n_patients,
-        present_classes(design),
-    )
-    if key not in _COMPILED:
-        model = build(structure, centred)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Cannot cache compiled function")
-            _COMPILED[key] = (nutpie.compile_pymc_model(model), model)
-        while len(_COMPILED) > _KEPT:
-            _COMPILED.popitem(last=False)
-    _COMPILED.move_to_end(key)
-    compiled, model = _COMPILED[key]
-    # A container that nothing reads (patient numbers when no parameter varies) is not compiled.
-    compiled_in = {variable.name for variable in compiled.shared_var_keys}
-    arrays = {k: v for k, v in data_arrays(structure).items() if k in compiled_in}
-    fresh = compiled.with_data(**arrays)
-    coords = {**fresh._coords, "id": design.ids.tolist()}
-    return dataclasses.replace(fresh, _coords=coords), model
+    def __init__(self, posterior: Posterior) -> None:
+        self._posterior = posterior
+        self._lock = threading.Lock()
+        self._made: list[Evaluation] = []
+
+    def make(self) -> Evaluation:
+        made = self._posterior.function()
+        with self._lock:
+            self._made.append(made)
+        return made
+
+    def unsolved(self) -> NDArray[np.int64]:
+        k = self._posterior.structure.design.n_patients
+        return np.sum([f.unsolved for f in self._made], axis=0, initial=0) + np.zeros(k, dtype=int)
 
 
-def _initial_point(
-    model: pm.Model, structure: Structure, start: Start, centred: tuple[str, ...]
-) -> Callable[[Any], NDArray[np.float64]]:
-    """Return a function from seed to a slightly jittered start, flat and unconstrained."""
-    centre = np.concatenate([np.ravel(v) for v in _unconstrained(model, structure, start, centred)])
+def _compiled(posterior: Posterior, functions: _Functions, centre: NDArray[np.float64]) -> Any:
+    """Return the function in the form that nutpie samples."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    def expand(*_: Any) -> Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        return lambda x: {_POINT: x}
 
     def initial_point(seed: Any) -> NDArray[np.float64]:
         rng = np.random.default_rng(seed)
         return centre + rng.uniform(-_JITTER, _JITTER, size=centre.shape)
 
-    return initial_point
+    return from_pyfunc(
+        posterior.size,
+        functions.make,
+        expand,
+        [np.dtype("float64")],
+        [(posterior.size,)],
+        [_POINT],
+        make_initial_point_fn=initial_point,
+    )
 
 
-def _unconstrained(
-    model: pm.Model, structure: Structure, start: Start, centred: tuple[str, ...]
-) -> list[NDArray[np.float64]]:
-    default = model.initial_point()
-    known = unconstrained(structure, start, centred)
-    points = []
-    for variable in model.free_RVs:
-        value = default[model.rvs_to_values[variable].name]
-        mine = known.get(variable.name)
-        points.append(mine if mine is not None and mine.shape == value.shape else value)
-    return points
+def _check_start(structure: Structure, function: Evaluation, at: NDArray[np.float64]) -> None:
+    """Refuse to sample from where the density is not a number, and say whose fault it is."""
+    value, gradient = function(at)
+    if np.isfinite(value) and np.isfinite(gradient).all():
+        return
+    failed = np.flatnonzero(function.unsolved)
+    if failed.size:
+        raise FitError(
+            f"the equations of {type(structure.model).__name__} have no solution for patient "
+            f"{str(structure.design.ids[failed[0]])!r} at the starting values ({failed.size} such "
+            "patients); look at the typical values, their units and the doses."
+        )
+    raise FitError(
+        "the likelihood at the starting values is not a number; look at the data's units and "
+        "the priors' medians."
+    )
 
 
 def _run(
