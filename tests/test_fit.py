@@ -313,12 +313,14 @@ def test_exposure_of_one_draw_equals_quadrature(simple):
     twin = checks.exposure(one, n_draws=1).isel(id=i).sel(interval="median")
     model = simple.structure.model
     p = {n: float(draw[f"{n}_i"].isel(id=i).item()) for n in model.estimated} | dict(model.fixed)
-    parts = [quad(lambda t: model.simulate([t], **p)[0], *ab)[0] for ab in
+    parts = [quad(lambda t: float(model.simulate([t], **p)["transgene"][0]), *ab)[0] for ab in
              ((0.0, p["tmax"]), (p["tmax"], 28.0))]  # fmt: skip
     assert_allclose(float(twin["cmax"]), p["cmax"], rtol=0.02)
     assert_allclose(float(twin["tmax"]), p["tmax"], atol=0.05)
     assert_allclose(float(twin["auc0_28"]), sum(parts), rtol=1e-3)
-    out = brentq(lambda t: model.simulate([t], **p)[0] - 50.0, p["tmax"], 2000.0)
+    out = brentq(
+        lambda t: float(model.simulate([t], **p)["transgene"][0]) - 50.0, p["tmax"], 2000.0
+    )
     assert_allclose(float(twin["tlast"]), min(out, np.inf) if out < 365 else np.inf, atol=0.5)
     assert twin["auc0_28"].attrs["units"] == "copies/µg*day"
 
@@ -396,7 +398,7 @@ def test_fits_of_different_records_do_not_compare(result, simple):
 def noiseless(times, values) -> xr.Dataset:
     import pandas as pd
 
-    level = MODEL.simulate(times, **values)
+    level = MODEL.simulate(times, **values)["transgene"].to_numpy()
     table = pd.DataFrame({"ID": "p1", "TIME": times, "DV": level, "DVID": "transgene"})
     return data.read_table(table, units={"transgene": "copies/µg"}, lloq=1e-6, echo=False)
 
