@@ -24,8 +24,8 @@ from cart_pkpd._engine.source import Likelihood, generate
 
 _LOCK = threading.Lock()
 _LOADED: dict[str, ModuleType] = {}
-_ODE = ("linear", "explicit", "rosenbrock", "patient", "batch")
-_CLOSED = ("closed", "batch")
+_ODE = ("linear", "explicit", "rosenbrock", "patient", "batch", "density")
+_CLOSED = ("closed", "batch", "density")
 
 # What a generated module can do without: Numba compiles only what is called, but shorter
 # modules load faster.
@@ -33,6 +33,7 @@ _UNUSED = defaultdict(
     tuple,
     {
         ("batch", "predict"): ("loglik",),
+        ("density", "predict"): ("log_density", "copy_point"),
         ("batch", "loglik"): ("predict",),
     },
 )
@@ -43,9 +44,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from cart_pkpd._engine.special import log_ndtr
+from cart_pkpd._engine.population import assemble, pull_back
+from cart_pkpd._engine.special import log_ndtr, pointer_at
 
 compiled = njit(
     error_model="numpy",
@@ -183,3 +185,27 @@ def _import(name: str, path: Path) -> ModuleType:
     sys.modules[name] = loaded
     spec.loader.exec_module(loaded)
     return loaded
+
+
+@cache
+def density(kernel: ModuleType) -> Any:
+    """Return the C function of a likelihood module that computes a whole posterior."""
+    return _compiled_c(kernel.log_density, _POINT_TO_VALUE)
+
+
+@cache
+def copy_point() -> Any:
+    """Return the C function that hands a point on unchanged."""
+    from cart_pkpd._engine import density
+
+    return _compiled_c(density.copy_point, _POINT_TO_POINT)
+
+
+_POINT_TO_VALUE = "int64(uint64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
+_POINT_TO_POINT = "int64(uint64, uint64, CPointer(double), CPointer(double), voidptr)"
+
+
+def _compiled_c(function: Any, signature: str) -> Any:
+    from numba import cfunc
+
+    return cfunc(signature, cache=True, error_model="numpy")(function)

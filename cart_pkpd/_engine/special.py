@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 _LOG_ROOT_TWO_PI = 0.9189385332046727
 _ROOT_HALF = 0.7071067811865476
@@ -24,3 +27,13 @@ def log_ndtr(x: float) -> float:
     y = 1.0 / (x * x)
     series = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y)))
     return -0.5 * x * x - math.log(-x) - _LOG_ROOT_TWO_PI + math.log(series)
+
+
+@intrinsic
+def pointer_at(typing_context: Any, address: Any) -> Any:
+    """Return a whole number as the pointer that it is."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate

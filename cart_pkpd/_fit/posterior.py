@@ -8,15 +8,17 @@ tested.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cart_pkpd._engine import forms, population
+from cart_pkpd._engine import forms
+from cart_pkpd._engine.kernel import density
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, kernel_of
@@ -51,7 +53,7 @@ class Posterior:
         return len(structure.quantities) + k * len(structure.population.iiv)
 
     def function(self) -> Evaluation:
-        """Return the function, with memory of its own: one for each thread."""
+        """Return the function; several threads may call it at the same time."""
         return Evaluation(self)
 
     def start(self, at: Start) -> Vector:
@@ -120,50 +122,52 @@ class Evaluation:
 
     Attributes
     ----------
+    size : int
+        Length of a point.
+    c_function : Any
+        The compiled function; its ``address`` and :attr:`table` are all that a sampler needs.
+    table : ndarray of int
+        Counts and addresses of the data; see :func:`cart_pkpd._engine.density.log_density`.
     unsolved : ndarray of int, shape (k,)
         How often each patient's equations could not be solved so far.
     """
 
     def __init__(self, posterior: Posterior) -> None:
         structure = posterior.structure
-        design = structure.design
-        k, m = design.n_patients, len(structure.model.estimated)
-        residual = structure.of_role("residual")
-        data = kernel_data(structure)
-        self._kernel = kernel_of(structure)
-        self._data = tuple(data.values())
-        self._layout = _layout(structure, posterior.centred)
-        self._free = np.empty((k, max(m, 1)))[:, :m].copy()
-        self._sigmas = np.empty(len(residual))
-        self._values = np.empty(len(structure.quantities))
-        self._slopes = np.empty(len(structure.quantities))
-        self._mean_slope = np.empty((k, m))
-        self._loglik, self._status = np.empty(k), np.zeros(k, dtype=np.int64)
-        self._free_slope = np.empty((k, max(m, 1)))
-        self._sigma_slope = np.empty((k, max(len(residual), 1)))
+        layout, data = _layout(structure, posterior.centred), kernel_data(structure)
+        k = structure.design.n_patients
+        self.size = posterior.size
+        self.c_function = density(kernel_of(structure))
         self.unsolved = np.zeros(k, dtype=np.int64)
+        arrays = [getattr(layout, f.name) for f in fields(layout)]
+        arrays += [*data.values(), self.unsolved]
+        # Held here, because the table has only their addresses.
+        self._arrays = [np.ascontiguousarray(a) for a in arrays[:-1]] + arrays[-1:]
+        self.table = np.zeros(40, dtype=np.int64)
+        self.table[:6] = (
+            k,
+            len(structure.quantities),
+            len(structure.population.iiv),
+            len(structure.effects),
+            structure.design.n_obs,
+            data["ev_time"].size,
+        )
+        self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
+        self.table[35:37] = data["base"].shape[1], data["floors"].size
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Return the log density and its gradient; NaN where an equation has no solution."""
-        a, gradient = self._layout, np.empty(x.size)
-        x = np.ascontiguousarray(x, dtype=float)
-        prior = population.assemble(
-            x, a.kinds, a.bounds, a.forms, a.numbers, a.typical, a.scales, a.varying, a.effects,
-            a.columns, a.residual, a.mixture, self._free, self._sigmas, self._values,
-            self._slopes, self._mean_slope, gradient,
-        )  # fmt: skip
-        self._kernel.loglik(
-            0, self._loglik.size, self._free, self._sigmas, *self._data, self._loglik,
-            self._free_slope, self._sigma_slope, self._status,
-        )  # fmt: skip
-        loglik = population.pull_back(
-            x, a.kinds, a.bounds, a.typical, a.scales, a.varying, a.effects, a.columns,
-            a.residual, self._values, self._slopes, self._mean_slope, self._loglik,
-            self._free_slope, self._sigma_slope, gradient,
-        )  # fmt: skip
-        if self._status.any():
-            self.unsolved += self._status != 0
-        return prior + loglik, gradient
+        point = np.ascontiguousarray(x, dtype=float)
+        gradient, value = np.empty(self.size), np.empty(1)
+        double = ctypes.POINTER(ctypes.c_double)
+        self.c_function.ctypes(
+            self.size,
+            point.ctypes.data_as(double),
+            gradient.ctypes.data_as(double),
+            value.ctypes.data_as(double),
+            self.table.ctypes.data_as(ctypes.c_void_p),
+        )
+        return float(value[0]), gradient
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._engine.kernel import copy_point
 from cart_pkpd._fit.posterior import Evaluation, Posterior
 from cart_pkpd._fit.start import centred_parameters, starting_values
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
-_POINT = "point"
+_POINT, _PLACE = "point", "place"
 
 
 @dataclass(frozen=True)
@@ -87,60 +87,46 @@ def sample(
     centred = centred_parameters(structure, start)
     posterior = Posterior(structure, centred)
     centre = posterior.start(start)
-    _check_start(structure, posterior.function(), centre)
+    function = posterior.function()
+    _check_start(structure, function, centre)
     middle = time.perf_counter()
-    functions = _Functions(posterior)
-    compiled = _compiled(posterior, functions, centre)
+    compiled = _compiled(posterior, function, centre)
     tree = _run(compiled, draws, tune, chains, cores, seed, target_accept, on_progress)
     points = tree["posterior"][_POINT].to_numpy()
     return Sampled(
         posterior=posterior.variables(points),
         stats=tree["sample_stats"].to_dataset(),
         centred=centred,
-        unsolved=functions.unsolved(),
+        unsolved=function.unsolved.copy(),
         compile_seconds=middle - began,
         sample_seconds=time.perf_counter() - middle,
     )
 
 
-class _Functions:
-    """One evaluation for each chain, made on the chain's own thread."""
-
-    def __init__(self, posterior: Posterior) -> None:
-        self._posterior = posterior
-        self._lock = threading.Lock()
-        self._made: list[Evaluation] = []
-
-    def make(self) -> Evaluation:
-        made = self._posterior.function()
-        with self._lock:
-            self._made.append(made)
-        return made
-
-    def unsolved(self) -> NDArray[np.int64]:
-        k = self._posterior.structure.design.n_patients
-        return np.sum([f.unsolved for f in self._made], axis=0, initial=0) + np.zeros(k, dtype=int)
-
-
-def _compiled(posterior: Posterior, functions: _Functions, centre: NDArray[np.float64]) -> Any:
-    """Return the function in the form that nutpie samples."""
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    def expand(*_: Any) -> Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-        return lambda x: {_POINT: x}
+def _compiled(posterior: Posterior, function: Evaluation, centre: NDArray[np.float64]) -> Any:
+    """Return the function in the form that nutpie samples: compiled code all the way."""
+    from nutpie.compile_pymc import CompiledPyMCModel
 
     def initial_point(seed: Any) -> NDArray[np.float64]:
         rng = np.random.default_rng(seed)
         return centre + rng.uniform(-_JITTER, _JITTER, size=centre.shape)
 
-    return from_pyfunc(
-        posterior.size,
-        functions.make,
-        expand,
-        [np.dtype("float64")],
-        [(posterior.size,)],
-        [_POINT],
-        make_initial_point_fn=initial_point,
+    return CompiledPyMCModel(
+        dims={_POINT: (_PLACE,)},
+        reparameterized_names=None,
+        compiled_logp_func=function.c_function,
+        compiled_expand_func=copy_point(),
+        initial_point_func=initial_point,
+        shared_data={"held": function},
+        shared_var_keys={},
+        user_data=function.table,
+        n_expanded=posterior.size,
+        shape_info=([_POINT], [slice(0, posterior.size)], [(posterior.size,)]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=posterior.size,
+        _shapes={_POINT: (posterior.size,)},
+        _coords={_PLACE: np.arange(posterior.size)},
     )
 
 
