@@ -18,10 +18,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.kernel import density
+from cart_pkpd._engine.compiling import density_of as compiled_density
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
-from cart_pkpd._stats.compiled import kernel_data, kernel_of
+from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
 from cart_pkpd._stats.population import Quantity, Structure
 from cart_pkpd._stats.priors import density_of
 
@@ -133,11 +133,11 @@ class Evaluation:
     """
 
     def __init__(self, posterior: Posterior) -> None:
-        structure = posterior.structure
+        structure = self._structure = posterior.structure
         layout, data = _layout(structure, posterior.centred), kernel_data(structure)
         k = structure.design.n_patients
         self.size = posterior.size
-        self.c_function = density(kernel_of(structure))
+        self.c_function = compiled_density(kernel_of(structure))
         self.unsolved = np.zeros(k, dtype=np.int64)
         arrays = [getattr(layout, f.name) for f in fields(layout)]
         arrays += [*data.values(), self.unsolved]
@@ -168,6 +168,28 @@ class Evaluation:
             self.table.ctypes.data_as(ctypes.c_void_p),
         )
         return float(value[0]), gradient
+
+    def linearised(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return what is predicted of every record, and how that depends on its patient.
+
+        Returns
+        -------
+        prediction : ndarray, shape (n,)
+            On the scale of each record's error.
+        slopes : ndarray, shape (n, m)
+            Derivative by the patient's parameters, natural scale.
+        """
+        structure = self._structure
+        n, names = structure.design.n_obs, structure.model.estimated
+        level, slopes = np.empty(n), np.empty((n, len(names)))
+        self.table[33:35] = level.ctypes.data, slopes.ctypes.data
+        try:
+            self(x)
+        finally:
+            self.table[33:35] = 0
+        order = plan_of(structure)[0].order
+        level[order], slopes[order] = level.copy(), slopes.copy()
+        return on_scale(structure, level, slopes)
 
 
 @dataclass(frozen=True, eq=False)

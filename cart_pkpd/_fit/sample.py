@@ -12,9 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._engine.kernel import copy_point
+from cart_pkpd._engine.compiling import copy_point
+from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Posterior
-from cart_pkpd._fit.start import centred_parameters, starting_values
+from cart_pkpd._fit.start import starting_values
+from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
@@ -91,7 +93,10 @@ def sample(
     _check_start(structure, function, centre)
     middle = time.perf_counter()
     compiled = _compiled(posterior, function, centre)
-    tree = _run(compiled, draws, tune, chains, cores, seed, target_accept, on_progress)
+    tree = _run(
+        compiled, draws, tune, chains, cores, seed, target_accept, on_progress,
+        meanwhile=lambda: prepare_predictions(structure.model),
+    )  # fmt: skip
     points = tree["posterior"][_POINT].to_numpy()
     return Sampled(
         posterior=posterior.variables(points),
@@ -157,6 +162,7 @@ def _run(
     seed: int,
     target_accept: float,
     on_progress: OnProgress | None,
+    meanwhile: Callable[[], None],
 ) -> xr.DataTree:
     import nutpie
 
@@ -186,6 +192,7 @@ def _run(
         blocking=False,
     )
     try:
+        meanwhile()
         return handle.wait()
     except KeyboardInterrupt:
         handle.cancel()
