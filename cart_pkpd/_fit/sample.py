@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cart_pkpd._core.errors import FitError
 from cart_pkpd._engine.compiling import copy_point
 from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Posterior
+from cart_pkpd._fit.optimum import best_start
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure
@@ -54,6 +56,8 @@ class Sampled:
     ----------
     posterior, stats : xr.Dataset
         Sampled variables and statistics of the sampler, dims chain, draw.
+    predictions : ndarray, shape (chains, draws, n)
+        What was predicted of every record, on the scale of its error.
     centred : tuple of str
         Varying parameters that were sampled themselves.
     unsolved : ndarray of int, shape (k,)
@@ -64,6 +68,7 @@ class Sampled:
 
     posterior: xr.Dataset
     stats: xr.Dataset
+    predictions: NDArray[np.float64]
     centred: tuple[str, ...]
     unsolved: NDArray[np.int64]
     compile_seconds: float
@@ -91,6 +96,8 @@ def sample(
     centre = posterior.start(start)
     function = posterior.function()
     _check_start(structure, function, centre)
+    if not structure.population.iiv:
+        centre = best_start(structure, posterior, function, centre)
     middle = time.perf_counter()
     compiled = _compiled(posterior, function, centre)
     tree = _run(
@@ -101,6 +108,7 @@ def sample(
     return Sampled(
         posterior=posterior.variables(points),
         stats=tree["sample_stats"].to_dataset(),
+        predictions=function.predictions(points, min(chains, cores or os.cpu_count() or 1)),
         centred=centred,
         unsolved=function.unsolved.copy(),
         compile_seconds=middle - began,
