@@ -63,9 +63,6 @@ class _KernelOp(Op):
     def _disconnected(self, inputs: Sequence[Any]) -> list[Any]:
         return [DisconnectedType()() for _ in inputs[self.differentiable :]]
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
-
 
 class LevelsOp(_KernelOp):
     """Levels of every observation from the parameters of every patient.
@@ -85,7 +82,7 @@ class LevelsOp(_KernelOp):
     def perform(self, node: Apply, inputs: Sequence[Any], outputs: Any) -> None:
         outputs[0][0], outputs[1][0] = _levels(self.kernel, self.n_parameters)(*inputs)
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         n = shapes[1 + self.names.index("ob_time")][0]
         return [(n,), (n, shapes[0][1])]
 
@@ -119,7 +116,7 @@ class LoglikOp(_KernelOp):
         for storage, value in zip(outputs, function(*inputs), strict=True):
             storage[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         k = shapes[0][0]
         return [(k,), (k, shapes[0][1]), (k, shapes[1][0])]
 
