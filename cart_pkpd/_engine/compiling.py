@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from cart_pkpd._core.errors import ModelError
 from cart_pkpd._engine.kernel import cache_folder, loaded, reload
 
 PREDICT, DENSITY = "predict", "density"
@@ -85,9 +86,32 @@ def _call_with_nothing(kernel: Any) -> None:
     f, i, none = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     kernel.predict(
         0, 0, np.zeros((0, kernel.M)), np.zeros((0, kernel.VALUES)), f, i, i, f, none, f, i,
-        np.zeros(0, dtype=np.bool_), none, np.zeros(max(kernel.N, 1)), np.array([1e-6, 1.0, 0.0]),
+        np.zeros(0, dtype=np.bool_), none, np.zeros(max(kernel.N, 1)), np.array([1e-6, 1.0, 0.0, 1.0]),
         f, np.zeros((0, max(kernel.M, 1))), i,
     )  # fmt: skip
+
+
+def allow_threads(count: int) -> None:
+    """Prepare for posteriors that work on several patients at the same time.
+
+    Raises
+    ------
+    ModelError
+        If the machine has fewer processors, or Numba no layer that several chains can share.
+    """
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ModelError(f"threads={count} is not possible here; there are {most} processors.")
+    numba.config.THREADING_LAYER = "threadsafe"
+    try:
+        numba.set_num_threads(count)  # starts the layer, or fails
+    except ValueError as problem:
+        raise ModelError(
+            "threads need Numba's omp or tbb threading layer, which is not installed; "
+            "leave threads=1, or install the package tbb."
+        ) from problem
 
 
 def compile_here(name: str) -> None:
