@@ -77,9 +77,10 @@ def bayes(
     target_accept : float
         Higher means smaller steps, for difficult posteriors.
     threads : int
-        Patients whose equations are solved at the same time within each chain; worth more
-        than 1 where there are more cores than chains. The first use compiles anew; the draws
-        differ from those of one thread by chance only, and are the same every time.
+        Patients whose equations are solved at the same time within each chain, for large
+        trials on machines with more cores than chains. Such code cannot be kept on disk and is
+        compiled in every process (20 s or so). The draws differ from those of one thread by
+        chance only, and are the same every time.
     progress : callable, optional
         Called a few times a second, on another thread, with a ``Progress``.
     label : str, optional

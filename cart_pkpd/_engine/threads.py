@@ -49,7 +49,7 @@ def all_patients(
         first, last = c * k // CHUNKS, (c + 1) * k // CHUNKS
         if last > first:
             loglik(
-                first, last, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
-                ob_endpoint, ob_before, ob_start, code, dv, low, floors, options, total, slope,
-                sigma_slope, status, values, sens,
+                first, last, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start,
+                ob_time, ob_endpoint, ob_before, ob_start, code, dv, low, floors, options, total,
+                slope, sigma_slope, status, values, sens,
             )  # fmt: skip
