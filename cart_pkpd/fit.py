@@ -140,6 +140,39 @@ def least_squares(
     return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
 
 
+def pymc_model(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    centred: Sequence[str] = (),
+) -> Any:
+    """Return the PyMC model of a fit, for samplers and extensions of one's own.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint
+        As for :func:`bayes`.
+    centred : sequence of str
+        Varying parameters that are sampled themselves instead of as standardised deviations.
+
+    Returns
+    -------
+    pymc.Model
+        The posterior that :func:`bayes` samples; the likelihood is one operation.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    from cart_pkpd._fit.pymc_model import build
+
+    chosen = models.get(model) if isinstance(model, str) else model
+    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
+
+
 def load(path: str | Path, model: models.Model | None = None) -> FitResult:
     """Read a fit written by ``FitResult.save``.
 

@@ -43,7 +43,7 @@ def doses_of(model: OdeModel, doses: Any, patients: Patients) -> list[Dose]:
 
 
 def _sequence(doses: Any, model: OdeModel) -> list[Any]:
-    if np.ndim(doses) == 0:
+    if isinstance(doses, int | float | np.number):
         return [(model.start, doses)]
     return list(doses)
 
