@@ -60,6 +60,8 @@ def predict(
     ``given[i]`` holds the parameters differentiated by, natural scale, ``base[i]`` all values.
     """
     x, control = np.zeros(TOTAL), np.zeros(3)
+    # Not a literal, so that both functions of this module share one compiled solver.
+    no_shift = ob_start[first] - ob_start[first]
     for k in range(N):
         x[FLOORS + k] = floors[k]
     for i in range(first, last):
@@ -71,7 +73,7 @@ def predict(
         status[i] = solve(
             options[2], x, options[0], int(options[1]), control, ev_time, ev_kind, ev_index,
             ev_value, ev_start[i], ev_start[i + 1], ob_time, ob_endpoint, ob_before, ob_start[i],
-            ob_start[i + 1], 0, values, sens,
+            ob_start[i + 1], no_shift, values, sens,
         )  # fmt: skip
         if status[i] != SOLVED:
             for o in range(ob_start[i], ob_start[i + 1]):
@@ -105,17 +107,17 @@ def loglik(
     slope: Any,
     sigma_slope: Any,
     status: Any,
+    values: Any,
+    sens: Any,
 ) -> None:
     """Write log-likelihood and gradient of patients `first` to `last`.
 
     The gradients are by the free parameters, ``slope[i]``, and by the residual parameters,
-    ``sigma_slope[i]``. A patient without a solution gives NaN.
+    ``sigma_slope[i]``. A patient without a solution gives NaN. ``values`` and ``sens`` get the
+    level of every observation and its derivatives, natural scale.
     """
     x, control = np.zeros(TOTAL), np.zeros(3)
-    most = 1
-    for i in range(first, last):
-        most = max(most, ob_start[i + 1] - ob_start[i])
-    values, sens = np.zeros(most), np.zeros((most, max(M, 1)))
+    no_shift = ob_start[first] - ob_start[first]
     for k in range(N):
         x[FLOORS + k] = floors[k]
     for i in range(first, last):
@@ -128,7 +130,7 @@ def loglik(
         status[i] = solve(
             options[2], x, options[0], int(options[1]), control, ev_time, ev_kind, ev_index,
             ev_value, ev_start[i], ev_start[i + 1], ob_time, ob_endpoint, ob_before, begin, end,
-            begin, values, sens,
+            no_shift, values, sens,
         )  # fmt: skip
         empty = 0.0 if status[i] == SOLVED else np.nan
         total[i] = empty
@@ -138,12 +140,10 @@ def loglik(
             x[SIGMA + j] = empty
         if status[i] == SOLVED:
             for o in range(begin, end):
-                one, by_level = record(
-                    ob_endpoint[o], code[o], dv[o], low[o], values[o - begin], sigmas, x
-                )
+                one, by_level = record(ob_endpoint[o], code[o], dv[o], low[o], values[o], sigmas, x)
                 total[i] += one
                 for j in range(M):
-                    slope[i, j] += by_level * sens[o - begin, j]
+                    slope[i, j] += by_level * sens[o, j]
             for j in range(M):
                 slope[i, j] *= x[CHAIN + j]
         for j in range(S):

@@ -30,7 +30,9 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
         The point, and where the results go.
     table_ : pointer
         Counts (patients, quantities, varying parameters, effects, observations, events), then
-        addresses of the arrays in the order in which they are read here.
+        addresses of the arrays in the order in which they are read here; places 33 and 34 are
+        0, or the addresses of arrays for the levels of all observations and their derivatives
+        by the parameters, natural scale.
 
     Returns
     -------
@@ -71,6 +73,10 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
     values, slopes = np.empty(q), np.empty(q)
     mean_slope, free_slope, sigma_slope = np.empty((k, M)), np.empty((k, M)), np.empty((k, S))
     total, status = np.empty(k), np.empty(k, np.int64)
+    values_at, sens = np.empty(n), np.empty((n, M))
+    if a[33] != 0:
+        values_at = carray(pointer_at(a[33]), (n,), np.float64)
+        sens = carray(pointer_at(a[34]), (n, M), np.float64)
     value = assemble(
         x, kinds, bounds, forms, numbers, typical, scales, varying, effects, columns, residual,
         mixture, free, sigmas, values, slopes, mean_slope, gradient,
@@ -78,7 +84,7 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
     loglik(
         0, k, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
         ob_endpoint, ob_before, ob_start, code, dv, low, floors, options, total, free_slope,
-        sigma_slope, status,
+        sigma_slope, status, values_at, sens,
     )  # fmt: skip
     value += pull_back(
         x, kinds, bounds, typical, scales, varying, effects, columns, residual, values, slopes,

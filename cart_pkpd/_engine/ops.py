@@ -171,6 +171,7 @@ def _loglik(kernel: str, m: int, s: int) -> Any:
         k = base.shape[0]
         value, slope, by_sigma = np.empty(k), np.empty((k, width)), np.empty((k, residual))
         status = np.empty(k, dtype=np.int64)
+        values, sens = np.empty(dv.shape[0]), np.empty((dv.shape[0], width))
         loglik(
             0, k, np.ascontiguousarray(free), np.ascontiguousarray(sigmas),
             np.ascontiguousarray(base), np.ascontiguousarray(ev_time),
@@ -180,7 +181,7 @@ def _loglik(kernel: str, m: int, s: int) -> Any:
             np.ascontiguousarray(ob_before), np.ascontiguousarray(ob_start),
             np.ascontiguousarray(code), np.ascontiguousarray(dv), np.ascontiguousarray(low),
             np.ascontiguousarray(floors), np.ascontiguousarray(options), value, slope, by_sigma,
-            status,
+            status, values, sens,
         )  # fmt: skip
         return value, slope, by_sigma
 

@@ -280,28 +280,22 @@ def dose(target: int, amount: float, x: Any) -> None:
 
 
 @compiled
-def observe_now(
-    t: float,
+def observe_next(
     piece: float,
     x: Any,
-    early: bool,
     ob_time: Any,
     ob_endpoint: Any,
-    ob_before: Any,
     next_ob: int,
-    last_ob: int,
     shift: int,
     values: Any,
     sens: Any,
 ) -> int:
-    """Write the observations of this instant for the states in Z; return the next one."""
-    while next_ob < last_ob and ob_time[next_ob] <= t and ob_before[next_ob] == early:
-        for i in range(SIZE):
-            x[AT + i] = x[Z + i]
-        when = ob_time[next_ob]
-        write(when, piece, x, next_ob - shift, ob_endpoint[next_ob], values, sens)
-        next_ob += 1
-    return next_ob
+    """Write the next observation for the states in Z; return the one after it."""
+    for i in range(SIZE):
+        x[AT + i] = x[Z + i]
+    when = ob_time[next_ob]
+    write(when, piece, x, next_ob - shift, ob_endpoint[next_ob], values, sens)
+    return next_ob + 1
 
 
 @compiled
@@ -346,20 +340,15 @@ def solve(
     t, piece, at_switch = start, start, -1
     last = ob_time[last_ob - 1]
     while next_ob < last_ob and ob_time[next_ob] < start:
-        next_ob = observe_now(
-            ob_time[next_ob], start, x, ob_before[next_ob], ob_time, ob_endpoint, ob_before,
-            next_ob, last_ob, shift, values, sens,
-        )  # fmt: skip
+        next_ob = observe_next(start, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
     switch_times(x)
     sort_switches(x)
     next_switch = 0
     while next_switch < SWITCHES and not x[TIMES + int(x[ORDER + next_switch])] > start:
         next_switch += 1
     while next_ob < last_ob:
-        next_ob = observe_now(
-            t, piece, x, True, ob_time, ob_endpoint, ob_before, next_ob, last_ob, shift, values,
-            sens,
-        )  # fmt: skip
+        while next_ob < last_ob and ob_time[next_ob] <= t and ob_before[next_ob]:
+            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
         if at_switch >= 0:
             # Slopes before the switch, while doses and inputs of this instant have not acted.
             slope_at_z(t, piece, x)
@@ -389,10 +378,8 @@ def solve(
                 x[RATES + ev_index[i]] += ev_value[i]
             else:
                 dose(ev_index[i], ev_value[i], x)
-        next_ob = observe_now(
-            t, piece, x, False, ob_time, ob_endpoint, ob_before, next_ob, last_ob, shift, values,
-            sens,
-        )  # fmt: skip
+        while next_ob < last_ob and ob_time[next_ob] <= t:
+            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
         at_switch = -1
         if end > t and next_ob < last_ob:
             next_ob = integrate(

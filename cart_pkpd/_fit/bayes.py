@@ -67,7 +67,7 @@ def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
         {
             "posterior": posterior,
             "sample_stats": sampled.stats,
-            "log_likelihood": loglik_draws(structure, raw).to_dataset(),
+            "log_likelihood": loglik_draws(structure, raw, sampled.predictions).to_dataset(),
             "observed_data": observed_records(structure.design),
         }
     )

@@ -120,12 +120,27 @@ def record_predictions(structure: Structure, individual: xr.Dataset) -> NDArray[
     return predict(structure.model, structure.design, values, log=structure.log)
 
 
-def loglik_draws(structure: Structure, posterior: xr.Dataset) -> xr.DataArray:
-    """Return the log-likelihood of every record at every draw, dims chain, draw, obs."""
-    individual = individual_draws(structure, posterior)
+def loglik_draws(
+    structure: Structure,
+    posterior: xr.Dataset,
+    predictions: NDArray[np.float64] | None = None,
+) -> xr.DataArray:
+    """Return the log-likelihood of every record at every draw, dims chain, draw, obs.
+
+    Parameters
+    ----------
+    structure : Structure
+        What was fitted.
+    posterior : xr.Dataset
+        The sampler's variables.
+    predictions : ndarray, shape (chain, draw, n), optional
+        What is predicted of every record, on its error's scale; computed where not given.
+    """
     quantities = population_draws(structure, posterior)
     sigmas = structure.sigmas(residual_draws(structure, quantities))
-    f = record_predictions(structure, individual)
+    f = predictions
+    if f is None:
+        f = record_predictions(structure, individual_draws(structure, posterior))
     return xr.DataArray(
         pointwise_loglik(structure.errors, structure.design, f, sigmas),
         dims=(*SAMPLE_DIMS, "obs"),

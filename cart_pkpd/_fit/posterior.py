@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,10 +19,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.kernel import density
+from cart_pkpd._engine.compiling import density_of as compiled_density
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
-from cart_pkpd._stats.compiled import kernel_data, kernel_of
+from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
 from cart_pkpd._stats.population import Quantity, Structure
 from cart_pkpd._stats.priors import density_of
 
@@ -133,11 +134,12 @@ class Evaluation:
     """
 
     def __init__(self, posterior: Posterior) -> None:
-        structure = posterior.structure
+        structure = self._structure = posterior.structure
         layout, data = _layout(structure, posterior.centred), kernel_data(structure)
         k = structure.design.n_patients
+        self._order = plan_of(structure)[0].order
         self.size = posterior.size
-        self.c_function = density(kernel_of(structure))
+        self.c_function = compiled_density(kernel_of(structure))
         self.unsolved = np.zeros(k, dtype=np.int64)
         arrays = [getattr(layout, f.name) for f in fields(layout)]
         arrays += [*data.values(), self.unsolved]
@@ -157,6 +159,9 @@ class Evaluation:
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Return the log density and its gradient; NaN where an equation has no solution."""
+        return self._evaluate(x, self.table)
+
+    def _evaluate(self, x: Vector, table: NDArray[np.int64]) -> tuple[float, Vector]:
         point = np.ascontiguousarray(x, dtype=float)
         gradient, value = np.empty(self.size), np.empty(1)
         double = ctypes.POINTER(ctypes.c_double)
@@ -165,9 +170,55 @@ class Evaluation:
             point.ctypes.data_as(double),
             gradient.ctypes.data_as(double),
             value.ctypes.data_as(double),
-            self.table.ctypes.data_as(ctypes.c_void_p),
+            table.ctypes.data_as(ctypes.c_void_p),
         )
         return float(value[0]), gradient
+
+    def predictions(self, points: NDArray[np.float64], threads: int) -> NDArray[np.float64]:
+        """Return what is predicted of every record at many points.
+
+        Parameters
+        ----------
+        points : ndarray, shape (chains, draws, d)
+            Points of the sampler.
+        threads : int
+            Chains worked on at the same time.
+
+        Returns
+        -------
+        ndarray, shape (chains, draws, n)
+            On the scale of each record's error; NaN where there is no solution.
+        """
+        out = np.empty((*points.shape[:2], self._structure.design.n_obs))
+
+        def one_chain(chain: int) -> None:
+            table = self.table.copy()
+            for draw, x in enumerate(points[chain]):
+                out[chain, draw] = self._observed(x, table)[0]
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(one_chain, range(points.shape[0])))
+        return out
+
+    def _observed(self, x: Vector, table: NDArray[np.int64]) -> tuple[Vector, Vector]:
+        n, m = self._structure.design.n_obs, len(self._structure.model.estimated)
+        level, slopes = np.empty(n), np.empty((n, m))
+        table[33:35] = level.ctypes.data, slopes.ctypes.data
+        self._evaluate(x, table)
+        level[self._order], slopes[self._order] = level.copy(), slopes.copy()
+        return on_scale(self._structure, level, slopes)
+
+    def linearised(self, x: Vector) -> tuple[Vector, Vector]:
+        """Return what is predicted of every record, and how that depends on its patient.
+
+        Returns
+        -------
+        prediction : ndarray, shape (n,)
+            On the scale of each record's error.
+        slopes : ndarray, shape (n, m)
+            Derivative by the patient's parameters, natural scale.
+        """
+        return self._observed(x, self.table.copy())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._engine.kernel import copy_point
+from cart_pkpd._engine.compiling import copy_point
+from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Posterior
-from cart_pkpd._fit.start import centred_parameters, starting_values
+from cart_pkpd._fit.optimum import best_start
+from cart_pkpd._fit.start import starting_values
+from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
@@ -52,6 +56,8 @@ class Sampled:
     ----------
     posterior, stats : xr.Dataset
         Sampled variables and statistics of the sampler, dims chain, draw.
+    predictions : ndarray, shape (chains, draws, n)
+        What was predicted of every record, on the scale of its error.
     centred : tuple of str
         Varying parameters that were sampled themselves.
     unsolved : ndarray of int, shape (k,)
@@ -62,6 +68,7 @@ class Sampled:
 
     posterior: xr.Dataset
     stats: xr.Dataset
+    predictions: NDArray[np.float64]
     centred: tuple[str, ...]
     unsolved: NDArray[np.int64]
     compile_seconds: float
@@ -89,13 +96,19 @@ def sample(
     centre = posterior.start(start)
     function = posterior.function()
     _check_start(structure, function, centre)
+    if not structure.population.iiv:
+        centre = best_start(structure, posterior, function, centre)
     middle = time.perf_counter()
     compiled = _compiled(posterior, function, centre)
-    tree = _run(compiled, draws, tune, chains, cores, seed, target_accept, on_progress)
+    tree = _run(
+        compiled, draws, tune, chains, cores, seed, target_accept, on_progress,
+        meanwhile=lambda: prepare_predictions(structure.model),
+    )  # fmt: skip
     points = tree["posterior"][_POINT].to_numpy()
     return Sampled(
         posterior=posterior.variables(points),
         stats=tree["sample_stats"].to_dataset(),
+        predictions=function.predictions(points, min(chains, cores or os.cpu_count() or 1)),
         centred=centred,
         unsolved=function.unsolved.copy(),
         compile_seconds=middle - began,
@@ -157,6 +170,7 @@ def _run(
     seed: int,
     target_accept: float,
     on_progress: OnProgress | None,
+    meanwhile: Callable[[], None],
 ) -> xr.DataTree:
     import nutpie
 
@@ -186,6 +200,7 @@ def _run(
         blocking=False,
     )
     try:
+        meanwhile()
         return handle.wait()
     except KeyboardInterrupt:
         handle.cancel()

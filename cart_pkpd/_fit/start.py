@@ -1,4 +1,4 @@
-"""Where sampling starts, and which way it is parametrised: both read off the data."""
+"""Where sampling starts: read off the data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import QUANTIFIED, Design
 from cart_pkpd._stats.population import FREE_NORMAL, Quantity, Structure, typical_size
-from cart_pkpd._stats.predict import predict
 from cart_pkpd._stats.priors import Prior
 from cart_pkpd.models import Model
 
-_STEP = 1e-5
 _RESIDUAL_SD = 0.5
-_CENTRED_BELOW = 0.1
 _MAX_DEVIATION = 2.5
 _BULK = (0.005, 0.995)
 
@@ -161,67 +158,3 @@ def _individual(
     if name == structure.population.non_expanders:
         return values
     return np.clip(values, typical - _MAX_DEVIATION * omega, typical + _MAX_DEVIATION * omega)
-
-
-def centred_parameters(structure: Structure, start: Start) -> tuple[str, ...]:
-    """Return the parameters that each patient's own data determine well.
-
-    For those, sampling the individual value itself mixes better than sampling its
-    standardised deviation from the population; for poorly informed ones it is the other way
-    round. The measure is the share of the population variance that is left after seeing a
-    patient's quantified records, from the linearised model at the starting values.
-    """
-    population = structure.population
-    forced = {population.non_expanders} - {None}
-    if population.centred is not None:
-        return tuple(n for n in population.iiv if n in population.centred or n in forced)
-    share = _variance_left(structure, start)
-    return tuple(
-        n for n, s in zip(population.iiv, share, strict=True) if s < _CENTRED_BELOW or n in forced
-    )
-
-
-def _variance_left(structure: Structure, start: Start) -> NDArray[np.float64]:
-    """Return, per varying parameter, the median over patients of posterior / prior variance."""
-    design, names = structure.design, structure.population.iiv
-    if not names:
-        return np.empty(0)
-    jacobian = _jacobian(structure, start)
-    prior = np.diag([1.0 / start.omega[n] ** 2 for n in names])
-    left = []
-    for i in range(design.n_patients):
-        rows = (design.patient == i) & (design.code == QUANTIFIED)
-        j = jacobian[rows]
-        covariance = np.linalg.inv(prior + j.T @ j)
-        left.append(np.diag(covariance) * np.diag(prior))
-    return np.median(np.array(left), axis=0)
-
-
-def _jacobian(structure: Structure, start: Start) -> NDArray[np.float64]:
-    """Return d prediction / d free parameter in residual SDs at the start, (n, len(iiv))."""
-    model, design = structure.model, structure.design
-    free: dict[str, Any] = {**start.typical, **start.individual}
-
-    def prediction(changed: dict[str, Any]) -> NDArray[np.float64]:
-        natural = {k: model.parameters[k].to_natural(v) for k, v in changed.items()}
-        return predict(model, design, natural, log=structure.log)
-
-    columns = [
-        (prediction({**free, n: free[n] + _STEP}) - prediction({**free, n: free[n] - _STEP}))
-        / (2 * _STEP)
-        for n in structure.population.iiv
-    ]
-    slopes = np.stack(columns, axis=-1) / _residual_sd(structure, start, prediction(free))[:, None]
-    # A level of 0 has no ln and tells nothing of the parameters.
-    return np.nan_to_num(slopes, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _residual_sd(
-    structure: Structure, start: Start, prediction: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    out = np.empty(prediction.shape)
-    both = zip(structure.errors, structure.sigmas(start.sigma), strict=True)
-    for m, (error, sigmas) in enumerate(both):
-        rows = structure.design.measure == m
-        out[rows] = error.scale(prediction[rows], sigmas)
-    return out

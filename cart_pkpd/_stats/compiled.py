@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._engine.expression import Expression
@@ -16,8 +17,13 @@ from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED
 from cart_pkpd._stats.error import ErrorModel
 from cart_pkpd._stats.likelihood import record_loglik
 from cart_pkpd._stats.population import Structure
+from cart_pkpd.models import Model
 from cart_pkpd.models._math import exp, log, maximum
 
+_SCHEDULE = (
+    "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
+    "ob_before", "ob_start",
+)  # fmt: skip
 _CODES = (QUANTIFIED, BELOW, ABOVE, BETWEEN)
 
 
@@ -71,13 +77,7 @@ def _prediction(program: Program, error: ErrorModel) -> Expression:
 def kernel_data(structure: Structure) -> dict[str, NDArray[Any]]:
     """Return the arrays that a likelihood kernel reads, by name."""
     design, model = structure.design, structure.model
-    plan, base = model.plan(
-        design,
-        time=design.time,
-        patient=design.patient,
-        measure=design.measure,
-        endpoint=design.endpoints,
-    )
+    plan, base = plan_of(structure)
     return {
         "base": base,
         **_named(plan),
@@ -89,9 +89,55 @@ def kernel_data(structure: Structure) -> dict[str, NDArray[Any]]:
     }
 
 
+def plan_of(structure: Structure) -> tuple[Schedule, NDArray[np.float64]]:
+    """Return the schedule of a structure's records, and every known value."""
+    design = structure.design
+    return structure.model.plan(
+        design,
+        time=design.time,
+        patient=design.patient,
+        measure=design.measure,
+        endpoint=design.endpoints,
+    )
+
+
+def on_scale(
+    structure: Structure, level: NDArray[np.float64], slopes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a kernel observed on the scale of each record's error.
+
+    Parameters
+    ----------
+    structure : Structure
+        Whose n records these are.
+    level : ndarray, shape (n,)
+        What the kernel's equations give: the level, or its ln.
+    slopes : ndarray, shape (n, m)
+        Its derivatives.
+    """
+    is_log = structure.model.program.observe_log
+    wants_log = np.array(structure.log)[structure.design.measure]
+    with np.errstate(all="ignore"):
+        if is_log:
+            natural = np.exp(level)
+            return (
+                np.where(wants_log, level, natural),
+                np.where(wants_log[:, None], slopes, slopes * natural[:, None]),
+            )
+        return (
+            np.where(wants_log, np.log(np.maximum(level, LOWEST)), level),
+            np.where(wants_log[:, None], slopes / level[:, None], slopes),
+        )
+
+
 def _named(plan: Schedule) -> dict[str, NDArray[Any]]:
-    names = (
-        "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
-        "ob_before", "ob_start",
-    )  # fmt: skip
-    return dict(zip(names, plan.arrays, strict=True))
+    return dict(zip(_SCHEDULE, plan.arrays, strict=True))
+
+
+def prepare_predictions(model: Model) -> None:
+    """Begin to compile what predictions will need, while something else takes its time."""
+    from cart_pkpd._engine.compiling import start
+    from cart_pkpd._engine.kernel import module
+
+    if model.program.states:  # closed forms are predicted without compiled code
+        start(module(model.program, (), None))
