@@ -52,7 +52,10 @@ class LagEffectorMemory(OdeModel):
     beta = Positive(0.00197, "1/day", "slow decline rate")
 
     def initial(self, p):
-        return {"effector": p.cmax * math.exp(-p.rho * math.maximum(p.tmax - p.lag, 0.0)), "memory": 0.0}
+        return {
+            "effector": p.cmax * math.exp(-p.rho * math.maximum(p.tmax - p.lag, 0.0)),
+            "memory": 0.0,
+        }
 
     def switches(self, p):
         return p.lag, p.tmax
@@ -61,7 +64,8 @@ class LagEffectorMemory(OdeModel):
         growing = t < p.tmax
         k = p.fb * (p.alpha - p.beta)
         return {
-            "effector": math.where(growing, math.where(t < p.lag, 0.0, p.rho), -p.alpha) * y.effector,
+            "effector": math.where(growing, math.where(t < p.lag, 0.0, p.rho), -p.alpha)
+            * y.effector,
             "memory": math.where(growing, 0.0, k * y.effector - p.beta * y.memory),
         }
 

@@ -19,7 +19,6 @@ from cart_pkpd._engine.schedule import Change, Dose, base_values, schedule
 from cart_pkpd._engine.solve import sensitivities
 
 
-
 def point(model, rng, width=0.3):
     """A parameter point near the typical values, on the natural scale."""
     return {
