@@ -42,7 +42,7 @@ SCIPY = [
     (StudentT(3.0, 1.0, 2.0), stats.t(3, 1, 2)),
 ]
 NAMES = [str(prior) for prior, _ in SCIPY]
-each = pytest.mark.parametrize(("prior", "reference"), SCIPY, ids=lambda p: str(p))
+each = pytest.mark.parametrize(("prior", "reference"), SCIPY, ids=NAMES)
 
 
 @each

@@ -182,6 +182,23 @@ def times(unit: str, other: str) -> str:
     return second if first == "1" else f"{first}*{second}"
 
 
+def product(first: str, second: str, power: int = 1) -> str:
+    """Return the unit of `first` times `second` to a power, factors alike taken together.
+
+    Examples
+    --------
+    >>> product("mg", "L", -1), product("cells/L", "L")
+    ('mg/L', 'cells')
+    """
+    powers: dict[str, int] = {}
+    for name, n in [*_factors(first), *((k, power * n) for k, n in _factors(second))]:
+        if name != "1":
+            powers[name] = powers.get(name, 0) + n
+    top = [k + (f"^{n}" if n > 1 else "") for k, n in powers.items() if n > 0]
+    bottom = [k + (f"^{-n}" if n < -1 else "") for k, n in powers.items() if n < 0]
+    return "/".join(["*".join(top) or "1", *bottom])
+
+
 def convert(values: ArrayLike, source: str, target: str) -> NDArray[np.float64]:
     """Return `values` given in `source` in the unit `target`.
 

@@ -63,9 +63,6 @@ class _KernelOp(Op):
     def _disconnected(self, inputs: Sequence[Any]) -> list[Any]:
         return [DisconnectedType()() for _ in inputs[self.differentiable :]]
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
-
 
 class LevelsOp(_KernelOp):
     """Levels of every observation from the parameters of every patient.
@@ -85,7 +82,7 @@ class LevelsOp(_KernelOp):
     def perform(self, node: Apply, inputs: Sequence[Any], outputs: Any) -> None:
         outputs[0][0], outputs[1][0] = _levels(self.kernel, self.n_parameters)(*inputs)
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         n = shapes[1 + self.names.index("ob_time")][0]
         return [(n,), (n, shapes[0][1])]
 
@@ -119,7 +116,7 @@ class LoglikOp(_KernelOp):
         for storage, value in zip(outputs, function(*inputs), strict=True):
             storage[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         k = shapes[0][0]
         return [(k,), (k, shapes[0][1]), (k, shapes[1][0])]
 
@@ -140,7 +137,7 @@ def _levels(kernel: str, m: int) -> Any:
     def levels(
         given, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time, ob_endpoint,
         ob_before, ob_start, floors, options,
-    ):  # type: ignore[no-untyped-def] # fmt: skip
+    ):  # fmt: skip
         k, n = base.shape[0], ob_time.shape[0]
         values, sens = np.empty(n), np.empty((n, width))
         status = np.empty(k, dtype=np.int64)
@@ -167,7 +164,7 @@ def _loglik(kernel: str, m: int, s: int) -> Any:
     def total(
         free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time, ob_endpoint,
         ob_before, ob_start, code, dv, low, floors, options,
-    ):  # type: ignore[no-untyped-def] # fmt: skip
+    ):  # fmt: skip
         k = base.shape[0]
         value, slope, by_sigma = np.empty(k), np.empty((k, width)), np.empty((k, residual))
         status = np.empty(k, dtype=np.int64)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction as Ratio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.units import canonical, exponents, scale
+from cart_pkpd._core.units import canonical, exponents, product, scale
 from cart_pkpd._engine.expression import Expression, is_constant, text, topological
 from cart_pkpd._engine.program import TIME, Program, state_symbol, value_symbol
 
@@ -34,7 +34,7 @@ def check_units(model: OdeModel, program: Program) -> None:
     ModelError
         Naming the formula, what was found and what was expected.
     """
-    declared = [*model.parameters.values(), *model.states.values(), *model.covariates.values()]
+    declared: list[Any] = [*model.states.values(), *model.equation_values.values()]
     if all(canonical(d.unit) == "1" for d in declared):
         return
     where = type(model).__name__
@@ -74,23 +74,40 @@ def _check_doses(model: OdeModel, program: Program, kinds: Mapping[str, Kind]) -
 
 
 def endpoint_units(model: OdeModel, program: Program) -> dict[str, str]:
-    """Return the unit of every endpoint: that of a state or value of its kind, else ``"1"``."""
-    kinds = _known(model)
+    """Return the unit of every endpoint, as it follows from the formula that observes it."""
     declared = {
         **{str(state_symbol(k).value): s.unit for k, s in model.states.items()},
         **{str(value_symbol(k).value): v.unit for k, v in model.equation_values.items()},
+        str(TIME.value): "day",
     }
-    units = {}
-    for e, level in zip(program.endpoints, program.observe, strict=True):
-        try:
-            kind = _infer(type(model).__name__, f"observe[{e!r}]", level, kinds)
-        except ModelError:
-            kind = None  # a model without units is not checked
-        present = [str(n.value) for n in topological([level]) if n.op == "symbol"]
-        units[e] = next(
-            (declared[s] for s in present if s in declared and kinds[s] == kind), _written(kind)
-        )
-    return units
+    return {
+        e: _spelled(level, declared)
+        for e, level in zip(program.endpoints, program.observe, strict=True)
+    }
+
+
+def _spelled(root: Expression, declared: Mapping[str, str]) -> str:
+    """Return the unit of a formula in the spelling of what it is made of."""
+    found: dict[int, str] = {}
+    for node in topological([root]):
+        args = [found[id(a)] for a in node.args]
+        match node.op:
+            case "symbol":
+                unit = declared[str(node.value)]
+            case "mul":
+                unit = product(args[0], args[1])
+            case "div":
+                unit = product(args[0], args[1], -1)
+            case "where":
+                unit = args[1]
+            case "add" | "sub" | "minimum" | "maximum":
+                unit = args[1] if args[0] == "1" else args[0]
+            case "neg" | "abs":
+                unit = args[0]
+            case _:
+                unit = "1"
+        found[id(node)] = unit
+    return found[id(root)]
 
 
 def _known(model: OdeModel) -> dict[str, Kind]:
