@@ -3,7 +3,7 @@
 They stand here, and not in the tests, so that each is compiled once.
 """
 
-from cart_pkpd.models import Covariate, Fraction, Input, OdeModel, Positive, Real, State, math
+from cart_pkpd.models import Covariate, Fraction, Input, OdeModel, Positive, State, math
 
 
 class EffectorMemory(OdeModel):
@@ -232,7 +232,10 @@ class BlowUp(OdeModel):
 
     start_level = Positive(1.0, "copies/µg", "level at the start")
     rate = Positive(0.1, "µg/copies/day", "growth")
-    shift = Real(0.0, "copies/µg", "background of the assay")
+    shift = Covariate(0.0, "copies/µg", "background of the assay")
+
+    dosed = "level"
+    dose_unit = "copies/µg"
 
     def initial(self, p):
         return {"level": p.start_level}

@@ -115,6 +115,18 @@ def one_compartment(t, p, doses):
     return total
 
 
+def quadratic(times, p, doses=()):
+    """y' = rate y² with boluses (time, amount): y / (1 - rate y t) from one to the next."""
+    out = []
+    for t in np.atleast_1d(times):
+        y, before = p["start_level"], 0.0
+        for when, amount in sorted(d for d in doses if d[0] <= t):
+            y = y / (1 - p["rate"] * y * (when - before)) + amount
+            before = when
+        out.append(y / (1 - p["rate"] * y * (t - before)))
+    return np.array(out)
+
+
 def complex_step(function, p, names):
     """d function / d parameter of a closed form, parameters last."""
     return np.stack([function({**p, n: p[n] + 1e-30j}).imag / 1e-30 for n in names], axis=-1)
@@ -178,10 +190,3 @@ FAST_CYTOKINE = Problem(
     observe=lambda y, p: [y[0], y[1]],
     stiff=True,
 )
-
-
-def _phases_rhs(t, middle, y, p):
-    if middle >= np.real(p["tmax"]):
-        k = p["fb"] * (p["alpha"] - p["beta"])
-        return [-p["alpha"] * y[0], k * y[0] - p["beta"] * y[1]]
-    return [p["rho"] * y[0] if middle >= np.real(p.get("lag", 0.0)) else 0.0 * y[0], 0.0 * y[1]]

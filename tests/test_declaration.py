@@ -512,7 +512,10 @@ def in_a_function(slope):
         level = State("copies/µg")
         start_level = Positive(1.0, "copies/µg", "level at the start")
         rate = Positive(0.1, "µg/copies/day", "growth")
-        shift = Real(0.0, "copies/µg", "background of the assay")
+        shift = Covariate(0.0, "copies/µg", "background of the assay")
+
+        dosed = "level"
+        dose_unit = "copies/µg"
 
         def initial(self, p):
             return {"level": p.start_level}
@@ -532,7 +535,7 @@ def test_models_of_one_name_do_not_share_code_and_may_be_made_in_a_function():
     first = in_a_function(lambda y, p: p.rate * y.level**2)
     second = in_a_function(lambda y, p: -p.rate * y.level**2)
     assert first != second
-    out = second.simulate(times, states=True, shift=3.0)
+    out = second.simulate(times, states=True, covariates={"shift": 3.0})
     assert_allclose(out["level"], 1 / (1 + 0.1 * times), rtol=1e-5)
     assert_allclose(out["transgene"], out["level"] + 3.0, rtol=1e-12)
     assert out["level"].attrs["units"] == "copies/µg"

@@ -8,68 +8,14 @@ elasticities: (parameter / level) times the derivative.
 import numpy as np
 import ode_models as own
 import ode_reference as reference
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from ode_cases import CASES, solved, values
 
 from cart_pkpd import models
-from cart_pkpd._core.errors import CartWarning, ModelError
 from cart_pkpd._core.units import exponents
-from cart_pkpd._engine.schedule import Change, Dose, base_values, schedule
+from cart_pkpd._engine.schedule import Dose, base_values, schedule
 from cart_pkpd._engine.solve import sensitivities
-
-
-def point(model, rng, width=0.3):
-    """A parameter point near the typical values, on the natural scale."""
-    return {
-        name: float(p.to_natural(p.to_free(p.typical) + width * rng.standard_normal()))
-        for name, p in model.parameters.items()
-    }
-
-
-def values(model, rng=None, width=0.3):
-    """Parameters near the typical ones (at them without `rng`), and typical covariates."""
-    typical = {name: c.typical for name, c in getattr(model, "covariates", {}).items()}
-    return {**(point(model, rng, width) if rng else model.typical()), **typical}
-
-
-def solved(model, p, times, doses=(), changes=(), rtol=1e-10):
-    """Levels (n, endpoints), and derivatives by all parameters (n, endpoints, m), of one patient.
-
-    `p` may hold covariates too; doses and changes as in ``ode_reference.levels``.
-    """
-    program, count = model.program, len(model.program.endpoints)
-    known = {k: v.typical for k, v in {**model.covariates, **model.inputs}.items()}
-    plan = schedule(
-        1,
-        patient=np.zeros(len(times) * count, dtype=int),
-        time=np.repeat(times, count),
-        endpoint=np.tile(np.arange(count), len(times)),
-        doses=[Dose(0, t, amount, 0, duration) for t, amount, duration in doses],
-        changes=[Change(0, t, v, program.values.index(name)) for name, t, v in changes],
-    )
-    base = base_values(program, 1, {**model.typical(), **known, **p})
-    value, slope, status = sensitivities(program, tuple(model.parameters), base, plan, rtol=rtol)
-    assert status.tolist() == [0]
-    level, by = np.empty(plan.order.size), np.empty((plan.order.size, slope.shape[1]))
-    level[plan.order], by[plan.order] = value, slope
-    return level.reshape(-1, count), by.reshape(len(times), count, -1)
-
-
-CASES = [
-    (
-        own.AntigenDriven(),
-        reference.ANTIGEN_DRIVEN,
-        [0.5, 1.0, 3.0, 6.0, 9.0, 14.0, 28.0, 60.0],
-        {
-            "doses": [(0.0, 5e7, 0.02), (3.0, 1e8, 0.0), (3.5, 5e7, 1.0)],
-            "changes": [("toci", 4.0, 1.0), ("toci", 8.5, 0.25)],
-        },
-    ),
-    (own.PredatorPrey(), reference.PREDATOR_PREY, [0.3, 2.0, 5.0, 11.0, 23.0], {}),
-    (own.Saturable(), reference.SATURABLE, [0.05, 0.5, 1.0, 2.0, 3.0, 4.0], {}),
-    (own.FastCytokine(), reference.FAST_CYTOKINE, [0.02, 2.0, 8.5, 9.5, 20.0, 365.0], {}),
-]
 
 TWINS = {
     "stein2019": (own.EffectorMemory(), {}),
@@ -121,10 +67,24 @@ def test_the_peak_time_of_stein_has_the_derivative_of_the_closed_form():
 def test_the_twin_of_a_registered_model_simulates_alike(name):
     """Through simulate at its default tolerance of 1e-6: to 1e-5."""
     model, registered = TWINS[name][0], models.get(name)
-    p = point(registered, np.random.default_rng(2))
+    p = values(registered, np.random.default_rng(2))
     times = [0.0, 3.0, 9.0, 14.0, 90.0, 365.0]
     level, _ = solved(model, p, times, rtol=1e-6)
     assert_allclose(level[:, 0], registered.simulate(times, **p)["transgene"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["stein2019", "ogasawara2021"])
+def test_the_compiled_closed_form_and_its_derivatives(name):
+    """Registered closed forms give ln C, to 1e-12, and its slopes, to 1e-10."""
+    model = models.get(name)
+    p = values(model, np.random.default_rng(8))
+    edges = np.array([p.get("lag", 1.0), p["tmax"]])
+    times = np.sort([0.0, 0.4, *edges - 1e-3, *edges + 1e-3, 28.0, 90.0, 700.0])
+    level, slope = solved(model, p, times)
+    expected = reference.two_phases(times, p)
+    by = reference.complex_step(lambda q: reference.two_phases(times, q), p, p)
+    assert_allclose(level[:, 0], np.log(expected), rtol=1e-12)
+    assert_allclose(slope[:, 0], by / expected[:, None], rtol=1e-10, atol=1e-14)
 
 
 # --- SciPy ---------------------------------------------------------------------------------
@@ -174,8 +134,7 @@ def test_errors_shrink_with_the_tolerance(model, problem, times, what):
 def test_a_stiff_year_takes_few_steps():
     """An explicit method is stable at steps up to 3.5 / 50 day: 5200 for a year."""
     model = own.FastCytokine()
-    out = model.simulate([365.0], max_steps=1000)
-    assert out["status"] == "solved"
+    solved(model, model.typical(), [365.0], rtol=1e-6, max_steps=1000)
 
 
 # --- units ---------------------------------------------------------------------------------
@@ -307,173 +266,6 @@ def test_a_covariate_is_each_patient_s_own():
         p = {**model.typical(), "amount": amount}
         expected = reference.levels(reference.SATURABLE, p, [0.5, 1.0, 2.0])
         assert_allclose(solved(model, p, [0.5, 1.0, 2.0])[0], expected, rtol=1e-7)
-
-
-# --- many patients -------------------------------------------------------------------------
-
-
-def cohort(rng, k=70):
-    """Ragged patients of a dosed model: (schedule of those asked for, values)."""
-    model = own.AntigenDriven()
-    who = [values(model, rng) for _ in range(k)]
-    times = [np.sort(rng.uniform(0.0, 60.0, rng.integers(0, 9))) for _ in range(k)]
-    doses = [[(t, 5e7, 0.1) for t in rng.uniform(0, 9, rng.integers(1, 4))] for _ in range(k)]
-
-    def plan(patients):
-        return schedule(
-            len(patients),
-            patient=np.repeat(np.arange(len(patients)), [times[i].size for i in patients]),
-            time=np.concatenate([times[i] for i in patients]),
-            doses=[Dose(n, t, a, 0, d) for n, i in enumerate(patients) for t, a, d in doses[i]],
-            changes=[Change(n, 5.0, 1.0, 13) for n, i in enumerate(patients) if i % 2],
-        )
-
-    def run(patients, threads=None):
-        given = {n: [who[i][n] for i in patients] for n in who[0]} | {"toci": 0.0}
-        base = base_values(model.program, len(patients), given)
-        asked = plan(patients)
-        return sensitivities(
-            model.program, tuple(model.parameters), base, asked, threads=threads
-        ), asked.ob_start
-
-    return run
-
-
-def test_the_number_of_threads_does_not_change_a_bit(rng):
-    run = cohort(rng)
-    one, _ = run(range(70), threads=1)
-    for other in (run(range(70), threads=2)[0], run(range(70))[0]):
-        for a, b in zip(one, other, strict=True):
-            assert_array_equal(a, b)
-
-
-def test_patients_do_not_see_each_other(rng):
-    """Alone, in another order or together: the same bits, with samples at their own times."""
-    run = cohort(rng)
-    (level, slope, _), start = run(range(70))
-    order = rng.permutation(70)
-    (mixed, _, _), mixed_start = run(list(order))
-    for n, i in enumerate(order):
-        mine = slice(start[i], start[i + 1])
-        assert_array_equal(mixed[mixed_start[n] : mixed_start[n + 1]], level[mine])
-        if n < 20:
-            (alone, by, _), _ = run([i])
-            assert_array_equal(alone, level[mine])
-            assert_array_equal(by, slope[mine])
-
-
-def test_times_may_be_unsorted_and_repeated():
-    """Each sample has the level of its time, whatever the others: to 1e-8."""
-    model = own.PredatorPrey()
-    times = np.array([7.0, 1.0, 7.0, 0.0, 3.0])
-    level, _ = solved(model, model.typical(), times)
-    assert_array_equal(level[0], level[2])
-    alone = np.concatenate([solved(model, model.typical(), [t])[0] for t in times])
-    assert_allclose(level, alone, rtol=1e-8, atol=1e-8)
-
-
-# --- simulate ------------------------------------------------------------------------------
-
-
-def test_simulate_names_patients_doses_and_units():
-    """Three patients from a table of doses; a linear drug, so levels are known: to 1e-5."""
-    model = own.OneCompartment()
-    doses = pd.DataFrame(
-        {
-            "id": ["a", "a", "b", "c"],
-            "time": [0.0, 1.0, 0.5, 0.0],
-            "amount": [100.0, 50.0, 30.0, 0.0],
-            "duration": [0.0, 0.5, 0.0, 0.0],
-        }
-    )
-    out = model.simulate([0.25, 1.25, 4.0], doses=doses, clearance=[10.0, 12.0, 14.0])
-    assert out["id"].values.tolist() == ["a", "b", "c"]
-    assert out["drug"].attrs["units"] == "mg/L"
-    assert out["time"].attrs["units"] == "day"
-    assert (out["status"] == "solved").all()
-    for label, clearance in zip("abc", (10.0, 12.0, 14.0), strict=True):
-        rows = doses[doses["id"] == label][["time", "amount", "duration"]].to_numpy()
-        p = {"clearance": clearance, "volume": 30.0}
-        expected = reference.one_compartment(out["time"], p, rows)
-        assert_allclose(out["drug"].sel(id=label), expected, rtol=1e-5)
-
-
-def test_simulate_takes_a_dose_as_a_number_as_pairs_and_as_triples():
-    model = own.OneCompartment()
-    one = model.simulate([1.0, 2.0], doses=300.0)
-    assert one.equals(model.simulate([1.0, 2.0], doses=[(0.0, 300.0)]))
-    assert one.equals(model.simulate([1.0, 2.0], doses=[(0.0, 300.0, 0.0)]))
-    assert_allclose(one["drug"], 10.0 * np.exp([-0.4, -0.8]), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("what", "words"),
-    [
-        ({"doses": [(0.0, -1.0)]}, "is not a dose"),
-        ({"doses": [(-1.0, 1.0)]}, "before the start"),
-        ({"doses": [3.0]}, "give \\(time, amount\\)"),
-        ({"doses": pd.DataFrame({"time": [0.0], "amont": [1.0]})}, "no column 'amount'"),
-        (
-            {"doses": pd.DataFrame({"time": [0.0], "amount": [1.0], "lenght": [1.0]})},
-            "unknown column 'lenght'",
-        ),
-        (
-            {"doses": pd.DataFrame({"time": [0.0], "amount": [1.0], "state": ["centrl"]})},
-            "no state 'centrl'. Did you mean 'central'",
-        ),
-        ({"inputs": {"toci": [(0.0, 1.0)]}}, "no input 'toci'"),
-        ({"covariates": {"weight": 70.0}}, "no covariate 'weight'"),
-        ({"clearence": 1.0}, "no parameter 'clearence'. Did you mean 'clearance'"),
-        ({"volume": -1.0}, "volume = -1.0 is not possible: it must be above 0"),
-        ({"volume": [1.0, 2.0], "clearance": [1.0, 2.0, 3.0]}, "one per patient"),
-    ],
-)
-def test_impossible_questions_are_refused(what, words):
-    with pytest.raises(ModelError, match=words):
-        own.OneCompartment().simulate([1.0], **what)
-
-
-def test_a_model_without_dosed_takes_no_dose():
-    with pytest.raises(ModelError, match="EffectorMemory takes no dose"):
-        own.EffectorMemory().simulate([1.0], doses=1e8)
-
-
-# --- failures ------------------------------------------------------------------------------
-
-
-def test_a_patient_whose_solution_becomes_infinite_is_nan_and_counted():
-    """y' = r y² from 1 is 1 / (1 - r t): infinite at day 1 / r. The others are untouched."""
-    model, rates = own.BlowUp(), np.array([0.01, 0.2, 0.02, 0.5])
-    times = np.array([0.0, 4.0, 20.0])
-    with pytest.warns(CartWarning, match="2 of 4 patients could not be solved"):
-        out = model.simulate(times, rate=rates)
-    assert np.isnan(out["transgene"].values[[1, 3]]).all()
-    expected = 1.0 / (1.0 - rates[[0, 2], None] * times)
-    assert_allclose(out["transgene"].values[[0, 2]], expected, rtol=1e-5)
-    alone = model.simulate(times, rate=rates[[0, 2]])
-    assert_array_equal(out["transgene"].values[[0, 2]], alone["transgene"].values)
-    said = out["status"].values.tolist()
-    assert said[0] == said[2] == "solved"
-    assert all("became" in s or "more steps" in s for s in (said[1], said[3]))
-
-
-def test_samples_before_the_infinite_time_are_solved():
-    """Half a percent before the pole errors have grown 200 times: 1e-3 at rtol 1e-6."""
-    out = own.BlowUp().simulate([4.0, 9.95], rate=0.1)
-    assert_allclose(out["transgene"], [1 / 0.6, 200.0], rtol=1e-3)
-
-
-def test_too_few_steps_are_said():
-    with pytest.warns(CartWarning, match="1 of 1 patients .* raise max_steps"):
-        out = own.BlowUp().simulate([9.0], max_steps=3)
-    assert out["status"] == "more steps than max_steps were needed"
-    assert np.isnan(out["transgene"]).all()
-
-
-@pytest.mark.parametrize("setting", [{"rtol": 0.0}, {"rtol": 2.0}, {"max_steps": 0}])
-def test_impossible_settings_are_refused(setting):
-    with pytest.raises(ValueError, match="rtol must lie between 1e-13 and 1 and max_steps"):
-        own.BlowUp().simulate([1.0], **setting)
 
 
 # --- states --------------------------------------------------------------------------------

@@ -3,10 +3,6 @@
 Warnings are errors here, Numba's and PyTensor's about object mode among them.
 """
 
-import subprocess
-import sys
-import warnings
-
 import numpy as np
 import ode_models as own
 import ode_reference as reference
@@ -16,12 +12,9 @@ import pytensor.tensor as pt
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from cart_pkpd._engine.ops import levels_op
 from cart_pkpd._engine.schedule import Dose, base_values, schedule
 from cart_pkpd._engine.solve import floors_of, options_of, sensitivities
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # see the first test
-    from cart_pkpd._engine.ops import levels_op
 
 MODEL = own.OneCompartment()
 NAMES = ("clearance", "volume")
@@ -29,14 +22,6 @@ DOSES = [(0.0, 300.0, 0.0), (1.0, 200.0, 0.5)]
 TIMES = [np.array([0.5, 1.25, 3.0]), np.array([0.2, 1.0])]
 GIVEN = np.array([[12.0, 30.0], [9.0, 25.0]])
 """Two patients, three and two samples."""
-
-
-@pytest.mark.xfail(reason="infer_shape takes an argument that PyTensor has dropped", strict=True)
-def test_the_operations_are_defined_without_a_warning():
-    command = "import pytensor, numba, warnings; warnings.simplefilter('error')"
-    command += "; import cart_pkpd._engine.ops"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
 
 
 def data():
@@ -77,16 +62,6 @@ def test_levels_in_a_graph_are_those_of_the_solver(compiled):
     assert_allclose(level, closed(GIVEN), rtol=1e-8)
 
 
-def test_levels_in_a_graph_are_those_of_simulate(compiled):
-    """simulate uses a code without derivatives, whose steps differ: to 1e-8 at rtol 1e-10."""
-    level, _ = compiled(GIVEN, np.ones(5))
-    parts = np.split(level, [3])
-    for times, given, part in zip(TIMES, GIVEN, parts, strict=True):
-        p = dict(zip(NAMES, given, strict=True))
-        out = MODEL.simulate(times, p, DOSES, rtol=1e-10)
-        assert_allclose(part, out["drug"], rtol=1e-8)
-
-
 def test_gradients_through_a_graph_equal_central_differences(compiled):
     """Differences of the closed form, step 1e-5: to 1e-6."""
     weights = np.array([1.0, -2.0, 0.5, 3.0, 0.1])
@@ -98,16 +73,6 @@ def test_gradients_through_a_graph_equal_central_differences(compiled):
         change = weights @ (closed(GIVEN + step) ** 2 - closed(GIVEN - step) ** 2)
         expected[at] = change / (2 * step[at])
     assert_allclose(gradient, expected, rtol=1e-6)
-
-
-def test_python_computes_what_numba_does(compiled):
-    """The operation's own `perform`, as PyTensor uses it without a linker."""
-    given = pt.dmatrix("given")
-    arrays, _ = data()
-    by_python = pytensor.function(
-        [given], levels_op(MODEL.program, NAMES)(given, *arrays)[0], mode="FAST_COMPILE"
-    )
-    assert_array_equal(by_python(GIVEN), compiled(GIVEN, np.ones(5))[0])
 
 
 def test_second_derivatives_are_refused():
