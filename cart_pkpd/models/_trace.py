@@ -36,7 +36,7 @@ from cart_pkpd._engine.program import (
 from cart_pkpd.models._dimensions import check_units
 
 if TYPE_CHECKING:
-    from cart_pkpd.models._declare import ClosedFormModel
+    from cart_pkpd.models._closed import ClosedFormModel
     from cart_pkpd.models._ode import OdeModel
 
 _POINTS = 7
