@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from cart_pkpd import models
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import exponents
-from cart_pkpd.models import _math
+from cart_pkpd.models import math as _math
 
 REGISTERED = models.names()
 TIMES = np.array([0.0, 0.4, 2.0, 3.1, 5.0, 8.9, 9.6, 14.0, 28.0, 90.0, 365.0])
