@@ -12,8 +12,8 @@ from scipy import stats
 from cart_pkpd import checks, compare, data, fit, models
 from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._fit import draws as fitted
-from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
 from cart_pkpd._fit.parametrisation import centred_parameters
+from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._fit.verdict import judge
 from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, design, design_for

@@ -69,7 +69,7 @@ class Expression:
             "(exp, log, sqrt …) or NumPy instead of Python's math module."
         )
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     def __iter__(self) -> Any:
         raise ModelError(f"{self!r} is one number, not a sequence.")
@@ -481,7 +481,7 @@ _SIMPLIFYING: Mapping[str, Callable[..., Expression]] = MappingProxyType(
 
 def rebuild(op: str, args: tuple[Expression, ...]) -> Expression:
     """Return the operation on other arguments, simplified."""
-    return _SIMPLIFYING.get(op, lambda *a: call(op, *a))(*args)
+    return _SIMPLIFYING[op](*args) if op in _SIMPLIFYING else call(op, *args)
 
 
 def derivative(root: Expression, by: Expression) -> Expression:

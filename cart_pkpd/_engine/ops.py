@@ -137,7 +137,7 @@ def _levels(kernel: str, m: int) -> Any:
     def levels(
         given, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time, ob_endpoint,
         ob_before, ob_start, floors, options,
-    ):  # type: ignore[no-untyped-def] # fmt: skip
+    ):  # fmt: skip
         k, n = base.shape[0], ob_time.shape[0]
         values, sens = np.empty(n), np.empty((n, width))
         status = np.empty(k, dtype=np.int64)
@@ -164,7 +164,7 @@ def _loglik(kernel: str, m: int, s: int) -> Any:
     def total(
         free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time, ob_endpoint,
         ob_before, ob_start, code, dv, low, floors, options,
-    ):  # type: ignore[no-untyped-def] # fmt: skip
+    ):  # fmt: skip
         k = base.shape[0]
         value, slope, by_sigma = np.empty(k), np.empty((k, width)), np.empty((k, residual))
         status = np.empty(k, dtype=np.int64)

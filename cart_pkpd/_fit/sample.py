@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._engine.compiling import copy_point
+from cart_pkpd._fit.optimum import best_start
 from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Posterior
-from cart_pkpd._fit.optimum import best_start
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure

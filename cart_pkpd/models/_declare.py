@@ -360,7 +360,8 @@ class Model(abc.ABC):
         self,
         times: ArrayLike,
         params: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
-        **values: ArrayLike,
+        doses: Any = None,
+        **values: Any,
     ) -> xr.Dataset:
         """Return the noise-free levels of one or many patients."""
 
@@ -421,6 +422,7 @@ class ClosedFormModel(Model):
         self,
         times: ArrayLike,
         params: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
+        doses: Any = None,
         **values: ArrayLike,
     ) -> xr.Dataset:
         """Return the noise-free level of one or many patients.
@@ -432,8 +434,10 @@ class ClosedFormModel(Model):
         params : mapping, DataFrame or Dataset, optional
             Parameter values by name, natural scale: one, or one per patient; those not given
             are typical.
+        doses : None
+            Doses do not act on a closed form.
         **values : float or array_like
-            The same as keywords.
+            Parameter values as keywords.
 
         Returns
         -------
@@ -446,6 +450,11 @@ class ClosedFormModel(Model):
         ModelError
             For an unknown name, a value outside its support, or lengths that differ.
         """
+        if doses is not None:
+            raise ModelError(
+                f"{type(self).__name__} describes one infusion whose dose does not enter; leave "
+                "doses= out, or use a model given by differential equations."
+            )
         t = times_of(times)
         patients = patients_of(self, params, values)
         given = {k: v[:, None] for k, v in patients.values.items()}

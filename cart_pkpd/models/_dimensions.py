@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction as Ratio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import canonical, exponents, product, scale
@@ -34,7 +34,7 @@ def check_units(model: OdeModel, program: Program) -> None:
     ModelError
         Naming the formula, what was found and what was expected.
     """
-    declared = [*model.parameters.values(), *model.states.values(), *model.covariates.values()]
+    declared: list[Any] = [*model.states.values(), *model.equation_values.values()]
     if all(canonical(d.unit) == "1" for d in declared):
         return
     where = type(model).__name__

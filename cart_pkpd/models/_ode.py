@@ -336,7 +336,7 @@ class OdeModel(Model):
             doses=_design_doses(self, design),
             changes=_design_changes(self, design),
         )
-        held = {**self.fixed, **_design_covariates(self, design)}
+        held: dict[str, Any] = {**self.fixed, **_design_covariates(self, design)}
         held |= {k: v.typical for k, v in self.inputs.items()}
         return plan, base_values(self.program, design.n_patients, held)
 

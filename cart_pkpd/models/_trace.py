@@ -230,7 +230,7 @@ def _point(program: Program, model: OdeModel, rng: np.random.Generator) -> dict[
 def _check_declared(
     where: str, program: Program, condition: Expression, points: Sequence[dict[str, float]]
 ) -> None:
-    """A condition on time must change at a declared switch, whatever the parameters."""
+    """Refuse a condition on time that changes at no declared switch."""
     left, right = condition.args
     for point in points:
         times = [float(v) for v in evaluate(program.switches, point)]
@@ -252,7 +252,7 @@ def _check_declared(
 def _check_continuous(
     where: str, program: Program, condition: Expression, points: Sequence[dict[str, float]]
 ) -> None:
-    """What depends on a comparison of states must be the same on both sides of it."""
+    """Refuse formulas that differ on the two sides of a comparison of states."""
     formulas = [
         f for f in (*program.rhs, *program.observe) if any(n is condition for n in topological([f]))
     ]
