@@ -52,6 +52,7 @@ def bayes(
     cores: int | None = None,
     seed: int = 1,
     target_accept: float = 0.9,
+    threads: int = 1,
     progress: OnProgress | None = None,
     label: str | None = None,
 ) -> FitResult:
@@ -75,6 +76,11 @@ def bayes(
         The same seed, versions and machine give the same draws, whatever `cores` is.
     target_accept : float
         Higher means smaller steps, for difficult posteriors.
+    threads : int
+        Patients whose equations are solved at the same time within each chain, for large
+        trials on machines with more cores than chains. Such code cannot be kept on disk and is
+        compiled in every process (20 s or so). The draws differ from those of one thread by
+        chance only, and are the same every time.
     progress : callable, optional
         Called a few times a second, on another thread, with a ``Progress``.
     label : str, optional
@@ -112,6 +118,7 @@ def bayes(
         cores=None if cores is None else positive_int(cores, "cores"),
         seed=operator.index(seed),
         target_accept=probability(target_accept, "target_accept"),
+        threads=positive_int(threads, "threads"),
     )
 
 
@@ -131,6 +138,39 @@ def least_squares(
 
     chosen = models.get(model) if isinstance(model, str) else model
     return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+
+
+def pymc_model(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    centred: Sequence[str] = (),
+) -> Any:
+    """Return the PyMC model of a fit, for samplers and extensions of one's own.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint
+        As for :func:`bayes`.
+    centred : sequence of str
+        Varying parameters that are sampled themselves instead of as standardised deviations.
+
+    Returns
+    -------
+    pymc.Model
+        The posterior that :func:`bayes` samples; the likelihood is one operation.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    from cart_pkpd._fit.pymc_model import build
+
+    chosen = models.get(model) if isinstance(model, str) else model
+    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult:

@@ -6,7 +6,8 @@ A schedule says what happens to whom and when, as flat arrays:
 - observations ``(time, endpoint, before)``, those of patient i from ``ob_start[i]`` on;
   `before` marks samples drawn before a dose of the same instant.
 
-``options`` are the tolerance, the most steps, and the time of the initial state.
+``options`` are the tolerance, the most steps, the time of the initial state, and how many
+patients are worked on at the same time.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from cart_pkpd._core.errors import ModelError
 from cart_pkpd._engine.kernel import cache_folder, loaded, reload
 
 PREDICT, DENSITY = "predict", "density"
@@ -75,7 +76,8 @@ def _compiled(kernel: Any, entry: str) -> Any:
     if entry == DENSITY:
         from numba import cfunc
 
-        return cfunc(_POINT_TO_VALUE, cache=True, error_model="numpy")(kernel.log_density)
+        keep = not _has_threads(kernel)
+        return cfunc(_POINT_TO_VALUE, cache=keep, error_model="numpy")(kernel.log_density)
     _call_with_nothing(kernel)
     return kernel.predict
 
@@ -83,11 +85,34 @@ def _compiled(kernel: Any, entry: str) -> Any:
 def _call_with_nothing(kernel: Any) -> None:
     """Predict for no patients, so that the function is compiled, or loaded, now."""
     f, i, none = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    floors, options = np.zeros(max(kernel.N, 1)), np.array([1e-6, 1.0, 0.0, 1.0])
     kernel.predict(
         0, 0, np.zeros((0, kernel.M)), np.zeros((0, kernel.VALUES)), f, i, i, f, none, f, i,
-        np.zeros(0, dtype=np.bool_), none, np.zeros(max(kernel.N, 1)), np.array([1e-6, 1.0, 0.0]),
-        f, np.zeros((0, max(kernel.M, 1))), i,
+        np.zeros(0, dtype=np.bool_), none, floors, options, f, np.zeros((0, max(kernel.M, 1))), i,
     )  # fmt: skip
+
+
+def allow_threads(count: int) -> None:
+    """Prepare for posteriors that work on several patients at the same time.
+
+    Raises
+    ------
+    ModelError
+        If the machine has fewer processors, or Numba no layer that several chains can share.
+    """
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= count <= most:
+        raise ModelError(f"threads={count} is not possible here; there are {most} processors.")
+    numba.config.THREADING_LAYER = "threadsafe"
+    try:
+        numba.set_num_threads(count)  # starts the layer, or fails
+    except ValueError as problem:
+        raise ModelError(
+            "threads need Numba's omp or tbb threading layer, which is not installed; "
+            "leave threads=1, or install the package tbb."
+        ) from problem
 
 
 def compile_here(name: str) -> None:
@@ -102,8 +127,8 @@ def _marker(name: str) -> Path:
 
 
 def _ensure(name: str) -> None:
-    """Return when the compiled code of a module is on disk."""
-    if _marker(name).is_file():
+    """Return when the compiled code of a module is on disk, if it can be kept there."""
+    if _marker(name).is_file() or _has_threads(loaded(name)):
         return
     process = _RUNNING.pop(name, None) or _launch(name)
     if process is not None:
@@ -137,6 +162,11 @@ def _launch(name: str) -> subprocess.Popen[bytes] | None:
         )
     except OSError:
         return None
+
+
+def _has_threads(kernel: ModuleType) -> bool:
+    """Return True for code with threads, which Numba cannot keep on disk."""
+    return hasattr(kernel, "CHUNKS")
 
 
 def _discard(name: str) -> None:

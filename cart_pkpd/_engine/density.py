@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from cart_pkpd._engine.batch import loglik
 from cart_pkpd._engine.equations import M, S
 from cart_pkpd._engine.population import assemble, pull_back
+from cart_pkpd._engine.serial import all_patients
 from cart_pkpd._engine.special import pointer_at
 
 FINE, NOT_FINITE = 0, 3
@@ -67,7 +67,7 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
     dv = carray(pointer_at(a[28]), (n,), np.float64)
     low = carray(pointer_at(a[29]), (n,), np.float64)
     floors = carray(pointer_at(a[30]), (a[36],), np.float64)
-    options = carray(pointer_at(a[31]), (3,), np.float64)
+    options = carray(pointer_at(a[31]), (4,), np.float64)
     unsolved = carray(pointer_at(a[32]), (k,), np.int64)
     free, sigmas = np.empty((k, M)), np.empty(S)
     values, slopes = np.empty(q), np.empty(q)
@@ -81,8 +81,8 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
         x, kinds, bounds, forms, numbers, typical, scales, varying, effects, columns, residual,
         mixture, free, sigmas, values, slopes, mean_slope, gradient,
     )  # fmt: skip
-    loglik(
-        0, k, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
+    all_patients(
+        k, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
         ob_endpoint, ob_before, ob_start, code, dv, low, floors, options, total, free_slope,
         sigma_slope, status, values_at, sens,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cart_pkpd._engine.equations import JAC, LU, PIVOT, N, compiled
+from cart_pkpd._engine.equations import JAC, LU, PIVOT, SLOPE, M, N, compiled
 
 
 @compiled
@@ -38,31 +38,44 @@ def factor(x: Any, diagonal: float) -> bool:
 
 
 @compiled
-def solve_factored(x: Any, start: int, width: int) -> None:
-    """Solve for `width` right-hand sides in place.
-
-    The sides lie from `start` on, row after row: side j of row i is at
-    ``start + i * width + j``.
-    """
+def solve_states(x: Any) -> None:
+    """Solve with the states in SLOPE as right-hand side, in place."""
     for k in range(N):
         best = int(x[PIVOT + k])
-        if best != k:
-            for j in range(width):
-                kept = x[start + k * width + j]
-                x[start + k * width + j] = x[start + best * width + j]
-                x[start + best * width + j] = kept
+        kept = x[SLOPE + k]
+        x[SLOPE + k] = x[SLOPE + best]
+        x[SLOPE + best] = kept
+    for i in range(1, N):
+        for k in range(i):
+            x[SLOPE + i] -= x[LU + i * N + k] * x[SLOPE + k]
+    for i in range(N - 1, -1, -1):
+        for k in range(i + 1, N):
+            x[SLOPE + i] -= x[LU + i * N + k] * x[SLOPE + k]
+        x[SLOPE + i] /= x[LU + i * N + i]
+
+
+@compiled
+def solve_sensitivities(x: Any) -> None:
+    """Solve with the sensitivities in SLOPE as right-hand sides, in place, a row per state."""
+    for k in range(N):
+        best = int(x[PIVOT + k])
+        if best > k:
+            for j in range(M):
+                kept = x[SLOPE + N + k * M + j]
+                x[SLOPE + N + k * M + j] = x[SLOPE + N + best * M + j]
+                x[SLOPE + N + best * M + j] = kept
     for i in range(1, N):
         for k in range(i):
             share = x[LU + i * N + k]
             if share != 0.0:
-                for j in range(width):
-                    x[start + i * width + j] -= share * x[start + k * width + j]
+                for j in range(M):
+                    x[SLOPE + N + i * M + j] -= share * x[SLOPE + N + k * M + j]
     for i in range(N - 1, -1, -1):
         for k in range(i + 1, N):
             share = x[LU + i * N + k]
             if share != 0.0:
-                for j in range(width):
-                    x[start + i * width + j] -= share * x[start + k * width + j]
+                for j in range(M):
+                    x[SLOPE + N + i * M + j] -= share * x[SLOPE + N + k * M + j]
         inverse = 1.0 / x[LU + i * N + i]
-        for j in range(width):
-            x[start + i * width + j] *= inverse
+        for j in range(M):
+            x[SLOPE + N + i * M + j] *= inverse

@@ -65,7 +65,7 @@ SENSITIVITY_SLACK = 10.0
 """Sensitivities are held to the tolerance times this."""
 TINY = 1e-290
 SAFETY, LEAST, MOST = 0.9, 0.2, 6.0
-STIFF_STEPS, EASY_STEPS, EASY = 4, 4, 1.5
+STIFF_STEPS, EASY_STEPS, EASY = 2, 4, 1.5
 
 
 @compiled
@@ -230,12 +230,14 @@ def integrate(
                 held += 1
             elif h * turned < 0.5 * STABLE * apart:
                 held = 0
+        shown = t
         while next_ob < last_ob and ob_time[next_ob] < end and ob_time[next_ob] <= t + h:
-            c = (ob_time[next_ob] - t) / h
-            if stiff:
-                implicit_interpolate(c, x)
-            else:
-                explicit_interpolate(c, h, x)
+            if ob_time[next_ob] != shown:
+                shown = ob_time[next_ob]
+                if stiff:
+                    implicit_interpolate((shown - t) / h, x)
+                else:
+                    explicit_interpolate((shown - t) / h, h, x)
             write(ob_time[next_ob], piece, x, next_ob - shift, ob_endpoint[next_ob], values, sens)
             next_ob += 1
         for i in range(N):

@@ -35,13 +35,12 @@ from cart_pkpd._engine.equations import (
     U8,
     WORK,
     M,
-    N,
     Z,
     compiled,
     curvature,
     rhs,
 )
-from cart_pkpd._engine.linear import factor, solve_factored
+from cart_pkpd._engine.linear import factor, solve_sensitivities, solve_states
 
 RGAMMA = 0.21193756319429014
 RA21 = 3.0
@@ -155,10 +154,10 @@ RD1, RD2, RD3, RD4, RD5 = (
 @compiled
 def solve_stage(x: Any) -> None:
     """Solve one stage in SLOPE: the states, then the sensitivities that depend on them."""
-    solve_factored(x, SLOPE, 1)
+    solve_states(x)
     if M > 0:
         curvature(x)
-        solve_factored(x, SLOPE + N, M)
+        solve_sensitivities(x)
 
 
 @compiled

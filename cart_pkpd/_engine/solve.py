@@ -46,7 +46,7 @@ def floors_of(program: Program) -> NDArray[np.float64]:
 
 
 def options_of(
-    program: Program, rtol: float = RTOL, max_steps: int = MAX_STEPS
+    program: Program, rtol: float = RTOL, max_steps: int = MAX_STEPS, threads: int = 1
 ) -> NDArray[np.float64]:
     """Return the solver's settings as the kernels take them."""
     if not 1e-13 <= rtol < 1 or max_steps < 1:
@@ -54,7 +54,7 @@ def options_of(
             f"rtol must lie between 1e-13 and 1 and max_steps be at least 1, not {rtol!r} and "
             f"{max_steps!r}."
         )
-    return np.array([rtol, max_steps, program.start], dtype=float)
+    return np.array([rtol, max_steps, program.start, threads], dtype=float)
 
 
 def sensitivities(

@@ -41,10 +41,13 @@ class Posterior:
         Model, population, data and priors.
     centred : tuple of str
         Varying parameters that are sampled themselves rather than as deviations.
+    threads : int
+        Patients worked on at the same time.
     """
 
     structure: Structure
     centred: tuple[str, ...]
+    threads: int = 1
 
     @property
     def size(self) -> int:
@@ -135,11 +138,14 @@ class Evaluation:
 
     def __init__(self, posterior: Posterior) -> None:
         structure = self._structure = posterior.structure
-        layout, data = _layout(structure, posterior.centred), kernel_data(structure)
+        layout, data = (
+            _layout(structure, posterior.centred),
+            kernel_data(structure, posterior.threads),
+        )
         k = structure.design.n_patients
         self._order = plan_of(structure)[0].order
         self.size = posterior.size
-        self.c_function = compiled_density(kernel_of(structure))
+        self.c_function = compiled_density(kernel_of(structure, posterior.threads > 1))
         self.unsolved = np.zeros(k, dtype=np.int64)
         arrays = [getattr(layout, f.name) for f in fields(layout)]
         arrays += [*data.values(), self.unsolved]

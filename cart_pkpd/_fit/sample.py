@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._engine.compiling import copy_point
+from cart_pkpd._engine.compiling import allow_threads, copy_point
 from cart_pkpd._fit.optimum import best_start
 from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Posterior
@@ -84,6 +84,7 @@ def sample(
     cores: int | None,
     seed: int,
     target_accept: float,
+    threads: int = 1,
     on_progress: OnProgress | None,
 ) -> Sampled:
     """Sample the posterior of `structure`."""
@@ -92,7 +93,9 @@ def sample(
         on_progress(Progress("compiling"))
     start = starting_values(structure)
     centred = centred_parameters(structure, start)
-    posterior = Posterior(structure, centred)
+    posterior = Posterior(structure, centred, threads=threads)
+    if threads > 1:
+        allow_threads(threads)
     centre = posterior.start(start)
     function = posterior.function()
     _check_start(structure, function, centre)

@@ -41,11 +41,12 @@ def likelihood_of(structure: Structure) -> Likelihood:
     )
 
 
-def kernel_of(structure: Structure) -> Any:
-    """Return the compiled module that computes the likelihood."""
+def kernel_of(structure: Structure, threads: bool = False) -> Any:
+    """Return the module that computes the likelihood, with `threads` of several at once."""
     from cart_pkpd._engine.kernel import module
 
-    return module(structure.model.program, structure.model.estimated, likelihood_of(structure))
+    model = structure.model
+    return module(model.program, model.estimated, likelihood_of(structure), threads)
 
 
 @lru_cache(maxsize=128)
@@ -74,7 +75,7 @@ def _prediction(program: Program, error: ErrorModel) -> Expression:
     return log(maximum(LEVEL, LOWEST)) if error.on_log else LEVEL
 
 
-def kernel_data(structure: Structure) -> dict[str, NDArray[Any]]:
+def kernel_data(structure: Structure, threads: int = 1) -> dict[str, NDArray[Any]]:
     """Return the arrays that a likelihood kernel reads, by name."""
     design, model = structure.design, structure.model
     plan, base = plan_of(structure)
@@ -85,7 +86,7 @@ def kernel_data(structure: Structure) -> dict[str, NDArray[Any]]:
         "dv": design.dv[plan.order],
         "low": design.low[plan.order],
         "floors": floors_of(model.program),
-        "options": options_of(model.program),
+        "options": options_of(model.program, threads=threads),
     }
 
 

@@ -6,20 +6,20 @@ take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 """
 
 from cart_pkpd.models import _math as math
-from cart_pkpd.models._declare import ClosedFormModel as ClosedFormModel
-from cart_pkpd.models._declare import Fixed as Fixed
-from cart_pkpd.models._declare import Fraction as Fraction
+from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
 from cart_pkpd.models._declare import Model as Model
-from cart_pkpd.models._declare import Parameter as Parameter
-from cart_pkpd.models._declare import Positive as Positive
-from cart_pkpd.models._declare import Real as Real
-from cart_pkpd.models._declare import Reference as Reference
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
 from cart_pkpd.models._ode import Covariate as Covariate
 from cart_pkpd.models._ode import Input as Input
 from cart_pkpd.models._ode import OdeModel as OdeModel
 from cart_pkpd.models._ode import State as State
+from cart_pkpd.models._parameters import Fixed as Fixed
+from cart_pkpd.models._parameters import Fraction as Fraction
+from cart_pkpd.models._parameters import Parameter as Parameter
+from cart_pkpd.models._parameters import Positive as Positive
+from cart_pkpd.models._parameters import Real as Real
+from cart_pkpd.models._parameters import Reference as Reference
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 

@@ -1,4 +1,4 @@
-"""Doses and inputs as users give them to a simulation, for each patient."""
+"""What happens to each patient: doses, inputs and covariates, as users or trials give them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.schedule import Change, Dose
+from cart_pkpd.models._simulated import Patients, patients_of
 
 if TYPE_CHECKING:
     from cart_pkpd.models._ode import OdeModel
-    from cart_pkpd.models._simulated import Patients
 
 
 def doses_of(model: OdeModel, doses: Any, patients: Patients) -> list[Dose]:
@@ -41,7 +43,7 @@ def doses_of(model: OdeModel, doses: Any, patients: Patients) -> list[Dose]:
 
 
 def _sequence(doses: Any, model: OdeModel) -> list[Any]:
-    if np.ndim(doses) == 0:
+    if isinstance(doses, int | float | np.number):
         return [(model.start, doses)]
     return list(doses)
 
@@ -132,3 +134,114 @@ def changes_of(model: OdeModel, inputs: Any, patients: Patients) -> list[Change]
             for i in _whose(row.get("id"), patients, "inputs")
         ]
     return out
+
+
+def patients_with(
+    model: OdeModel,
+    params: Any,
+    values: Mapping[str, ArrayLike],
+    covariates: Any,
+    doses: Any,
+    inputs: Any,
+) -> Patients:
+    """Return the patients; parameters, covariates, doses and inputs may each name them."""
+    count, ids = None, None
+    for table in (covariates, doses, inputs):
+        if (
+            isinstance(table, pd.DataFrame)
+            and "id" in table
+            and not isinstance(params, pd.DataFrame | xr.Dataset)
+        ):
+            ids = table["id"].drop_duplicates().to_numpy()
+            break
+    if isinstance(covariates, Mapping):
+        lengths = [np.size(v) for v in covariates.values() if np.ndim(v) == 1]
+        count = lengths[0] if lengths else None
+    return patients_of(model, params, values, count=count, ids=ids)
+
+
+def known_values(model: OdeModel, covariates: Any, k: int) -> dict[str, NDArray[np.float64]]:
+    """Return covariates of k patients, typical where not given, and inputs before any change."""
+    given: dict[str, Any] = {}
+    if covariates is not None:
+        names = (
+            list(covariates.data_vars) if isinstance(covariates, xr.Dataset) else list(covariates)
+        )
+        given = {str(n): np.asarray(covariates[n], dtype=float) for n in names if n != "id"}
+    for name, value in given.items():
+        if name not in model.covariates:
+            raise ModelError(
+                f"covariates: {type(model).__name__} has no covariate {name!r}."
+                f"{did_you_mean(name, model.covariates)} It has: "
+                f"{', '.join(model.covariates) or 'none'}."
+            )
+        if value.ndim > 1 or (value.ndim == 1 and value.size != k) or not np.isfinite(value).all():
+            raise ModelError(f"covariates: {name} needs one finite value, or one for each of {k}.")
+    known: dict[str, Any] = {n: v.typical for n, v in {**model.covariates, **model.inputs}.items()}
+    return {
+        n: np.broadcast_to(np.asarray(v, dtype=float), (k,)) for n, v in (known | given).items()
+    }
+
+
+def design_doses(model: OdeModel, design: Any) -> list[Dose]:
+    """Return the doses of a design's patients, if they act on the model."""
+    if model.dosed is None:
+        return []
+    at = model.program.states.index(model.dosed)
+    unknown = np.flatnonzero(~np.isfinite(design.dose_amount))
+    if unknown.size:
+        i = int(unknown[0])
+        raise ModelError(
+            f"{type(model).__name__} needs the amount of every dose, and that of patient "
+            f"{str(design.ids[design.dose_patient[i]])!r} at day {design.dose_time[i]:g} is "
+            "missing; give AMT in the table."
+        )
+    without = sorted(set(range(design.n_patients)) - {int(i) for i in design.dose_patient})
+    if without:
+        raise ModelError(
+            f"{type(model).__name__} is driven by doses, and patient "
+            f"{str(design.ids[without[0]])!r} has none ({len(without)} such patients); give a "
+            "dose record in the table."
+        )
+    return [
+        Dose(int(i), float(t), float(a), at, float(d))
+        for i, t, a, d in zip(
+            design.dose_patient,
+            design.dose_time,
+            design.dose_amount,
+            design.dose_duration,
+            strict=True,
+        )
+    ]
+
+
+def design_changes(model: OdeModel, design: Any) -> list[Change]:
+    """Return the events of a design's patients that are inputs of the model."""
+    offset = len(model.parameters) + len(model.covariates)
+    names = list(model.inputs)
+    return [
+        Change(int(c.patient), c.time, c.value, offset + names.index(c.name))
+        for c in design.changes
+        if c.name in names
+    ]
+
+
+def design_covariates(model: OdeModel, design: Any) -> dict[str, NDArray[np.float64]]:
+    """Return the model's covariates of a design's patients."""
+    found = {}
+    for name in model.covariates:
+        if name not in design.subjects:
+            raise ModelError(
+                f"{type(model).__name__} uses the covariate {name!r}, which the trial does not "
+                f"have.{did_you_mean(name, [str(v) for v in design.subjects])} Add it as a column "
+                "of the table."
+            )
+        values = design.subjects[name].to_numpy().astype(float)
+        missing = np.flatnonzero(~np.isfinite(values))
+        if missing.size:
+            raise ModelError(
+                f"{type(model).__name__} uses the covariate {name!r}, which is missing for "
+                f"patient {str(design.ids[missing[0]])!r} ({missing.size} such patients)."
+            )
+        found[name] = values
+    return found

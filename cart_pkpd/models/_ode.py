@@ -20,12 +20,20 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine import solve
 from cart_pkpd._engine.program import Program
-from cart_pkpd._engine.schedule import Change, Dose, Schedule, base_values, schedule
-from cart_pkpd.models._courses import changes_of, doses_of
+from cart_pkpd._engine.schedule import Schedule, base_values, schedule
+from cart_pkpd.models._courses import (
+    changes_of,
+    design_changes,
+    design_covariates,
+    design_doses,
+    doses_of,
+    known_values,
+    patients_with,
+)
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
 from cart_pkpd.models._math import Value
-from cart_pkpd.models._simulated import Patients, patients_of, simulated, times_of
+from cart_pkpd.models._simulated import Patients, simulated, times_of
 from cart_pkpd.models._trace import trace_ode
 
 
@@ -234,7 +242,7 @@ class OdeModel(Model):
             For an unknown name, a value outside its support, or lengths that differ.
         """
         t = times_of(times)
-        patients = _patients(self, params, values, covariates, doses, inputs)
+        patients = patients_with(self, params, values, covariates, doses, inputs)
         k = patients.count
         program = solve.observing_states(self.program) if states else self.program
         shown = {
@@ -249,7 +257,7 @@ class OdeModel(Model):
             doses=doses_of(self, doses, patients),
             changes=changes_of(self, inputs, patients),
         )
-        known = _columns_of(self, covariates, k)
+        known = known_values(self, covariates, k)
         base = base_values(program, k, {**patients.values, **known})
         level, status = solve.levels(
             program, base, plan, rtol=rtol, max_steps=max_steps, threads=threads
@@ -265,6 +273,51 @@ class OdeModel(Model):
         words = np.array([solve.REASONS[int(s)] for s in status])
         _warn_unsolved(status, patients)
         return out.assign(status=words[0] if patients.ids is None else ("id", words))
+
+    def tensors(
+        self,
+        times: ArrayLike,
+        params: Mapping[str, Any],
+        doses: float | Sequence[Any] | pd.DataFrame | None = None,
+        *,
+        patients: int = 1,
+        inputs: Mapping[str, Sequence[tuple[float, float]]] | pd.DataFrame | None = None,
+        covariates: Mapping[str, ArrayLike] | None = None,
+        rtol: float = solve.RTOL,
+        max_steps: int = solve.MAX_STEPS,
+    ) -> dict[str, Any]:
+        """Return the levels as PyTensor variables, for a PyMC model of one's own.
+
+        Parameters
+        ----------
+        times : array_like, shape (n,)
+            Days since the first infusion. [day]
+        params : mapping of str to number, array or PyTensor variable
+            Parameter values, natural scale: one, or one per patient; gradients are known by
+            those that are variables. Parameters not given are typical.
+        doses, inputs, covariates, rtol, max_steps
+            As for :meth:`simulate`; patients in tables are 0, 1, ….
+        patients : int
+            Number of patients.
+
+        Returns
+        -------
+        dict of str to TensorVariable, shape (patients, n)
+            By endpoint; NaN for a patient without a solution, which samplers reject.
+
+        Examples
+        --------
+        >>> with pm.Model():
+        ...     k = pm.LogNormal("k", np.log(0.1), 1.0)
+        ...     level = Turnover().tensors(days, {"k": k})["transgene"][0]
+        ...     pm.Normal("y", pt.log(level), 0.3, observed=np.log(measured))
+        """
+        from cart_pkpd.models._tensors import tensors
+
+        return tensors(
+            self, times_of(times), params, doses, patients, inputs, covariates,
+            solve.options_of(self.program, rtol, max_steps),
+        )  # fmt: skip
 
     def predict(
         self,
@@ -333,10 +386,10 @@ class OdeModel(Model):
             patient=patient,
             time=time,
             endpoint=which[measure],
-            doses=_design_doses(self, design),
-            changes=_design_changes(self, design),
+            doses=design_doses(self, design),
+            changes=design_changes(self, design),
         )
-        held: dict[str, Any] = {**self.fixed, **_design_covariates(self, design)}
+        held: dict[str, Any] = {**self.fixed, **design_covariates(self, design)}
         held |= {k: v.typical for k, v in self.inputs.items()}
         return plan, base_values(self.program, design.n_patients, held)
 
@@ -365,52 +418,6 @@ def _check_declared(model: OdeModel) -> None:
         seen.add(name)
 
 
-def _patients(
-    model: OdeModel,
-    params: Any,
-    values: Mapping[str, ArrayLike],
-    covariates: Any,
-    doses: Any,
-    inputs: Any,
-) -> Patients:
-    """Return the patients; parameters, covariates, doses and inputs may each name them."""
-    count, ids = None, None
-    for table in (covariates, doses, inputs):
-        if (
-            isinstance(table, pd.DataFrame)
-            and "id" in table
-            and not isinstance(params, pd.DataFrame | xr.Dataset)
-        ):
-            ids = table["id"].drop_duplicates().to_numpy()
-            break
-    if isinstance(covariates, Mapping):
-        lengths = [np.size(v) for v in covariates.values() if np.ndim(v) == 1]
-        count = lengths[0] if lengths else None
-    return patients_of(model, params, values, count=count, ids=ids)
-
-
-def _columns_of(model: OdeModel, covariates: Any, k: int) -> dict[str, NDArray[np.float64]]:
-    given: dict[str, Any] = {}
-    if covariates is not None:
-        names = (
-            list(covariates.data_vars) if isinstance(covariates, xr.Dataset) else list(covariates)
-        )
-        given = {str(n): np.asarray(covariates[n], dtype=float) for n in names if n != "id"}
-    for name, value in given.items():
-        if name not in model.covariates:
-            raise ModelError(
-                f"covariates: {type(model).__name__} has no covariate {name!r}."
-                f"{did_you_mean(name, model.covariates)} It has: "
-                f"{', '.join(model.covariates) or 'none'}."
-            )
-        if value.ndim > 1 or (value.ndim == 1 and value.size != k) or not np.isfinite(value).all():
-            raise ModelError(f"covariates: {name} needs one finite value, or one for each of {k}.")
-    known: dict[str, Any] = {n: v.typical for n, v in {**model.covariates, **model.inputs}.items()}
-    return {
-        n: np.broadcast_to(np.asarray(v, dtype=float), (k,)) for n, v in (known | given).items()
-    }
-
-
 def _warn_unsolved(status: NDArray[np.int64], patients: Patients) -> None:
     failed = np.flatnonzero(status)
     if failed.size:
@@ -422,64 +429,3 @@ def _warn_unsolved(status: NDArray[np.int64], patients: Patients) -> None:
             CartWarning,
             stacklevel=3,
         )
-
-
-def _design_doses(model: OdeModel, design: Any) -> list[Dose]:
-    if model.dosed is None:
-        return []
-    at = model.program.states.index(model.dosed)
-    unknown = np.flatnonzero(~np.isfinite(design.dose_amount))
-    if unknown.size:
-        i = int(unknown[0])
-        raise ModelError(
-            f"{type(model).__name__} needs the amount of every dose, and that of patient "
-            f"{str(design.ids[design.dose_patient[i]])!r} at day {design.dose_time[i]:g} is "
-            "missing; give AMT in the table."
-        )
-    without = sorted(set(range(design.n_patients)) - {int(i) for i in design.dose_patient})
-    if without:
-        raise ModelError(
-            f"{type(model).__name__} is driven by doses, and patient "
-            f"{str(design.ids[without[0]])!r} has none ({len(without)} such patients); give a "
-            "dose record in the table."
-        )
-    return [
-        Dose(int(i), float(t), float(a), at, float(d))
-        for i, t, a, d in zip(
-            design.dose_patient,
-            design.dose_time,
-            design.dose_amount,
-            design.dose_duration,
-            strict=True,
-        )
-    ]
-
-
-def _design_changes(model: OdeModel, design: Any) -> list[Change]:
-    offset = len(model.parameters) + len(model.covariates)
-    names = list(model.inputs)
-    return [
-        Change(int(c.patient), c.time, c.value, offset + names.index(c.name))
-        for c in design.changes
-        if c.name in names
-    ]
-
-
-def _design_covariates(model: OdeModel, design: Any) -> dict[str, NDArray[np.float64]]:
-    found = {}
-    for name in model.covariates:
-        if name not in design.subjects:
-            raise ModelError(
-                f"{type(model).__name__} uses the covariate {name!r}, which the trial does not "
-                f"have.{did_you_mean(name, [str(v) for v in design.subjects])} Add it as a column "
-                "of the table."
-            )
-        values = design.subjects[name].to_numpy().astype(float)
-        missing = np.flatnonzero(~np.isfinite(values))
-        if missing.size:
-            raise ModelError(
-                f"{type(model).__name__} uses the covariate {name!r}, which is missing for "
-                f"patient {str(design.ids[missing[0]])!r} ({missing.size} such patients)."
-            )
-        found[name] = values
-    return found

@@ -36,7 +36,8 @@ from cart_pkpd._engine.program import (
 from cart_pkpd.models._dimensions import check_units
 
 if TYPE_CHECKING:
-    from cart_pkpd.models._declare import ClosedFormModel
+    from cart_pkpd.models._closed import ClosedFormModel
+    from cart_pkpd.models._declare import Model
     from cart_pkpd.models._ode import OdeModel
 
 _POINTS = 7
@@ -77,13 +78,17 @@ def trace_closed(model: ClosedFormModel) -> Program:
         endpoints=(model.endpoint,),
         observe=(level,),
         observe_log=True,
-        scales=scales_of(model.parameters),
+        scales=scales_of(model),
     )
 
 
-def scales_of(parameters: Mapping[str, Any]) -> Mapping[str, tuple[str, float]]:
-    """Return the free scale of each parameter, and the width of its prior there."""
-    return MappingProxyType({k: (p.scale, float(p.spread)) for k, p in parameters.items()})
+def scales_of(model: Model) -> Mapping[str, tuple[str, float]]:
+    """Return the free scale of each parameter, and its declared width there.
+
+    The width as declared, not as changed later: changed priors must not change the code.
+    """
+    widths = {k: float(p.spread) for k, p in model.declared.items()}
+    return MappingProxyType({k: (p.scale, widths[k]) for k, p in model.parameters.items()})
 
 
 def trace_ode(model: OdeModel) -> Program:
@@ -131,7 +136,7 @@ def trace_ode(model: OdeModel) -> Program:
         switches=switches,
         floors=tuple(s.floor for s in model.states.values()),
         start=model.start,
-        scales=scales_of(model.parameters),
+        scales=scales_of(model),
     )
     _check_scope(where, program)
     check_units(model, program)

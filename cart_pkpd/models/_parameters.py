@@ -1,0 +1,173 @@
+"""Parameters as records: what a quantity is, its usual value, where that comes from."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cart_pkpd._core.errors import ModelError
+from cart_pkpd._core.units import canonical
+from cart_pkpd.models._math import Value, exp, expit, log, logit
+
+
+@dataclass(frozen=True)
+class Parameter(abc.ABC):
+    """One parameter of a model: what it is, its usual value, how much it varies.
+
+    The class says which values are possible (`Positive`, `Fraction`, `Real`); from that
+    follow the free scale of fits (log, logit, identity) and the form of the prior, whose
+    median is `typical` and whose standard deviation on the free scale is `spread`.
+
+    Attributes
+    ----------
+    typical : float
+        Typical value in the population, natural scale.
+    unit : str
+        Unit of `typical`; ``"1"`` for a pure number.
+    about : str
+        Meaning in a few words.
+    iiv : float or None
+        Published between-patient standard deviation (omega) on the free scale.
+    spread : float
+        Standard deviation of the prior of the typical value on the free scale.
+    source : str
+        Table or page of the publication; ``"assumed"`` if there is none.
+    """
+
+    typical: float
+    unit: str = "1"
+    about: str = ""
+    iiv: float | None = None
+    spread: float = 1.0
+    source: str = "assumed"
+
+    scale: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", canonical(self.unit))
+        object.__setattr__(self, "typical", float(self.typical))
+        if not self.contains(self.typical):
+            raise ModelError(
+                f"typical value {self.typical!r} is outside the support of "
+                f"{type(self).__name__} ({self.support})."
+            )
+        if not self.spread > 0 or (self.iiv is not None and not self.iiv > 0):
+            raise ModelError(f"spread and iiv of {self.about!r} must be above 0.")
+
+    @property
+    @abc.abstractmethod
+    def support(self) -> str:
+        """The possible values in words."""
+
+    @abc.abstractmethod
+    def contains(self, value: float) -> bool:
+        """Return True if `value` is possible."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def to_free(value: Value) -> Value:
+        """Map the natural value to the whole real line."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def to_natural(value: Value) -> Value:
+        """Map a real number back to the natural value."""
+
+
+@dataclass(frozen=True)
+class Positive(Parameter):
+    """A parameter above 0; free scale is the natural log."""
+
+    scale: ClassVar[str] = "log"
+
+    @property
+    def support(self) -> str:
+        return "above 0"
+
+    def contains(self, value: float) -> bool:
+        return bool(0 < value < np.inf)
+
+    @staticmethod
+    def to_free(value: Value) -> Value:
+        return log(value)
+
+    @staticmethod
+    def to_natural(value: Value) -> Value:
+        return exp(value)
+
+
+@dataclass(frozen=True)
+class Fraction(Parameter):
+    """A parameter strictly between 0 and 1; free scale is the logit."""
+
+    scale: ClassVar[str] = "logit"
+
+    @property
+    def support(self) -> str:
+        return "between 0 and 1"
+
+    def contains(self, value: float) -> bool:
+        return bool(0 < value < 1)
+
+    @staticmethod
+    def to_free(value: Value) -> Value:
+        return logit(value)
+
+    @staticmethod
+    def to_natural(value: Value) -> Value:
+        return expit(value)
+
+
+@dataclass(frozen=True)
+class Real(Parameter):
+    """A parameter of either sign; free scale is the natural one."""
+
+    scale: ClassVar[str] = "identity"
+
+    @property
+    def support(self) -> str:
+        return "any real number"
+
+    def contains(self, value: float) -> bool:
+        return bool(np.isfinite(value))
+
+    @staticmethod
+    def to_free(value: Value) -> Value:
+        return value
+
+    @staticmethod
+    def to_natural(value: Value) -> Value:
+        return value
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A value at which a parameter is held: ``model.with_(beta=Fixed(0.003))``."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The publication behind a model.
+
+    Attributes
+    ----------
+    authors, year, title, journal, doi : str
+        As printed.
+    """
+
+    authors: str
+    year: int
+    title: str
+    journal: str
+    doi: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.authors} ({self.year}). {self.title}. {self.journal}. "
+            f"https://doi.org/{self.doi}"
+        )
