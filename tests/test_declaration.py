@@ -140,7 +140,6 @@ def test_a_state_with_the_name_of_a_parameter_is_refused():
         declared(base=declared(), rate=State("1"))()
 
 
-@pytest.mark.xfail(reason="a dict of all values cannot hold a name twice", strict=True)
 def test_a_covariate_with_the_name_of_a_parameter_is_refused():
     with pytest.raises(ModelError, match="declares 'rate' twice"):
         declared(base=declared(), rate=Covariate(1.0, "1/day"))()
@@ -219,9 +218,6 @@ def test_jumps_and_branches_are_refused(case):
     refused(words, **changes)
 
 
-@pytest.mark.xfail(
-    reason="both sides of the crossing are looked at where > and <= say the same", strict=True
-)
 @pytest.mark.parametrize("above", [lambda a, b: a > b, lambda a, b: ~(a <= b)], ids=[">", "<="])
 def test_jumps_in_the_state_are_refused_whatever_the_sign(above):
     changes = rhs(lambda t, y, p: m.where(above(y.cells, p.start_level), 0.0, p.rate) * y.cells)
@@ -274,7 +270,6 @@ COMBINED = {
 }
 
 
-@pytest.mark.xfail(reason="a comparison of days counts as a number of days", strict=True)
 @pytest.mark.parametrize("case", COMBINED)
 def test_conditions_may_be_combined_and_multiplied(case):
     """A comparison is a pure number, 0 or 1, whatever is compared."""

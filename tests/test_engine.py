@@ -283,7 +283,6 @@ def test_draws_from_the_priors_are_solved_and_never_negative(model, problem, tim
         assert (level[:, 0] >= -1e-9 * level[:, 0].max()).all()
 
 
-@pytest.mark.xfail(reason="the slope of x ** n at 0 is infinite for n < 1, times 0", strict=True)
 def test_a_hill_exponent_below_1_starts_from_nothing():
     """No cells until day 3: IL-6 is at its base, and so are its derivatives (1 by base)."""
     model = own.AntigenDriven()

@@ -126,7 +126,6 @@ def test_covariates_are_one_for_all_or_one_each():
     assert_array_equal(named, each)
 
 
-@pytest.mark.xfail(reason="rows are taken in order, whatever their id", strict=True)
 def test_covariates_of_a_table_belong_to_its_patients():
     params = pd.DataFrame({"rate": [0.1, 0.1]}, index=["b", "a"])
     table = pd.DataFrame({"id": ["a", "b"], "shift": [1.0, 2.0]})

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from cart_pkpd import models
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import exponents
-from cart_pkpd.models import _math
+from cart_pkpd.models import math as _math
 
 REGISTERED = models.names()
 CLOSED = [n for n in REGISTERED if isinstance(models.get(n), models.ClosedFormModel)]

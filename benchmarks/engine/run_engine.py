@@ -18,7 +18,7 @@ from cart_pkpd._engine.kernel import module
 from cart_pkpd._engine.schedule import base_values, schedule
 from cart_pkpd._engine.solve import floors_of, options_of
 from cart_pkpd._engine.source import DV, LEVEL, Likelihood
-from cart_pkpd.models._math import log
+from cart_pkpd.models.math import log
 
 E, M, A, Y = (scale / 1.0 for scale in problem.STATE_SCALE)
 

@@ -34,6 +34,8 @@ from cart_pkpd._engine.equations import (
 )
 from cart_pkpd._engine.patient import SOLVED, solve
 
+NOT_A_NUMBER = 4
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def predict(
@@ -76,6 +78,9 @@ def predict(
             ev_value, ev_start[i], ev_start[i + 1], ob_time, ob_endpoint, ob_before, ob_start[i],
             ob_start[i + 1], no_shift, values, sens,
         )  # fmt: skip
+        for o in range(ob_start[i], ob_start[i + 1]):
+            if status[i] == SOLVED and values[o] != values[o]:
+                status[i] = NOT_A_NUMBER
         if status[i] != SOLVED:
             for o in range(ob_start[i], ob_start[i + 1]):
                 values[o] = np.nan
@@ -133,6 +138,9 @@ def loglik(
             ev_value, ev_start[i], ev_start[i + 1], ob_time, ob_endpoint, ob_before, begin, end,
             no_shift, values, sens,
         )  # fmt: skip
+        for o in range(begin, end):
+            if status[i] == SOLVED and values[o] != values[o]:
+                status[i] = NOT_A_NUMBER
         empty = 0.0 if status[i] == SOLVED else np.nan
         total[i] = empty
         for j in range(M):

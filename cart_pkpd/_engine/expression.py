@@ -20,7 +20,6 @@ from cart_pkpd._core.errors import ModelError
 
 _INTERNED: WeakValueDictionary[tuple[Any, ...], Expression] = WeakValueDictionary()
 _LARGEST_PRODUCT = 4
-_LOG_ROOT = 0.5 * float(np.log(2.0 * np.pi))
 COMPARISONS = frozenset(("lt", "le"))
 LOGICAL = frozenset((*COMPARISONS, "and", "or", "not"))
 
@@ -121,6 +120,14 @@ class Expression:
 
     def __abs__(self) -> Expression:
         return call("abs", self)
+
+    def __mod__(self, other: Any) -> Expression:
+        raise ModelError(
+            f"equations cannot take remainders or whole parts ({self!r}): these jump at times "
+            "that are not declared. Give a periodic change as a models.Input."
+        )
+
+    __rmod__ = __floordiv__ = __rfloordiv__ = __divmod__ = __mod__
 
     def __lt__(self, other: Any) -> Expression:
         return call("lt", self, other)
@@ -319,6 +326,15 @@ def _one(value: float) -> Callable[[Expression], Expression]:
     return lambda f: constant(value)
 
 
+def _power_by_base(f: Expression) -> Expression:
+    base, exponent = f.args
+    slope = mul(exponent, power(base, sub(exponent, 1.0)))
+    if exponent.op == "const" and _number(exponent).is_integer():
+        return slope
+    # At 0 the slope of a power below 1 is infinite; times a sensitivity of 0 that would be NaN.
+    return where(call("lt", 0.0, base), slope, 0.0)
+
+
 def _power_by_exponent(f: Expression) -> Expression:
     base = f.args[0]
     positive = call("lt", 0.0, base)
@@ -339,10 +355,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "pow": Function(
             np.power,
             "({0} ** {1})",
-            (
-                lambda f: mul(f.args[1], power(f.args[0], sub(f.args[1], 1.0))),
-                _power_by_exponent,
-            ),
+            (_power_by_base, _power_by_exponent),
         ),
         "exp": Function(np.exp, "math.exp({0})", (lambda f: f,)),
         "log": Function(np.log, "math.log({0})", (lambda f: div(1.0, f.args[0]),)),
@@ -359,9 +372,12 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             special.expit, "(0.5 * (1.0 + math.tanh(0.5 * {0})))", (lambda f: mul(f, sub(1.0, f)),)
         ),
         "log_ndtr": Function(
-            special.log_ndtr,
-            "log_ndtr({0})",
-            (lambda f: call("exp", sub(sub(mul(-0.5, mul(f.args[0], f.args[0])), _LOG_ROOT), f)),),
+            special.log_ndtr, "log_ndtr({0})", (lambda f: call("mills", f.args[0]),)
+        ),
+        "mills": Function(
+            lambda x: np.sqrt(2.0 / np.pi) / special.erfcx(-np.asarray(x) / np.sqrt(2.0)),
+            "mills({0})",
+            (lambda f: neg(mul(f, add(f.args[0], f))),),
         ),
         "minimum": Function(
             np.minimum,

@@ -38,7 +38,7 @@ import numpy as np
 from numba import carray, njit, prange, set_num_threads
 
 from cart_pkpd._engine.population import assemble, pull_back
-from cart_pkpd._engine.special import log_ndtr, pointer_at
+from cart_pkpd._engine.special import log_ndtr, mills, pointer_at
 
 compiled = njit(
     error_model="numpy",

@@ -59,13 +59,14 @@ from cart_pkpd._engine.rosenbrock import implicit_interpolate, implicit_step
 SOLVED, TOO_MANY_STEPS, STEP_TOO_SMALL, NOT_FINITE = 0, 1, 2, 3
 BOLUS, RATE, INPUT = 0, 1, 2
 
-PEAK_SHARE = 1e-9
+PEAK_SHARE = 1e-12
 """Below this share of a state's largest value so far, absolute accuracy is enough."""
 SENSITIVITY_SLACK = 10.0
 """Sensitivities are held to the tolerance times this."""
 TINY = 1e-290
 SAFETY, LEAST, MOST = 0.9, 0.2, 6.0
 STIFF_STEPS, EASY_STEPS, EASY = 2, 4, 1.5
+TRIAL_AFTER, TRIAL_STEPS, TRIAL_GAIN = 60, 6, 6.0
 
 
 @compiled
@@ -73,7 +74,10 @@ def weigh_states(x: Any) -> None:
     """Write to BEST one over the size that each state's error is compared with."""
     for i in range(N):
         size = max(abs(x[Z + i]), abs(x[NEW + i]))
-        size = max(size, x[FLOORS + i], PEAK_SHARE * x[PEAK + i])
+        least = x[FLOORS + i]
+        if not least > 0.0:
+            least = PEAK_SHARE * x[PEAK + i]
+        size = max(size, least)
         x[BEST + i] = 1.0 / max(size, TINY)
 
 
@@ -183,6 +187,7 @@ def integrate(
     """
     t, h, stiff, steps = begin, control[0], control[1] > 0.0, int(control[2])
     held, easy, fresh, most = 0, 0, True, MOST
+    since, patience, trial, before_trial = 0, TRIAL_AFTER, 0, 0.0
     slope_at_z(t, piece, x)
     for i in range(N):
         x[PEAK + i] = max(x[PEAK + i], abs(x[Z + i]))
@@ -223,6 +228,10 @@ def integrate(
                 x[AT + i] = 1.0
             rate = fastest(x)
             easy = easy + 1 if h * rate < EASY else 0
+            if trial > 0:
+                trial -= 1
+                if trial == 0 and h * factor < TRIAL_GAIN * before_trial:
+                    easy, patience = EASY_STEPS, 2 * patience
         else:
             apart = spread(NEW, WORK, x)
             turned = spread(K7, K6, x)
@@ -230,6 +239,7 @@ def integrate(
                 held += 1
             elif h * turned < 0.5 * STABLE * apart:
                 held = 0
+            since = since + 1 if h * turned > apart else 0
         shown = t
         while next_ob < last_ob and ob_time[next_ob] < end and ob_time[next_ob] <= t + h:
             if ob_time[next_ob] != shown:
@@ -254,9 +264,12 @@ def integrate(
         h = max(h * factor, wanted) if final else h * factor
         most = MOST
         if stiff and easy >= EASY_STEPS:
-            stiff, held = False, 0
+            stiff, held, since, trial = False, 0, 0, 0
         elif not stiff and held >= STIFF_STEPS:
             stiff, easy, fresh = True, 0, True
+        elif not stiff and since >= patience:
+            # At tight tolerances errors keep steps below where stability would: try.
+            stiff, easy, fresh, trial, before_trial = True, 0, True, TRIAL_STEPS, h
     control[0], control[1], control[2] = h, 1.0 if stiff else 0.0, steps
     return next_ob
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cart_pkpd._core.errors import ModelError
 from cart_pkpd._engine.program import Program, state_symbol
 from cart_pkpd._engine.schedule import Schedule
 
@@ -26,17 +27,32 @@ REASONS = MappingProxyType(
         1: "more steps than max_steps were needed",
         2: "the step size became too small",
         3: "the solution became infinite",
+        4: "a level is not a number",
     }
 )
 _WORTH_THREADS = 64
 
 
 def observing_states(program: Program) -> Program:
-    """Return the program with every state as a further endpoint."""
+    """Return the program with every state as a further endpoint, unless it is one already.
+
+    Raises
+    ------
+    ModelError
+        If an endpoint has the name of a state and is something else.
+    """
+    observed = dict(zip(program.endpoints, program.observe, strict=True))
+    for name in program.states:
+        if name in observed and observed[name] is not state_symbol(name):
+            raise ModelError(
+                f"{program.name} has a state and an endpoint called {name!r} that differ; give "
+                "one of them another name to see the states."
+            )
+    more = tuple(s for s in program.states if s not in observed)
     return replace(
         program,
-        endpoints=(*program.endpoints, *program.states),
-        observe=(*program.observe, *(state_symbol(s) for s in program.states)),
+        endpoints=(*program.endpoints, *more),
+        observe=(*program.observe, *(state_symbol(s) for s in more)),
     )
 
 

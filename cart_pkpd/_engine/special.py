@@ -29,6 +29,16 @@ def log_ndtr(x: float) -> float:
     return -0.5 * x * x - math.log(-x) - _LOG_ROOT_TWO_PI + math.log(series)
 
 
+@njit(error_model="numpy")
+def mills(x: float) -> float:
+    """Return the standard normal density at `x` over the probability below: the slope of ln."""
+    if x > -30.0:
+        density = math.exp(-0.5 * x * x - _LOG_ROOT_TWO_PI)
+        return density / (0.5 * math.erfc(-x * _ROOT_HALF))
+    y = 1.0 / (x * x)
+    return -x / (1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y))))
+
+
 @intrinsic
 def pointer_at(typing_context: Any, address: Any) -> Any:
     """Return a whole number as the pointer that it is."""

@@ -18,7 +18,7 @@ from cart_pkpd._stats.error import ErrorModel
 from cart_pkpd._stats.likelihood import record_loglik
 from cart_pkpd._stats.population import Structure
 from cart_pkpd.models import Model
-from cart_pkpd.models._math import exp, log, maximum
+from cart_pkpd.models.math import exp, log, maximum
 
 _SCHEDULE = (
     "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",

@@ -19,7 +19,7 @@ from scipy import special
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._stats.priors import HalfNormal, Prior
-from cart_pkpd.models._math import Value, absolute, log, log1mexp, log1p, log_ndtr, sqrt, where
+from cart_pkpd.models.math import Value, absolute, log, log1mexp, log1p, log_ndtr, sqrt, where
 
 _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 

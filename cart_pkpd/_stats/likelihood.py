@@ -16,7 +16,7 @@ from cart_pkpd._stats.error import (
     between_loglik,
     quantified_loglik,
 )
-from cart_pkpd.models._math import Value
+from cart_pkpd.models.math import Value
 
 
 class Records(Protocol):

@@ -5,7 +5,7 @@ derives from :class:`OdeModel` or :class:`ClosedFormModel` works in the same way
 take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 """
 
-from cart_pkpd.models import _math as math
+from cart_pkpd.models import math as math
 from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get

@@ -17,10 +17,10 @@ from cart_pkpd._core.units import exponents
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule, base_values, schedule
 from cart_pkpd.models._declare import Model
-from cart_pkpd.models._math import Value
 from cart_pkpd.models._parameters import Parameter
 from cart_pkpd.models._simulated import patients_of, simulated, times_of
 from cart_pkpd.models._trace import trace_closed
+from cart_pkpd.models.math import Value
 
 
 class ClosedFormModel(Model):

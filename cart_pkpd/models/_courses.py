@@ -34,7 +34,7 @@ def doses_of(model: OdeModel, doses: Any, patients: Patients) -> list[Dose]:
         rows = _table(doses, ("time", "amount"), ("id", "duration", "state"), "doses")
     else:
         rows = [_row(d) for d in _sequence(doses, model)]
-    if rows and model.dosed is None and not all(r.get("state") for r in rows):
+    if rows and model.dosed is None and any(pd.isna(r.get("state")) for r in rows):
         raise ModelError(
             f"{type(model).__name__} takes no dose; name the state that receives one with "
             "dosed = ... in the class, or in a column 'state'."
@@ -81,7 +81,7 @@ def _whose(label: Any, patients: Patients, what: str) -> list[int]:
 
 def _dose(model: OdeModel, row: Mapping[str, Any], patient: int) -> Dose:
     time, amount = float(row["time"]), float(row["amount"])
-    duration = float(row.get("duration") or 0.0)
+    duration = 0.0 if pd.isna(row.get("duration")) else float(row["duration"])
     if not (np.isfinite(time) and amount >= 0 and np.isfinite(amount) and duration >= 0):
         raise ModelError(
             f"doses: time {time:g}, amount {amount:g}, duration {duration:g} is not a dose."
@@ -91,7 +91,7 @@ def _dose(model: OdeModel, row: Mapping[str, Any], patient: int) -> Dose:
             f"doses: a dose at day {time:g} lies before the start of {type(model).__name__} "
             f"(day {model.start:g})."
         )
-    state = row.get("state") or model.dosed
+    state = model.dosed if pd.isna(row.get("state")) else row["state"]
     if state not in model.states:
         raise ModelError(
             f"doses: no state {state!r}.{did_you_mean(str(state), model.states)} "
@@ -160,14 +160,11 @@ def patients_with(
     return patients_of(model, params, values, count=count, ids=ids)
 
 
-def known_values(model: OdeModel, covariates: Any, k: int) -> dict[str, NDArray[np.float64]]:
-    """Return covariates of k patients, typical where not given, and inputs before any change."""
-    given: dict[str, Any] = {}
-    if covariates is not None:
-        names = (
-            list(covariates.data_vars) if isinstance(covariates, xr.Dataset) else list(covariates)
-        )
-        given = {str(n): np.asarray(covariates[n], dtype=float) for n in names if n != "id"}
+def known_values(
+    model: OdeModel, covariates: Any, patients: Patients
+) -> dict[str, NDArray[np.float64]]:
+    """Return covariates of the patients, typical where not given, and inputs before any change."""
+    k, given = patients.count, _covariate_columns(covariates, patients)
     for name, value in given.items():
         if name not in model.covariates:
             raise ModelError(
@@ -181,6 +178,25 @@ def known_values(model: OdeModel, covariates: Any, k: int) -> dict[str, NDArray[
     return {
         n: np.broadcast_to(np.asarray(v, dtype=float), (k,)) for n, v in (known | given).items()
     }
+
+
+def _covariate_columns(covariates: Any, patients: Patients) -> dict[str, NDArray[np.float64]]:
+    """Return covariates by name; rows of a table that names patients go to those patients."""
+    if covariates is None:
+        return {}
+    if isinstance(covariates, xr.Dataset):
+        covariates = covariates.to_dataframe().reset_index()
+    if isinstance(covariates, pd.DataFrame) and "id" in covariates:
+        if covariates["id"].duplicated().any():
+            twice = covariates["id"][covariates["id"].duplicated()].iloc[0]
+            raise ModelError(f"covariates: patient {twice!r} is there twice.")
+        table = covariates.set_index("id")
+        ids = [0] if patients.ids is None else list(patients.ids)
+        missing = [i for i in ids if i not in table.index]
+        if missing:
+            raise ModelError(f"covariates: no row for patient {missing[0]!r}.")
+        covariates = table.loc[ids]
+    return {str(n): np.asarray(covariates[n], dtype=float) for n in covariates}
 
 
 def design_doses(model: OdeModel, design: Any) -> list[Dose]:

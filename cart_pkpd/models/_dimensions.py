@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import canonical, exponents, product, scale
-from cart_pkpd._engine.expression import Expression, is_constant, text, topological
+from cart_pkpd._engine.expression import COMPARISONS, Expression, is_constant, text, topological
 from cart_pkpd._engine.program import TIME, Program, state_symbol, value_symbol
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ type Kind = Mapping[str, Ratio] | None
 """Exponents of base units; None for zero, which is of every kind."""
 
 _PURE: Kind = {}
-_ALIKE = frozenset(("add", "sub", "minimum", "maximum", "lt", "le"))
+_ALIKE = frozenset(("add", "sub", "minimum", "maximum"))
 _SAME = frozenset(("neg", "abs"))
 
 
@@ -178,6 +178,9 @@ def _one(
             return None if args[0] is None else {k: v / 2 for k, v in args[0].items()}
         case "pow":
             return _power(where, place, node, args)
+    if node.op in COMPARISONS:
+        _agree(where, place, node, args[0], args[1])
+        return _PURE
     if node.op in _ALIKE:
         return _agree(where, place, node, args[0], args[1])
     if node.op in _SAME:

@@ -32,9 +32,9 @@ from cart_pkpd.models._courses import (
 )
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
-from cart_pkpd.models._math import Value
 from cart_pkpd.models._simulated import Patients, simulated, times_of
 from cart_pkpd.models._trace import trace_ode
+from cart_pkpd.models.math import Value
 
 
 @dataclass(frozen=True)
@@ -244,11 +244,10 @@ class OdeModel(Model):
         t = times_of(times)
         patients = patients_with(self, params, values, covariates, doses, inputs)
         k = patients.count
-        program = solve.observing_states(self.program) if states else self.program
-        shown = {
-            **self.endpoints,
-            **({s: v.unit for s, v in self.states.items()} if states else {}),
-        }
+        program, shown = self.program, dict(self.endpoints)
+        if states:
+            program = solve.observing_states(program)
+            shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
         plan = schedule(
             k,
             patient=np.repeat(np.arange(k), t.size * len(shown)),
@@ -257,7 +256,7 @@ class OdeModel(Model):
             doses=doses_of(self, doses, patients),
             changes=changes_of(self, inputs, patients),
         )
-        known = known_values(self, covariates, k)
+        known = known_values(self, covariates, patients)
         base = base_values(program, k, {**patients.values, **known})
         level, status = solve.levels(
             program, base, plan, rtol=rtol, max_steps=max_steps, threads=threads
@@ -412,7 +411,7 @@ def _check_declared(model: OdeModel) -> None:
             f"{did_you_mean(model.dosed, model.states)} States: {', '.join(model.states)}."
         )
     seen: set[str] = set()
-    for name in (*model.states, *model.equation_values):
+    for name in (*model.states, *model.parameters, *model.covariates, *model.inputs):
         if name in seen:
             raise ModelError(f"{where} declares {name!r} twice.")
         seen.add(name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import canonical
-from cart_pkpd.models._math import Value, exp, expit, log, logit
+from cart_pkpd.models.math import Value, exp, expit, log, logit
 
 
 @dataclass(frozen=True)

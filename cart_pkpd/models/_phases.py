@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_pkpd.models._math import Value, log, log1p, logaddexp, maximum, minimum
+from cart_pkpd.models.math import Value, log, log1p, logaddexp, maximum, minimum
 
 
 def log_biexponential_decline(t: Value, tmax: Value, alpha: Value, beta: Value, fb: Value) -> Value:

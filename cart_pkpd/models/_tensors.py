@@ -13,8 +13,8 @@ from cart_pkpd._engine.ops import levels_op
 from cart_pkpd._engine.schedule import base_values, schedule
 from cart_pkpd._engine.solve import floors_of
 from cart_pkpd.models._courses import changes_of, doses_of, known_values
-from cart_pkpd.models._math import is_symbolic
 from cart_pkpd.models._simulated import patients_of
+from cart_pkpd.models.math import is_symbolic
 
 if TYPE_CHECKING:
     from cart_pkpd.models._ode import OdeModel
@@ -45,7 +45,7 @@ def tensors(
         changes=changes_of(model, inputs, known),
     )
     base = base_values(
-        program, patients, {**known.values, **known_values(model, covariates, patients)}
+        program, patients, {**known.values, **known_values(model, covariates, known)}
     )
     columns = [pt.broadcast_to(pt.cast(params[k], "float64"), (patients,)) for k in wrt]
     given = pt.stack(columns, axis=-1) if wrt else pt.zeros((patients, 0))

@@ -313,4 +313,6 @@ def _crossing(
             low = middle
         else:
             high = middle
+    while gap(high) == 0.0:  # at equality <= and > still say what they say below
+        high = float(np.nextafter(high, np.inf))
     return {**point, name: low}, {**point, name: high}

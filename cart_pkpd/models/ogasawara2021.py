@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd.models._closed import ClosedFormModel
-from cart_pkpd.models._math import Value, log
 from cart_pkpd.models._parameters import Fraction, Positive, Reference
 from cart_pkpd.models._phases import growing_time_left, guess_peak, log_biexponential_decline
+from cart_pkpd.models.math import Value, log
 
 
 class Ogasawara2021(ClosedFormModel):
