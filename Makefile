@@ -10,7 +10,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench bench-engine clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -56,5 +56,12 @@ bench: $(VENV)/.installed-dev  ## speed of NCA and coverage of intervals (about 
 	@$(BIN)/python benchmarks/bench_nca.py
 	@$(BIN)/python benchmarks/interval_coverage.py
 
+bench-engine: $(VENV)/.installed-dev  ## speed of the engine beside its peers, in an environment of their own (about 15 minutes)
+	@test -x $(VENV)-peers/bin/python || $(BIN)/python -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip install --quiet numpy scipy jax diffrax optimistix pydiffsol
+	@$(BIN)/python benchmarks/engine/peers.py --python $(VENV)-peers/bin/python --repeats 15
+	@$(BIN)/python benchmarks/engine/first_draw.py
+	@$(BIN)/python benchmarks/engine/table.py
+
 clean:  ## remove the environment and what the demo wrote
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(VENV)-peers demo

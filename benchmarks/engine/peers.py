@@ -1,10 +1,11 @@
-"""Time every peer on every variant, one core each, and append the JSON lines to a file.
+"""Time the engine and its peers on every variant, one core each, and write JSON lines.
 
-The peers need an environment of their own::
+The peers need an environment of their own; the engine runs with the interpreter that runs this::
 
-    python3.13 -m venv /tmp/peers
-    /tmp/peers/bin/pip install numpy scipy jax diffrax pydiffsol
-    python benchmarks/engine/peers.py --python /tmp/peers/bin/python
+    python3.13 -m venv peers-env
+    peers-env/bin/pip install numpy scipy jax diffrax pydiffsol
+    .venv/bin/python benchmarks/engine/peers.py --python peers-env/bin/python
+    .venv/bin/python benchmarks/engine/table.py
 
 SciPy with RK45 and one solve per patient and shift takes minutes on the stiff variant; it is run
 there only with ``--slow``.
@@ -25,7 +26,7 @@ from problem import VARIANTS
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
-PEERS = ("scipy", "diffrax", "pydiffsol", "c")
+PEERS = ("engine", "c", "scipy", "diffrax", "pydiffsol")
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 SLOW = "rk45-fd"
 QUICK = ("lsoda-fd", "rk45-fd-stacked", "lsoda-sens")
@@ -68,7 +69,8 @@ def lines(args: argparse.Namespace) -> list[list[str]]:
     for variant in args.variant or ["base", "stiff"]:
         for peer in args.peer or PEERS:
             repeats = min(args.repeats, 2) if peer == "scipy" else args.repeats
-            one = command(args.python, peer, variant, repeats, args.core)
+            python = sys.executable if peer == "engine" else args.python
+            one = command(python, peer, variant, repeats, args.core)
             if peer != "scipy":
                 todo.append(one)
                 continue
@@ -89,6 +91,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--slow", action="store_true")
     args = parser.parse_args()
+    args.results.write_text("")
     for line in lines(args):
         run(line, args.results)
 

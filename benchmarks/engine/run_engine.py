@@ -7,6 +7,7 @@ Run it with the project's environment::
 
 from __future__ import annotations
 
+import resource
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import problem
 
 from cart_pkpd import __version__, models
-from cart_pkpd._engine.kernel import module
+from cart_pkpd._engine.ops import loglik_op
 from cart_pkpd._engine.schedule import base_values, schedule
 from cart_pkpd._engine.solve import floors_of, options_of
 from cart_pkpd._engine.source import DV, LEVEL, Likelihood
@@ -66,7 +67,7 @@ def likelihood() -> Likelihood:
     return Likelihood(((one,), (one,)), ())
 
 
-def evaluation(at: problem.Problem) -> tuple[problem.Evaluate, float]:
+def evaluation(at: problem.Problem, rtol: float = problem.RTOL) -> tuple[problem.Evaluate, float]:
     """Return the function to time, and the seconds until it was compiled or loaded."""
     began = time.perf_counter()
     program = Benchmark().program
@@ -79,32 +80,37 @@ def evaluation(at: problem.Problem) -> tuple[problem.Evaluate, float]:
     )
     base = base_values(program, k, {"y0": problem.Y0})
     code, dv = np.zeros(2 * k * n, dtype=np.int64), at.obs.reshape(-1)
-    kernel: Any = module(program, problem.NAMES, likelihood())
-    total, slope, none = np.empty(k), np.empty((k, len(problem.NAMES))), np.empty((k, 0))
-    status = np.empty(k, dtype=np.int64)
-    levels, sens = np.empty(dv.size), np.empty((dv.size, len(problem.NAMES)))
-    floors, options = floors_of(program), options_of(program, problem.RTOL)
+    operation = loglik_op(program, problem.NAMES, likelihood())
+    function = operation.compiled()
+    data = (base, *plan.arrays, code, dv, dv, floors_of(program), options_of(program, rtol))
 
     def evaluate(log_params: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel.loglik(
-            0, k, log_params, np.empty(0), base, *plan.arrays, code, dv, dv, floors, options,
-            total, slope, none, status, levels, sens,
-        )  # fmt: skip
-        if status.any():
-            raise RuntimeError(f"{np.count_nonzero(status)} patients were not solved")
-        return float(total.sum()), slope.copy()
+        total, slope, _ = function(log_params, np.empty(0), *data)
+        if not np.isfinite(total).all():
+            raise RuntimeError(f"{np.count_nonzero(~np.isfinite(total))} patients were not solved")
+        return float(total.sum()), slope
 
     evaluate(at.log_params)
     return evaluate, time.perf_counter() - began
+
+
+def growth_at(at: problem.Problem, rtol: float) -> int:
+    """Return by how many KiB the process grows when far more steps are needed."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    evaluate, _ = evaluation(at, rtol)
+    evaluate(at.log_params)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 def main() -> None:
     args = problem.arguments(__doc__, ("auto",))
     at = problem.load(args.variant)
     evaluate, seconds = evaluation(at)
+    tight = growth_at(at, 1e-11)
     problem.measure(
         "cart_pkpd", __version__, at, evaluate, args.repeats,
-        "Tsit5 with Rodas5P; floor of each state = atol vector / rtol", seconds,
+        "Tsit5 with Rodas5P; floor of each state = atol vector / rtol; "
+        f"memory grows by {tight} KiB at rtol 1e-11", seconds,
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from cart_pkpd._engine.equations import (
     N,
     Q,
     S,
+    compiled,
     natural,
     record,
     weigh,
@@ -88,7 +89,7 @@ def predict(
                     sens[o, j] = np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def loglik(
     first: int,
     last: int,

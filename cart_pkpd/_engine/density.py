@@ -82,7 +82,7 @@ def log_density(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) ->
         mixture, free, sigmas, values, slopes, mean_slope, gradient,
     )  # fmt: skip
     all_patients(
-        k, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
+        0, k, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time,
         ob_endpoint, ob_before, ob_start, code, dv, low, floors, options, total, free_slope,
         sigma_slope, status, values_at, sens,
     )  # fmt: skip

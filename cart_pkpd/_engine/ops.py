@@ -111,9 +111,12 @@ class LoglikOp(_KernelOp):
         first = [pt.as_tensor_variable(x, dtype="float64") for x in (free, sigmas)]
         return Apply(self, [*first, *self._data(data)], [pt.dvector(), pt.dmatrix(), pt.dmatrix()])
 
+    def compiled(self) -> Any:
+        """Return the compiled function from the inputs to the outputs."""
+        return _loglik(self.kernel, self.n_parameters, self.n_sigmas)
+
     def perform(self, node: Apply, inputs: Sequence[Any], outputs: Any) -> None:
-        function = _loglik(self.kernel, self.n_parameters, self.n_sigmas)
-        for storage, value in zip(outputs, function(*inputs), strict=True):
+        for storage, value in zip(outputs, self.compiled()(*inputs), strict=True):
             storage[0] = value
 
     def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
@@ -192,7 +195,7 @@ def _funcify_levels(op: LevelsOp, node: Any = None, **kwargs: Any) -> Any:
 
 @register_funcify_default_op_cache_key(LoglikOp)
 def _funcify_loglik(op: LoglikOp, node: Any = None, **kwargs: Any) -> Any:
-    return _loglik(op.kernel, op.n_parameters, op.n_sigmas)
+    return op.compiled()
 
 
 def levels_op(program: Program, wrt: tuple[str, ...]) -> LevelsOp:

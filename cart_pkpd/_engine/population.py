@@ -98,6 +98,19 @@ def log_density(form: int, a: float, b: float, c: float, v: float) -> tuple[floa
 
 
 @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def on_unit_interval(form: int, a: float, b: float, u: float) -> tuple[float, float]:
+    """Return ln density of ``expit(u)`` as a density of `u`, and its derivative.
+
+    From `u` itself: near 1 the value has lost the digits that tell it from 1.
+    """
+    if form == BETA:
+        share, rest = 1.0 / (1.0 + math.exp(-u)), 1.0 / (1.0 + math.exp(u))
+        return -a * softplus(-u) - b * softplus(u), a * rest - b * share
+    z = (u - a) / b
+    return -0.5 * z * z, -z / b
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def free_value(scale: int, v: float) -> tuple[float, float]:
     """Return a natural value on the free scale, and the derivative."""
     if scale == LOG:
@@ -171,12 +184,16 @@ def assemble(
     total = 0.0
     for q in range(n_quantities):
         value, slope, ln_slope = natural_value(kinds[q], bounds[q, 0], bounds[q, 1], x[q])
+        values[q], slopes[q] = value, slope
+        if forms[q] in (BETA, LOGIT_NORMAL) and bounds[q, 0] == 0.0 and bounds[q, 1] == 1.0:
+            density, gradient[q] = on_unit_interval(forms[q], numbers[q, 0], numbers[q, 1], x[q])
+            total += density + numbers[q, 3]
+            continue
         density, by_value = log_density(
             forms[q], numbers[q, 0], numbers[q, 1], numbers[q, 2], value
         )
         total += density + numbers[q, 3] + ln_slope
         gradient[q] = by_value * slope + jacobian_slope(kinds[q], x[q])
-        values[q], slopes[q] = value, slope
     for s in range(residual.size):
         sigmas[s] = values[residual[s]]
     for j in range(m):
@@ -201,9 +218,9 @@ def assemble(
                 gradient[start + i] = -z
                 free[i, j] += omega * z
             continue
-        share, apart = 1.0, 0.0
+        share, apart = 0.0, 0.0
         if way == MIXTURE:
-            share, apart = 1.0 - values[mixture[0]], values[mixture[1]]
+            share, apart = values[mixture[0]], values[mixture[1]]
         by_share, by_apart = 0.0, 0.0
         for i in range(k):
             own = x[start + i]
@@ -215,14 +232,14 @@ def assemble(
             else:
                 low = (own - free[i, j] + apart) / omega
                 lower = -0.5 * low * low - _LOG_ROOT - ln_omega
-                a, b = math.log(share) + upper, math.log1p(-share) + lower
+                a, b = math.log1p(-share) + upper, math.log(share) + lower
                 top = max(a, b)
                 density = top + math.log(math.exp(a - top) + math.exp(b - top))
                 total += density
                 weight = math.exp(b - density)
                 by_z = -(1.0 - weight) * z - weight * low
                 by_omega += (1.0 - weight) * z * z + weight * low * low
-                by_share += weight / (1.0 - share) - (1.0 - weight) / share
+                by_share += weight / share - (1.0 - weight) / (1.0 - share)
                 by_apart -= weight * low / omega
             gradient[start + i] = by_z / omega
             mean_slope[i, j] -= by_z / omega

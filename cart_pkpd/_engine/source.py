@@ -15,6 +15,7 @@ from cart_pkpd._engine.expression import (
     derivative,
     is_constant,
     mul,
+    substitute,
     symbol,
     symbols_of,
     topological,
@@ -362,23 +363,54 @@ def _natural(eq: _Equations) -> list[str]:
 
 
 def _record(likelihood: Likelihood) -> list[str]:
-    places = {str(sigma_symbol(s).value): f"sigmas[{i}]" for i, s in enumerate(likelihood.sigmas)}
-    lines = ["def record(endpoint, code, dv, low, f, sigmas, x):"]
+    """Return the likelihood of a record; endpoints with the same formulas share their code."""
+    shared: dict[tuple[int, ...], tuple[list[Expression], dict[int, tuple[int, ...]]]] = {}
     for e, codes in enumerate(likelihood.by_endpoint):
-        for code, value in enumerate(codes):
-            named = [("value", value), ("by_level", derivative(value, LEVEL))]
-            present = symbols_of([value])
-            adding = []
-            for i, s in enumerate(likelihood.sigmas):
-                if str(sigma_symbol(s).value) in present:
-                    named.append((f"by_{i}", derivative(value, sigma_symbol(s))))
-                    adding.append(f"    x[SIGMA + {i}] += by_{i}")
-            body = [*_lines(places, named), *adding, "    return value, by_level"]
-            lines += [
-                f"    if endpoint == {e} and code == {code}:",
-                *("    " + b for b in body),
+        formulas, own = _with_local_sigmas(codes, likelihood.sigmas)
+        if formulas:
+            key = tuple(id(f) for f in formulas)
+            shared.setdefault(key, (formulas, {}))[1][e] = own
+    lines = ["def record(endpoint, code, dv, low, f, sigmas, x):"]
+    for formulas, own_of in shared.values():
+        chosen = " or ".join(f"endpoint == {e}" for e in own_of)
+        lines.append(f"    if {chosen}:")
+        for e, own in own_of.items():
+            places = [f"            i{n} = {at}" for n, at in enumerate(own)] or [
+                "            pass"
             ]
+            lines += [f"        if endpoint == {e}:", *places]
+        for code, value in enumerate(formulas):
+            lines += [f"        if code == {code}:", *("        " + b for b in _one_code(value))]
     return [*lines, "    return math.nan, math.nan"]
+
+
+def _local_sigma(n: int) -> Expression:
+    return symbol(f"s_own{n}")
+
+
+def _with_local_sigmas(
+    codes: Sequence[Expression], sigmas: Sequence[str]
+) -> tuple[list[Expression], tuple[int, ...]]:
+    """Return formulas in terms of an endpoint's own residual parameters, and which those are."""
+    used = symbols_of(codes)
+    own = tuple(i for i, s in enumerate(sigmas) if str(sigma_symbol(s).value) in used)
+    local = {str(sigma_symbol(sigmas[i]).value): _local_sigma(n) for n, i in enumerate(own)}
+    return substitute(
+        codes, lambda n, _: local.get(str(n.value)) if n.op == "symbol" else None
+    ), own
+
+
+def _one_code(value: Expression) -> list[str]:
+    present = symbols_of([value])
+    named = [("value", value), ("by_level", derivative(value, LEVEL))]
+    places: dict[str, str] = {}
+    adding: list[str] = []
+    while str(_local_sigma(len(places)).value) in present:
+        n, sigma = len(places), _local_sigma(len(places))
+        places[str(sigma.value)] = f"sigmas[i{n}]"
+        named.append((f"by_{n}", derivative(value, sigma)))
+        adding.append(f"    x[SIGMA + i{n}] += by_{n}")
+    return [*_lines(places, named), *adding, "    return value, by_level"]
 
 
 __all__ = ["DV", "LEVEL", "LOW", "PIECE", "Likelihood", "generate", "sigma_symbol"]

@@ -18,7 +18,8 @@ CHUNKS = 32
 
 @njit(parallel=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def all_patients(
-    k: int,
+    begin: int,
+    end: int,
     free: Any,
     sigmas: Any,
     base: Any,
@@ -43,10 +44,11 @@ def all_patients(
     values: Any,
     sens: Any,
 ) -> None:
-    """Write log-likelihood and gradient of every patient; as :func:`loglik`."""
+    """Write log-likelihood and gradient of patients `begin` to `end`; as :func:`loglik`."""
     set_num_threads(int(options[3]))
     for c in prange(CHUNKS):
-        first, last = c * k // CHUNKS, (c + 1) * k // CHUNKS
+        first = begin + c * (end - begin) // CHUNKS
+        last = begin + (c + 1) * (end - begin) // CHUNKS
         if last > first:
             loglik(
                 first, last, free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start,

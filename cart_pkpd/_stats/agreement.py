@@ -13,7 +13,7 @@ from cart_pkpd._core.units import canonical, exponents, scale
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.design import ABOVE, BELOW, QUANTIFIED, Design
 from cart_pkpd._stats.error import ErrorModel
-from cart_pkpd.models import ClosedFormModel, Model, Parameter
+from cart_pkpd.models import ClosedFormModel, Model, OdeModel, Parameter
 
 if TYPE_CHECKING:
     from cart_pkpd._stats.population import Quantity
@@ -49,6 +49,7 @@ def check_measures(model: Model, design: Design) -> None:
             )
         return
     known = model.endpoints
+    _check_doses(model, design)
     for m in design.measures:
         if m.name not in known:
             raise FitError(
@@ -60,6 +61,19 @@ def check_measures(model: Model, design: Design) -> None:
                 f"{m.name!r} is measured in {m.unit} but {name} predicts it in {known[m.name]}; "
                 "give the model's parameters in the data's unit."
             )
+
+
+def _check_doses(model: Model, design: Design) -> None:
+    """Refuse doses in another unit than the model takes."""
+    acting = isinstance(model, OdeModel) and model.dosed is not None and design.dose_amount.size
+    if not acting or not design.dose_unit:
+        return
+    assert isinstance(model, OdeModel)
+    if canonical(design.dose_unit) != canonical(model.dose_unit):
+        raise FitError(
+            f"doses of the trial are in {design.dose_unit} but {type(model).__name__} takes them "
+            f"in {model.dose_unit}; give dose_unit= when reading the table, or in the class."
+        )
 
 
 def check_units(model: Model, design: Design) -> None:

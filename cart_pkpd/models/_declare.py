@@ -179,7 +179,6 @@ class Model(abc.ABC):
         """What the model predicts, with units."""
 
     @abc.abstractmethod
-    @abc.abstractmethod
     def plan(
         self,
         design: Any,

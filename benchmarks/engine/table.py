@@ -1,0 +1,86 @@
+"""Write ``docs/benchmarks.md`` from the last run of ``peers.py`` and of ``first_draw.py``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
+OURS, LIMIT = "cart_pkpd", "C auto"
+VARIANTS = {"base": "IL-6 half-life 8 hours", "stiff": "IL-6 half-life 20 minutes"}
+WRONG = 0.01
+
+INTRODUCTION = """# Speed of the engine
+
+Written by `benchmarks/engine/table.py`; `make bench-engine` runs everything anew.
+
+## Gradients of a population model
+
+Thirty patients, four states (effector and memory cells, antigen, IL-6), two endpoints at 16 times
+to day 365, ten parameters per patient: the log-likelihood and its gradient in all 300, relative
+tolerance 1e-6, absolute tolerance 1e-6 of each state's scale, on one core
+(`benchmarks/engine/problem.py`). Error: largest of any patient, relative to that patient's largest
+entry, against a solve at 1e-11. Milliseconds are of the processor, medians, compilation apart.
+Every engine was tried in several settings and all are listed; a gradient that is wrong by more
+than 1 % is marked. `C auto` is the engine's method written by hand in C for this one model,
+`gcc -O3 -march=native`: the limit.
+
+"""
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    """Return the JSON lines of a results file."""
+    text = (HERE / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line]
+
+
+def table(found: list[dict[str, Any]], variant: str) -> list[str]:
+    """Return the rows of one variant, fastest first."""
+    mine = [r for r in found if r["variant"] == variant]
+    ours = min(r["cpu_seconds_per_gradient"] for r in mine if r["peer"] == OURS)
+    solved = [r for r in mine if "error" not in r]
+    rows = [
+        "| engine | version | ms per gradient | times ours | error | compiles in s |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in sorted(solved, key=lambda r: r["cpu_seconds_per_gradient"]):
+        seconds, error = r["cpu_seconds_per_gradient"], r["max_rel_error_gradient"]
+        said = f"{error:.0e}" if error < WRONG else f"**wrong** ({error:.0e})"
+        rows.append(
+            f"| {r['peer']} | {r['version']} | {1e3 * seconds:.3g} | {seconds / ours:.3g} | {said} "
+            f"| {r['compile_seconds']:.2g} |"
+        )
+    failed = [r for r in mine if "error" in r]
+    return rows + [f"\n{r['peer']} failed: {r['error']}." for r in failed]
+
+
+def first_draw() -> list[str]:
+    """Return the table of waiting times."""
+    rows = ["| fit | cache | seconds to the first evaluation |", "| --- | --- | --- |"]
+    found = lines("first_draw.jsonl")
+    return rows + [f"| {r['fit']} | {r['cache']} | {r['seconds']:.2g} |" for r in found]
+
+
+def main() -> None:
+    found = lines("results.jsonl")
+    parts = [INTRODUCTION, f"Machine: {found[0]['processor']}.\n\n"]
+    for variant, words in VARIANTS.items():
+        parts.append(f"### {variant}: {words}\n\n" + "\n".join(table(found, variant)) + "\n\n")
+    ours = {r["variant"]: r for r in found if r["peer"] == OURS}
+    stiff = ours["stiff"]["cpu_seconds_per_gradient"] / ours["base"]["cpu_seconds_per_gradient"]
+    parts.append(
+        f"The stiff variant costs {stiff:.2g} times the base. A solve works in one array of fixed "
+        "size; at a tolerance of 1e-11, with many times the steps, the process grew by "
+        f"{ours['base']['note'].split('grows by ')[1].split(' at')[0]}.\n\n"
+    )
+    parts.append(
+        "## From the call to the first evaluation\n\n`fit.bayes`, imports apart; cold: an empty "
+        "cache folder; warm: a new process after that.\n\n" + "\n".join(first_draw()) + "\n"
+    )
+    PAGE.write_text("".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
