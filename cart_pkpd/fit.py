@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from cart_pkpd import models
+from cart_pkpd._core.errors import FitWarning
 from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import population as population
@@ -107,6 +110,8 @@ def bayes(
 
     chosen = models.get(model) if isinstance(model, str) else model
     structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
+    for sentence in _check_inputs(chosen, structure.design):
+        warnings.warn(sentence, FitWarning, stacklevel=2)
     return fit_structure(
         structure,
         label=label or chosen.name or type(chosen).__name__,

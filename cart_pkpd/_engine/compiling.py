@@ -8,6 +8,7 @@ It also leaves the caller free to do something else meanwhile.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import subprocess
@@ -47,6 +48,14 @@ def start(kernel: ModuleType) -> None:
         process = _launch(name)
         if process is not None:
             _RUNNING[name] = process
+
+
+@atexit.register
+def _stop_waiting() -> None:
+    """End what still compiles when nobody is left to use it."""
+    for process in _RUNNING.values():
+        process.terminate()
+        process.communicate()
 
 
 @cache

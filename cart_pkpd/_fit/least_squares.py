@@ -245,7 +245,10 @@ def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) ->
             ]
             second = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * _CURVATURE_STEP**2)
             hessian[i, j] = hessian[j, i] = second
-    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] <= 0:
+    if not np.isfinite(hessian).all():
+        return dict.fromkeys(names, np.nan)
+    curvatures = np.linalg.eigvalsh(hessian)
+    if curvatures[0] <= 1e-14 * curvatures[-1]:  # flat in some direction, or no maximum
         return dict.fromkeys(names, np.nan)
     variance = np.diag(np.linalg.inv(hessian))
     # Near a ridge rounding can make a variance negative: then nothing was learnt either.

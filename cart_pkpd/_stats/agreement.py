@@ -76,6 +76,26 @@ def _check_doses(model: Model, design: Design) -> None:
         )
 
 
+def check_inputs(model: Model, design: Design) -> tuple[str, ...]:
+    """Say which inputs of a model never change in the trial, where its events could be meant.
+
+    Returns
+    -------
+    tuple of str
+        One sentence per such input.
+    """
+    if not isinstance(model, OdeModel):
+        return ()
+    events = sorted({c.name for c in design.changes})
+    there = f"its events are called {', '.join(events)}" if events else "it has no events"
+    return tuple(
+        f"input {name!r} of {type(model).__name__} stays at {declared.typical:g} for everybody: "
+        f"the trial has no event of that name ({there}).{did_you_mean(name, events)}"
+        for name, declared in model.inputs.items()
+        if name not in events
+    )
+
+
 def check_units(model: Model, design: Design) -> None:
     """Compare the units of the parameters with those of the data: levels as measured, days.
 

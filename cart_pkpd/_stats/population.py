@@ -15,7 +15,13 @@ import numpy as np
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
-from cart_pkpd._stats.agreement import check_measures, check_priors, check_units, check_values
+from cart_pkpd._stats.agreement import (
+    check_inputs,
+    check_measures,
+    check_priors,
+    check_units,
+    check_values,
+)
 from cart_pkpd._stats.covariates import Effect
 from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
@@ -305,7 +311,8 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     _check_distinct(quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    return Structure(model, population, design, errors, quantities, effects, tuple(notes))
+    said = (*notes, *check_inputs(model, design))
+    return Structure(model, population, design, errors, quantities, effects, said)
 
 
 def error_models(population: Population, design: Design) -> tuple[ErrorModel, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -55,6 +55,7 @@ class Model(abc.ABC):
         super().__init_subclass__(**kwargs)
         own = {k: v for k, v in vars(cls).items() if isinstance(v, Parameter)}
         cls.declared = MappingProxyType({**cls.declared, **own})
+        cls.__setattr__ = _refuse_change  # type: ignore[method-assign, assignment]
         cls.values = _named_tuple(f"{cls.__name__}Values", tuple(cls.declared))
         if "name" not in vars(cls):
             cls.name = ""  # a subclass is another model, not its parent under the same name
@@ -207,6 +208,14 @@ class Model(abc.ABC):
     def cite(self) -> str:
         """Return the reference as one line."""
         return str(self.reference) if self.reference else "No publication."
+
+
+def _refuse_change(model: Model, name: str, value: object) -> None:
+    """Refuse any assignment; a frozen dataclass guards its own fields only."""
+    raise FrozenInstanceError(
+        f"a model does not change: {type(model).__name__}.{name} cannot be set. Use "
+        f"model.with_({name}=...), which gives a new model."
+    )
 
 
 def _named_tuple(name: str, fields_: tuple[str, ...]) -> type:

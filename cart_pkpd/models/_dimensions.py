@@ -1,12 +1,16 @@
-"""Units of equations: what is added and compared must be of one kind.
+"""Units of equations: what is added and compared must be in one unit.
 
-Units are carried through the formulas as exponents of base units (day, copies, g, …).
-Nothing is converted: a wrong kind of quantity is refused, with the place where it occurs.
+Units are carried through the formulas as exponents of base units (day, copies, g, …) and a
+size. Nothing is converted: another kind of quantity, or mL beside L, is refused, with the place
+where it occurs. A number other than 1 may be a conversion, so that the size is not known after
+it; the kind still is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction as Ratio
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +22,27 @@ from cart_pkpd._engine.program import TIME, Program, state_symbol, value_symbol
 if TYPE_CHECKING:
     from cart_pkpd.models._ode import OdeModel
 
-type Kind = Mapping[str, Ratio] | None
-"""Exponents of base units; None for zero, which is of every kind."""
 
-_PURE: Kind = {}
+@dataclass(frozen=True)
+class Measured:
+    """A unit: exponents of base units, and how many of those it is (None if not known)."""
+
+    powers: Mapping[str, Ratio]
+    size: float | None
+
+    def differs(self, other: Measured) -> bool:
+        """Return True if two quantities cannot be added."""
+        if self.powers != other.powers:
+            return True
+        known = self.size is not None and other.size is not None
+        return known and not math.isclose(self.size or 0.0, other.size or 0.0, rel_tol=1e-9)
+
+
+type Kind = Measured | None
+"""A unit; None for zero, which is of every kind."""
+
+_PURE = Measured({}, 1.0)
+_SOME_NUMBER = Measured({}, None)
 _ALIKE = frozenset(("add", "sub", "minimum", "maximum"))
 _SAME = frozenset(("neg", "abs"))
 
@@ -45,7 +66,7 @@ def check_units(model: OdeModel, program: Program) -> None:
                 "in days."
             )
     kinds = _known(model)
-    per_day = {"day": Ratio(-1)}
+    per_day = Measured({"day": Ratio(-1)}, 1.0)
     for s, initial, rhs in zip(program.states, program.initial, program.rhs, strict=True):
         unit = model.states[s].unit
         _expect(where, f"initial[{s!r}]", initial, _kind(unit), unit, kinds)
@@ -63,7 +84,7 @@ def _check_doses(model: OdeModel, program: Program, kinds: Mapping[str, Kind]) -
     where, at = type(model).__name__, program.states.index(model.dosed)
     factor, unit = program.dose_factor[at], model.states[model.dosed].unit
     wanted = _over(_kind(unit), _kind(model.dose_unit))
-    if is_constant(factor, 1.0) and wanted:
+    if is_constant(factor, 1.0) and wanted is not None and wanted.differs(_PURE):
         raise ModelError(
             f"{where}: doses are in {model.dose_unit} but the dosed state {model.dosed!r} is in "
             f"{unit}; define dose_factor(self, p) with what turns one into the other, or set "
@@ -117,32 +138,45 @@ def _known(model: OdeModel) -> dict[str, Kind]:
     return kinds
 
 
-def _kind(unit: str) -> Kind:
-    return {k: Ratio(v) for k, v in exponents(unit).items()}
+def _kind(unit: str) -> Measured:
+    return Measured({k: Ratio(v) for k, v in exponents(unit).items()}, scale(unit))
 
 
 def _times(a: Kind, b: Kind, sign: int = 1) -> Kind:
     if a is None or b is None:
         return None
-    total = {k: a.get(k, Ratio(0)) + sign * b.get(k, Ratio(0)) for k in {**a, **b}}
-    return {k: v for k, v in total.items() if v}
+    powers = {
+        k: a.powers.get(k, Ratio(0)) + sign * b.powers.get(k, Ratio(0))
+        for k in {**a.powers, **b.powers}
+    }
+    size = None if a.size is None or b.size is None else a.size * b.size**sign
+    return Measured({k: v for k, v in powers.items() if v}, size)
 
 
 def _over(a: Kind, b: Kind) -> Kind:
     return _times(a, b, -1)
 
 
+def _to_power(a: Kind, power: Ratio) -> Kind:
+    if a is None:
+        return None
+    size = None if a.size is None else a.size ** float(power)
+    return Measured({k: v * power for k, v in a.powers.items()}, size)
+
+
 def _written(kind: Kind) -> str:
-    if not kind:
-        return "1"
-    return "*".join(f"{k}^{v}" if v != 1 else k for k, v in sorted(kind.items()))
+    if kind is None or (not kind.powers and kind.size in (None, 1.0)):
+        return "a pure number"
+    base = "*".join(f"{k}^{v}" if v != 1 else k for k, v in sorted(kind.powers.items()))
+    times = "" if kind.size is None or math.isclose(kind.size, 1.0) else f"{kind.size:g} "
+    return f"{times}{base}".strip()
 
 
 def _expect(
     where: str, place: str, root: Expression, wanted: Kind, said: str, kinds: Mapping[str, Kind]
 ) -> None:
     found = _infer(where, place, root, kinds)
-    if found is not None and found != wanted:
+    if found is not None and wanted is not None and found.differs(wanted):
         raise ModelError(
             f"{where}.{place} is in {_written(found)} but should be in {said} "
             f"({_written(wanted)}): {_said(root)}. Check the units of its parameters."
@@ -165,7 +199,9 @@ def _one(
 ) -> Kind:
     match node.op:
         case "const":
-            return None if is_constant(node, 0.0) else _PURE
+            if is_constant(node, 0.0):
+                return None
+            return _PURE if is_constant(node, 1.0) else _SOME_NUMBER
         case "symbol":
             return kinds[str(node.value)]
         case "mul":
@@ -175,7 +211,7 @@ def _one(
         case "where":
             return _agree(where, place, node, args[1], args[2])
         case "sqrt":
-            return None if args[0] is None else {k: v / 2 for k, v in args[0].items()}
+            return _to_power(args[0], Ratio(1, 2))
         case "pow":
             return _power(where, place, node, args)
     if node.op in COMPARISONS:
@@ -186,36 +222,36 @@ def _one(
     if node.op in _SAME:
         return args[0]
     for kind in args:
-        if kind:
+        if kind is not None and kind.powers:
             raise ModelError(
                 f"{where}.{place}: {node.op} of a quantity in {_written(kind)}: {_said(node)}. "
                 "Divide by a parameter of the same unit first."
             )
-    return _PURE
+    return _SOME_NUMBER
 
 
 def _agree(where: str, place: str, node: Expression, a: Kind, b: Kind) -> Kind:
     if a is None or b is None:
         return b if a is None else a
-    if a != b:
+    if a.differs(b):
         first, second = node.args[-2:]
         raise ModelError(
             f"{where}.{place} combines {_said(first)} in {_written(a)} with {_said(second)} in "
             f"{_written(b)}; the units must be the same. Check the units of the parameters; a "
             "number with a unit should be a parameter too."
         )
-    return a
+    return a if a.size is not None else b
 
 
 def _power(where: str, place: str, node: Expression, args: list[Kind]) -> Kind:
     base, exponent = node.args
-    if args[1]:
+    if args[1] is not None and args[1].powers:
         raise ModelError(
             f"{where}.{place}: the exponent {_said(exponent)} is in {_written(args[1])}; it must "
             "be a pure number."
         )
-    if not args[0]:
-        return args[0]
+    if args[0] is None or not args[0].powers:
+        return None if args[0] is None else _SOME_NUMBER
     if exponent.op != "const":
         raise ModelError(
             f"{where}.{place}: {_said(base)} in {_written(args[0])} to a power that is not a "
@@ -223,4 +259,4 @@ def _power(where: str, place: str, node: Expression, args: list[Kind]) -> Kind:
             "models.math.hill does."
         )
     power = Ratio(float(exponent.value)).limit_denominator(1000)
-    return {k: v * power for k, v in args[0].items()}
+    return _to_power(args[0], power)

@@ -93,7 +93,6 @@ class Input(Covariate):
     """
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class OdeModel(Model):
     r"""A model given by differential equations.
 
