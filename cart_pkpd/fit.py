@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from cart_pkpd import models
-from cart_pkpd._core.errors import FitWarning
+from cart_pkpd._core.errors import FitWarning, ModelError
 from cart_pkpd._core.validate import positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.design import design_for as _design
@@ -108,7 +108,7 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
-    chosen = models.get(model) if isinstance(model, str) else model
+    chosen = _chosen(model)
     structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
     for sentence in _check_inputs(chosen, structure.design):
         warnings.warn(sentence, FitWarning, stacklevel=2)
@@ -141,7 +141,7 @@ def least_squares(
     """
     from cart_pkpd._fit.least_squares import least_squares as run
 
-    chosen = models.get(model) if isinstance(model, str) else model
+    chosen = _chosen(model)
     return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
 
 
@@ -174,7 +174,7 @@ def pymc_model(
     """
     from cart_pkpd._fit.pymc_model import build
 
-    chosen = models.get(model) if isinstance(model, str) else model
+    chosen = _chosen(model)
     return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
 
 
@@ -196,3 +196,13 @@ def load(path: str | Path, model: models.Model | None = None) -> FitResult:
     from cart_pkpd._fit.files import load as read
 
     return read(Path(path), model)
+
+
+def _chosen(model: models.Model | str) -> models.Model:
+    """Return the model that was named or given."""
+    if isinstance(model, str):
+        return models.get(model)
+    if not isinstance(model, models.Model):
+        given = f"{model.__name__}()" if isinstance(model, type) else "a model"
+        raise ModelError(f"give a model, such as {given}, or the name of one, not {model!r}.")
+    return model

@@ -538,7 +538,7 @@ def text(root: Expression) -> str:
     if root.op == "const":
         return f"{_number(root):g}"
     if root.op == "symbol":
-        return str(root.value)
+        return str(root.value).replace("p_", "p.", 1).replace("y_", "y.", 1)
     inner = [text(a) for a in root.args]
     written = FUNCTIONS[root.op].code.format(*inner).replace("math.", "")
     if root.op == "sigmoid":

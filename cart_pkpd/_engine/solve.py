@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -33,13 +34,27 @@ REASONS = MappingProxyType(
 _WORTH_THREADS = 64
 
 
+@lru_cache(maxsize=128)
 def observing_states(program: Program) -> Program:
-    """Return the program with every state as a further endpoint, unless it is one already.
+    """Return the program with every state as a further endpoint, unless one has its name.
+
+    Levels and states then come from one compiled function.
+    """
+    more = tuple(s for s in program.states if s not in program.endpoints)
+    return replace(
+        program,
+        endpoints=(*program.endpoints, *more),
+        observe=(*program.observe, *(state_symbol(s) for s in more)),
+    )
+
+
+def check_state_names(program: Program) -> None:
+    """Refuse to show states if an endpoint has the name of one and is something else.
 
     Raises
     ------
     ModelError
-        If an endpoint has the name of a state and is something else.
+        Naming the first such state.
     """
     observed = dict(zip(program.endpoints, program.observe, strict=True))
     for name in program.states:
@@ -48,12 +63,6 @@ def observing_states(program: Program) -> Program:
                 f"{program.name} has a state and an endpoint called {name!r} that differ; give "
                 "one of them another name to see the states."
             )
-    more = tuple(s for s in program.states if s not in observed)
-    return replace(
-        program,
-        endpoints=(*program.endpoints, *more),
-        observe=(*program.observe, *(state_symbol(s) for s in more)),
-    )
 
 
 def floors_of(program: Program) -> NDArray[np.float64]:
@@ -149,6 +158,8 @@ def levels(
 
 def _spread(task: Any, k: int, threads: int | None) -> None:
     """Run ``task(first, last)`` over k patients in chunks, which do not depend on each other."""
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads!r}.")
     workers = threads or ((os.cpu_count() or 1) if k >= _WORTH_THREADS else 1)
     workers = max(1, min(workers, k))
     if workers == 1:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cart_pkpd._engine.expression import Expression
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
-from cart_pkpd._engine.solve import LOWEST, floors_of, options_of
+from cart_pkpd._engine.solve import LOWEST, floors_of, observing_states, options_of
 from cart_pkpd._engine.source import DV, LEVEL, LOW, Likelihood, sigma_symbol
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED
 from cart_pkpd._stats.error import ErrorModel
@@ -141,4 +141,4 @@ def prepare_predictions(model: Model) -> None:
     from cart_pkpd._engine.kernel import module
 
     if model.program.states:  # closed forms are predicted without compiled code
-        start(module(model.program, (), None))
+        start(module(observing_states(model.program), (), None))

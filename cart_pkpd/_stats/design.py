@@ -78,6 +78,8 @@ class Design:
         Limits of quantification of each record, NaN if none. [unit of its measure]
     row : ndarray of int, shape (n,)
         Line of each record in the source table.
+    before_dose : ndarray of bool, shape (n,)
+        The record is of the time of a dose and stands above it in the table: drawn before it.
     subjects : xr.Dataset
         Patient-level variables, dim ``id``, in the order of `ids`.
     dose_patient : ndarray of int, shape (m,)
@@ -108,6 +110,7 @@ class Design:
     lloq: NDArray[np.float64]
     uloq: NDArray[np.float64]
     row: NDArray[np.int64]
+    before_dose: NDArray[np.bool_]
     subjects: xr.Dataset
     dose_patient: NDArray[np.int64]
     dose_time: NDArray[np.float64]
@@ -215,6 +218,7 @@ class Design:
 
 RECORD_FIELDS = (
     "measure", "patient", "time", "nominal_time", "dv", "code", "low", "lloq", "uloq", "row",
+    "before_dose",
 )  # fmt: skip
 DOSE_FIELDS = ("dose_patient", "dose_time", "dose_amount", "dose_duration")
 
@@ -305,6 +309,7 @@ def design(
         lloq=_carried(column("lloq").astype(float), measure[order]),
         uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
+        before_dose=_before_dose(chosen, column("patient"), column("time"), column("row")),
         subjects=subjects.sel(id=ids),
         changes=_changes(chosen, ids),
         exclusions=tuple(exclusions),
@@ -355,6 +360,19 @@ def _doses(trial: xr.Dataset, ids: NDArray[np.str_], ends: dict[str, float]) -> 
         "dose_duration": duration[rows],
         "dose_unit": str(amount.attrs.get("units", "")),
     }
+
+
+def _before_dose(
+    trial: xr.Dataset, patient: NDArray[Any], time: NDArray[Any], row: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Return which records are of the instant of a dose and stand above it in the table."""
+    lines: dict[tuple[str, float], int] = {}
+    columns = (trial[f"dose_{k}"].to_numpy() for k in ("patient", "time", "row"))
+    for who, when, line in zip(*columns, strict=True):
+        key = (str(who), float(when))
+        lines[key] = max(int(line), lines.get(key, 0))
+    records = zip(patient, time, row, strict=True)
+    return np.array([int(r) < lines.get((str(i), float(t)), -1) for i, t, r in records], dtype=bool)
 
 
 def _changes(trial: xr.Dataset, ids: NDArray[np.str_]) -> tuple[Change, ...]:

@@ -54,6 +54,12 @@ class Model(abc.ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = {k: v for k, v in vars(cls).items() if isinstance(v, Parameter)}
+        for name in own:
+            if hasattr(Model, name):
+                raise ModelError(
+                    f"{cls.__name__}: a parameter cannot be called {name!r}, which every model "
+                    "has already; give it another name."
+                )
         cls.declared = MappingProxyType({**cls.declared, **own})
         cls.__setattr__ = _refuse_change  # type: ignore[method-assign, assignment]
         cls.values = _named_tuple(f"{cls.__name__}Values", tuple(cls.declared))

@@ -32,6 +32,7 @@ from cart_pkpd.models._courses import (
 )
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
+from cart_pkpd.models._parameters import Parameter
 from cart_pkpd.models._simulated import Patients, simulated, times_of
 from cart_pkpd.models._trace import trace_ode
 from cart_pkpd.models.math import Value
@@ -135,6 +136,12 @@ class OdeModel(Model):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = vars(cls).items()
+        for name, record in own:
+            if isinstance(record, State | Covariate | Parameter) and hasattr(OdeModel, name):
+                raise ModelError(
+                    f"{cls.__name__}: {name!r} is something every model has already; give the "
+                    f"{type(record).__name__.lower()} another name."
+                )
         inputs = {k: v for k, v in own if isinstance(v, Input)}
         covariates = {k: v for k, v in own if isinstance(v, Covariate) and k not in inputs}
         cls.states = MappingProxyType(
@@ -243,9 +250,9 @@ class OdeModel(Model):
         t = times_of(times)
         patients = patients_with(self, params, values, covariates, doses, inputs)
         k = patients.count
-        program, shown = self.program, dict(self.endpoints)
+        program, shown = solve.observing_states(self.program), dict(self.endpoints)
         if states:
-            program = solve.observing_states(program)
+            solve.check_state_names(self.program)
             shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
         plan = schedule(
             k,
@@ -337,10 +344,10 @@ class OdeModel(Model):
         given = np.stack([np.asarray(values[n], dtype=float) for n in names], axis=-1)
         flat = given.reshape(-1, design.n_patients, len(names))
         out = np.empty((flat.shape[0], time.size))
-        columns = self.program.columns(names)
+        columns, program = self.program.columns(names), solve.observing_states(self.program)
         for i, one in enumerate(flat):
             base[:, columns] = one
-            level, _ = solve.levels(self.program, base, plan)
+            level, _ = solve.levels(program, base, plan)
             out[i, plan.order] = level
         for at, on_log in enumerate(log):
             if on_log:
@@ -384,6 +391,8 @@ class OdeModel(Model):
             patient=patient,
             time=time,
             endpoint=which[measure],
+            # Of a design's own records the table says which were drawn before a dose.
+            before=design.before_dose if time is design.time else False,
             doses=design_doses(self, design),
             changes=design_changes(self, design),
         )

@@ -110,12 +110,21 @@ def trace_ode(model: OdeModel) -> Program:
         return Symbols("states", place, y), Symbols("parameters, covariates and inputs", place, p)
 
     rhs = _per_state(where, "rhs", model.rhs(TIME, *named("rhs")), states)
+    again = _per_state(where, "rhs", model.rhs(TIME, *named("rhs")), states)
+    if any(a is not b for a, b in zip(rhs, again, strict=True)):
+        raise ModelError(
+            f"{where}.rhs gives other formulas each time it is read; equations cannot contain "
+            "random numbers or anything else that changes."
+        )
     initial = _per_state(where, "initial", model.initial(named("initial")[1]), states)
     gains = _optional(where, "dose_factor", model.dose_factor(named("dose_factor")[1]), states)
     observed = model.observe(TIME, *named("observe"))
     _check_mapping(where, "observe", observed)
     if not observed:
         raise ModelError(f"{where}.observe gives no endpoint; return at least one.")
+    for name in observed:
+        if not isinstance(name, str) or name in ("status", "time", "id"):
+            raise ModelError(f"{where}.observe: {name!r} cannot be the name of an endpoint.")
     endpoints = tuple(str(k) for k in observed)
     levels = tuple(_formula(f"{where}.observe[{k!r}]", v) for k, v in observed.items())
     switches = tuple(
