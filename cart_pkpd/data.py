@@ -69,7 +69,7 @@ def read_table(
         Headers by role, where they are not recognised: ``{"TIME": "Day post infusion"}``; None
         for a role says that the table has no such column. Roles: ID, TIME, NTIME, DV, DVTEXT,
         DVID, UNIT, CENS, LIMIT, BLQ, LLOQ, ULOQ, AMT, AMTUNIT, TIMEUNIT, EVID, MDV, EVENT, CMT,
-        OCC, RATE, II, ADDL, SS.
+        OCC, RATE, DURATION, II, ADDL, SS.
     subjects : path or DataFrame, optional
         Table with one row per patient, whose columns become covariates.
     endpoints : str or dict, optional
@@ -106,9 +106,10 @@ def read_table(
     Returns
     -------
     xr.Dataset
-        Dimensions ``obs`` (records: dv, censoring, lloq, uloq, limit), ``dosing`` (amount),
-        ``id`` (dose_level and covariates), ``event`` (co-medication) and ``measure`` (the
-        endpoints with unit, label and kind). Times are in days since the first infusion.
+        Dimensions ``obs`` (records: dv, censoring, lloq, uloq, limit), ``dosing`` (amount,
+        and duration if a column gives it), ``id`` (dose_level and covariates), ``event``
+        (co-medication) and ``measure`` (the endpoints with unit, label and kind). Times
+        are in days since the first infusion.
 
     Raises
     ------
@@ -122,6 +123,13 @@ def read_table(
     equal to it is quantified. CENS and LIMIT are read as Monolix does. Records with EVID 1 or
     4 (or an amount and no EVID) are doses; EVID 2 with a name (in EVENT or DVID) is
     co-medication. ADDL and II are written out as doses.
+
+    The length of an infusion comes from DUR (or DURATION, TINF), in the unit of the times, or from
+    RATE, in amounts per unit of time, as AMT/RATE; a unit in the header counts instead. Empty
+    or 0 is a bolus. Both may be given if they agree within 1 %; then DUR counts. Negative rates,
+    which ask NONMEM to estimate them, are refused, as are lengths on observations. Models given
+    by differential equations use the lengths (``duration`` [day]); closed forms and
+    non-compartmental analysis take every dose as instantaneous.
 
     Examples
     --------
@@ -171,7 +179,8 @@ def write_table(
     -------
     DataFrame
         Columns ID, TIME [day], NTIME [day], DV, DVID, UNIT, CENS, LIMIT, LLOQ, ULOQ, AMT,
-        AMTUNIT, EVID, MDV, OCC and the covariates, for NONMEM and Monolix.
+        AMTUNIT, EVID, MDV, OCC and the covariates, for NONMEM and Monolix. DUR [day] follows
+        AMTUNIT if the trial has the lengths of infusions; NONMEM does not read it by itself.
 
     Raises
     ------

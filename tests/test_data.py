@@ -302,10 +302,105 @@ def test_repeated_doses_are_written_out(tmp_path):
     assert trial["dose_row"].values.tolist() == [2, 2, 2]
 
 
-def test_short_infusions_count_as_instantaneous(tmp_path):
-    trial = read(tmp_path, "ID,TIME,DV,AMT,RATE\n1,0,.,1e6,2.4e7\n1,1,5,.,0\n")
-    assert trial.sizes["dosing"] == 1
-    assert "RATE is not used" in notes(trial)
+@pytest.mark.parametrize("header", ["DUR", "DURATION", "TINF", "Tinf (h)"])
+def test_lengths_of_infusions_are_in_the_unit_of_the_times(tmp_path, header):
+    text = f"ID,TIME,DV,AMT,{header}\n1,0,.,1e6,6\n1,24,5,.,.\n2,0,.,1e6,\n3,0,.,1e6,0\n"
+    trial = read(tmp_path, text, time_unit="h")
+    np.testing.assert_array_equal(trial["duration"], [0.25, 0, 0])
+    assert trial["duration"].dims == ("dosing",)
+    assert trial["duration"].attrs["units"] == "day"
+    assert trial["duration"].attrs["long_name"]
+    assert "1 of 3 dose records are infusions of 0.25 days" in notes(trial)
+    used = {use.header: use.column for use in data.import_report(trial).columns}
+    assert used[header] == "DURATION"
+
+
+def test_a_unit_in_the_header_of_a_length_counts(tmp_path):
+    trial = read(tmp_path, "ID,TIME,DV,AMT,DUR (h)\n1,0,.,1e6,6\n1,1,5,.,0\n", time_unit="day")
+    np.testing.assert_array_equal(trial["duration"], [0.25])
+
+
+@pytest.mark.parametrize(
+    ("header", "rate"),
+    [("RATE", "2e5"), ("RATE (cells/h)", "2e5"), ("RATE [10^6 cells/day]", "4.8")],
+)
+def test_lengths_of_infusions_from_rates(tmp_path, header, rate):
+    text = f"ID,TIME,DV,AMT,{header}\n1,0,.,1e6,{rate}\n1,24,5,.,0\n2,0,.,1e6,0\n3,0,.,1e6,.\n"
+    trial = read(tmp_path, text, time_unit="h")
+    np.testing.assert_allclose(trial["duration"], [5 / 24, 0, 0], rtol=1e-14)
+
+
+def test_rates_are_of_the_amounts_as_written(tmp_path):
+    text = "ID,TIME,DV,AMT,AMTUNIT,RATE\n1,0,.,10,10^6 cells,40\n1,1,5,.,.,.\n"
+    trial = read(tmp_path, text, dose_unit="cells")
+    np.testing.assert_array_equal(trial["amount"], [1e7])
+    np.testing.assert_array_equal(trial["duration"], [0.25])
+
+
+def test_the_unit_of_rates_is_brought_to_that_of_the_amounts(tmp_path):
+    text = "ID,TIME,DV,AMT,UNIT,RATE (cells/h)\n1,0,.,10,10^6 cells,2e6\n1,24,5,.,copies/ug,.\n"
+    trial = read(tmp_path, text, time_unit="h")
+    np.testing.assert_allclose(trial["duration"], [5 / 24], rtol=1e-14)
+
+
+def test_a_length_counts_before_a_rate_that_agrees_but_for_rounding(tmp_path):
+    text = "ID,TIME,DV,AMT,DUR,RATE\n1,0,.,1e6,0.3,3.33e6\n1,1,5,.,.,.\n2,0,.,1e6,.,2e6\n"
+    trial = read(tmp_path, text)
+    np.testing.assert_array_equal(trial["duration"], [0.3, 0.5])
+
+
+def test_repeated_doses_keep_their_length(tmp_path):
+    text = "ID,TIME,DV,AMT,ADDL,II,DUR\n1,0,.,1e6,2,7,0.5\n1,10,.,2e6,0,.,0.25\n1,24,5,.,.,.,.\n"
+    trial = read(tmp_path, text)
+    np.testing.assert_array_equal(trial["dose_time"], [0, 7, 10, 14])
+    np.testing.assert_array_equal(trial["duration"], [0.5, 0.5, 0.25, 0.5])
+
+
+def test_columns_of_lengths_and_rates_are_mapped(tmp_path):
+    text = "ID,TIME,DV,AMT,MINE\n1,0,.,1e6,{}\n1,1,5,.,.\n"
+    by_rate = read(tmp_path, text.format("4e6"), columns={"rate": "MINE"})
+    by_length = read(tmp_path, text.format("0.25"), columns={"duration": "MINE"})
+    np.testing.assert_array_equal(by_rate["duration"], by_length["duration"])
+    np.testing.assert_array_equal(by_length["duration"], [0.25])
+
+
+def test_without_a_column_of_lengths_the_trial_has_none(trial, tmp_path):
+    assert "duration" not in trial
+    assert "DUR" not in data.write_table(trial)
+
+
+def test_a_duration_that_is_not_of_infusions_can_be_a_covariate(tmp_path):
+    text = "ID,TIME,DV,AMT,Duration\n1,0,.,1e6,30\n1,1,5,.,30\n"
+    trial = read(tmp_path, text, columns={"duration": None})
+    assert "duration" not in trial
+    np.testing.assert_array_equal(trial["duration_covariate"], [30])
+    again = data.read_table(data.write_table(trial), echo=False)
+    np.testing.assert_array_equal(again["duration_covariate"], [30])
+
+
+def test_lengths_of_infusions_are_written_and_read_back(tmp_path):
+    text = "ID,TIME,DV,AMT,RATE\n1,0,.,1e6,3e5\n1,24,5,.,.\n2,0,.,1e6,0\n2,24,5,.,.\n"
+    trial = read(tmp_path, text, time_unit="h")
+    frame = data.write_table(trial, tmp_path / "again.csv")
+    assert frame.loc[frame["EVID"] == 1, "DUR"].tolist() == [1e6 / 3e5 / 24, 0]
+    assert frame.loc[frame["EVID"] == 0, "DUR"].isna().all()
+    for source in (tmp_path / "again.csv", frame):
+        again = data.read_table(source, echo=False)
+        xr.testing.assert_identical(comparable(again), comparable(trial))
+
+
+def test_infusions_longer_than_a_day_are_pointed_out(tmp_path):
+    trial = read(tmp_path, "ID,TIME,DV,AMT,DUR\n1,0,.,1e6,6\n1,1,5,.,.\n")
+    np.testing.assert_array_equal(trial["duration"], [6])
+    assert "Infusions longer than a day in 1 record (row 2)" in notes(trial)
+
+
+def test_lengths_of_other_events_are_listed(tmp_path):
+    text = "ID,TIME,DV,AMT,EVID,EVENT,DUR\n1,0,.,1e6,1,.,.\n1,1,5,.,0,.,.\n1,2,.,.,2,toci,0.04\n"
+    trial = read(tmp_path, text)
+    np.testing.assert_array_equal(trial["duration"], [0])
+    (left_out,) = data.import_report(trial).exclusions
+    assert (left_out.row, left_out.column, left_out.value) == (4, "DUR", "0.04")
 
 
 def test_dose_units_are_brought_together(tmp_path):

@@ -28,6 +28,11 @@ def rows(*lines: str) -> str:
     return HEAD + DOSE + "".join(f"{line}\n" for line in lines)
 
 
+def infusion(headers: str, dose: str, observation: str = ".") -> str:
+    """Return a table with `headers` after AMT: a dose in line 2, an observation in line 3."""
+    return f"ID,TIME,DV,AMT,{headers}\n07,0,.,1e6,{dose}\n07,1,4,.,{observation}\n"
+
+
 @dataclass(frozen=True)
 class Case:
     """A broken table, the code it must give, and what its message must name."""
@@ -166,7 +171,31 @@ DOSES = [
          "07,0,.,.,.,.,2e7,1,1,.,.", "07,7,6,il6,.,.,.,0,0,.,."), P, "row 4", tag="reset"),
     case("comedication_as_dose", rows("07,2,.,tocilizumab,.,.,480,1,1,.,."), P, "row 3", "EVID"),
     case("steady_state", "ID,TIME,DV,AMT,SS\n07,0,.,1e6,1\n07,1,4,.,.\n", P, "row 2", "SS"),
-    case("rate", "ID,TIME,DV,AMT,RATE\n07,0,.,1e6,1e5\n07,1,4,.,.\n", P, "row 2", "RATE", "1e5"),
+    case("modelled_rate", infusion("RATE", "-2"), P, "row 2", "RATE", "-2", "DUR"),
+    case("modelled_rate", infusion("RATE,DUR", "-1,0.2", ".,."), P, "row 2", "-1", tag="length"),
+    case("text_in_number", infusion("RATE", "fast"), P, "row 2", "RATE", "'fast'", tag="rate"),
+    case("text_in_number", infusion("TINF", "1 h"), P, "row 2", "TINF", "'1 h'", tag="length"),
+    case("negative_duration", infusion("DUR", "-0.5"), P, "row 2", "DUR", "-0.5", "bolus"),
+    case("duration_against_rate", infusion("DUR,RATE", "0.5,4e6", ".,."), P, "row 2", "DUR",
+         "0.5 days", "0.25 days", "4e6"),
+    case("duration_against_rate", infusion("DUR,RATE", "0.5,0", ".,."), P, "row 2", "0 days",
+         tag="bolus by rate"),
+    case("duration_against_rate", infusion("DUR,RATE", "0,4e6", ".,."), P, "row 2", "0 days",
+         tag="bolus by length"),
+    case("infusion_on_observation", infusion("DUR", "0.5", "0.5"), P, "row 3", "DUR", "0.5",
+         "columns={'DURATION': None}"),
+    case("infusion_on_observation", infusion("RATE", "4e6", "-2"), P, "row 3", "RATE", "-2",
+         "columns={'RATE': None}", tag="rate"),
+    case("infusion_without_amount", "ID,TIME,DV,AMT,RATE\n07,0,.,.,4e6\n07,1,4,.,.\n", P, "row 2",
+         "RATE", "4e6", "AMT"),
+    case("infusion_without_amount", "ID,TIME,DV,AMT,RATE\n07,0,.,0,4e6\n07,1,4,.,.\n", P, "row 2",
+         tag="zero"),
+    case("dose_without_amount", "ID,TIME,DV,AMT,EVID,RATE\n07,0,.,0,1,4e6\n07,1,4,.,0,.\n", P,
+         "row 2", "AMT", tag="rate"),
+    case("duration_unit", infusion("DUR (mL)", "0.5"), "'DUR (mL)'", "'mL'"),
+    case("rate_unit", infusion("RATE (mL/h)", "50"), "'RATE (mL/h)'", "'mL/h'", "'cells'", "DUR"),
+    case("rate_unit", "ID,TIME,DV,AMT,AMTUNIT,RATE (cells/h)\n07,0,.,1e6,cells,4e6\n07,1,4,.,.,.\n"
+         "08,0,.,1,10^6 cells,4e6\n", "'10^6 cells, cells'", tag="two units"),
     case("bad_addl", "ID,TIME,DV,AMT,ADDL,II\n07,0,.,1e6,1.5,7\n07,1,4,.,.,.\n", P, "row 2", "1.5"),
     case("addl_without_interval", "ID,TIME,DV,AMT,ADDL,II\n07,0,.,1e6,2,.\n07,1,4,.,.,.\n",
          P, "row 2", "II"),

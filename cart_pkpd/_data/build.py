@@ -97,6 +97,9 @@ def _add_doses(
         "dose_time": ("dosing", doses.time, _number("Time since first infusion", "day")),
     }
     variables["amount"] = ("dosing", doses.amount, _number("Dose", doses.unit))
+    if doses.duration is not None:
+        attrs = _number("Length of the infusion, 0 for a bolus", "day")
+        variables["duration"] = ("dosing", doses.duration, attrs)
 
 
 def _add_events(

@@ -45,6 +45,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "CMT": ("CMT", "ADM", "COMPARTMENT"),
     "OCC": ("OCC", "OCCASION"),
     "RATE": ("RATE",),
+    "DURATION": ("DUR", "DURATION", "TINF"),
     "II": ("II",),
     "ADDL": ("ADDL",),
     "SS": ("SS",),
@@ -53,7 +54,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("ID", "TIME", "DV")
 
 # These mean something only beside another column; alone they are covariates.
-_NEEDS = {"RATE": "AMT", "II": "AMT", "ADDL": "AMT", "SS": "AMT", "EVENT": "EVID"}
+_NEEDS = {
+    "RATE": "AMT", "DURATION": "AMT", "II": "AMT", "ADDL": "AMT", "SS": "AMT", "EVENT": "EVID",
+}  # fmt: skip
 
 _IMPLIED_UNIT = {
     "HOURS": "h", "HOUR": "h", "TIMEHOURS": "h", "TIMEHOUR": "h", "TIMEHR": "h", "TIMEH": "h",

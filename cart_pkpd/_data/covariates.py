@@ -29,7 +29,7 @@ from cart_pkpd._data.table import Table, is_dose_header
 
 _RESERVED = vocabulary(
     "obs dosing id event measure row patient time nominal_time endpoint occasion dv censoring lloq "
-    "uloq limit dose_row dose_patient dose_time amount event_row event_patient event_time "
+    "uloq limit dose_row dose_patient dose_time amount duration event_row event_patient event_time "
     "event_name event_value unit label kind n dose_level"
 )
 

@@ -10,6 +10,7 @@ import numpy as np
 from cart_pkpd._core.errors import UnitError
 from cart_pkpd._core.units import canonical, convert, exponents
 from cart_pkpd._data.columns import snake
+from cart_pkpd._data.infusion import has_lengths, lengths
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray, Text
 from cart_pkpd._data.records import COMEDICATION, DOSE, OTHER, Records
@@ -17,19 +18,21 @@ from cart_pkpd._data.table import Table
 from cart_pkpd._data.timing import require_times
 
 _MOST_REPEATS = 1000
-_LONGEST_INFUSION = 1.0
-"""Days; a longer infusion is not one of cells, and treating it as instantaneous is wrong."""
 
 
 @dataclass(frozen=True)
 class Doses:
-    """Infusions, sorted by patient and time: row, patient index, time [day], amount [unit]."""
+    """Infusions, sorted by patient and time: row, patient index, time [day], amount [unit].
+
+    `duration` [day] is None where the table says nothing of it.
+    """
 
     row: IntArray
     patient: IntArray
     time: FloatArray
     amount: FloatArray
     unit: str
+    duration: FloatArray | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,10 @@ def read_doses(
     options: Options,
 ) -> Doses:
     """Return the doses, repeats (ADDL, II) written out."""
-    rows = _check_rates(table, records, rows, time_unit)
+    duration = lengths(table, records, rows, time_unit, _written_unit(table, rows, options))
     repeats, interval = _repeats(table, rows, time_unit)
     keep = ~table.bad[rows]
-    rows, repeats, interval = rows[keep], repeats[keep], interval[keep]
+    rows, repeats, interval, duration = rows[keep], repeats[keep], interval[keep], duration[keep]
     amount, unit = _amounts(table, records.amount.value[rows], rows, options)
     source = np.repeat(np.arange(rows.size), repeats + 1)
     count = np.arange(source.size) - np.repeat(np.cumsum(repeats + 1) - (repeats + 1), repeats + 1)
@@ -80,7 +83,12 @@ def read_doses(
     patient = table.patient[rows][source]
     order = np.lexsort((when, patient))
     doses = Doses(
-        table.row[rows][source][order], patient[order], when[order], amount[source][order], unit
+        table.row[rows][source][order],
+        patient[order],
+        when[order],
+        amount[source][order],
+        unit,
+        duration[source][order] if has_lengths(table) else None,
     )
     _check_same_time(table, doses, rows[source][order])
     return doses
@@ -131,23 +139,6 @@ def _check_steady_state(table: Table, rows: IntArray) -> None:
     )
 
 
-def _check_rates(table: Table, records: Records, rows: IntArray, time_unit: str) -> IntArray:
-    rate = np.nan_to_num(table.numbers("RATE").value[rows])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        duration = convert(records.amount.value[rows] / rate, time_unit, "day")
-    long = (rate < 0) | ((rate > 0) & (duration > _LONGEST_INFUSION))
-    table.flag(
-        rows[long],
-        "rate",
-        "RATE",
-        "RATE is {value} ({place}): infusions longer than a day and modelled rates are not "
-        "supported yet. Set RATE to 0.",
-    )
-    if np.any((rate > 0) & ~long):
-        table.log.note("RATE is not used: infusions of less than a day count as instantaneous.")
-    return rows[~long & ~table.bad[rows]]
-
-
 def _repeats(table: Table, rows: IntArray, time_unit: str) -> tuple[IntArray, FloatArray]:
     more = np.nan_to_num(table.numbers("ADDL").value[rows])
     interval = convert(table.numbers("II").value[rows], time_unit, "day")
@@ -194,6 +185,12 @@ def _amounts(
     if not same:
         table.log.note(f"Doses in {', '.join(given)} were converted to {unit}.")
     return converted, unit
+
+
+def _written_unit(table: Table, rows: IntArray, options: Options) -> str:
+    """Return the unit that amounts are written in; all of them if there are several."""
+    given = ", ".join(sorted({str(w) for w in _unit_words(table, rows)} - {""}))
+    return given or table.columns.unit("AMT") or options.dose_unit or "cells"
 
 
 def _report_unit(table: Table, rows: IntArray, word: str, unit: str, error: str) -> None:

@@ -24,7 +24,7 @@ from cart_pkpd._data.parse import (
 )
 from cart_pkpd._data.source import Grid
 
-_NUMERIC = ("TIME", "NTIME", "DV", "LIMIT", "LLOQ", "ULOQ", "AMT", "RATE", "II")
+_NUMERIC = ("TIME", "NTIME", "DV", "LIMIT", "LLOQ", "ULOQ", "AMT", "RATE", "DURATION", "II")
 
 _LONGEST = 60
 """Characters of a cell that a message shows."""

@@ -17,7 +17,7 @@ from cart_pkpd._data.columns import is_special
 
 _HEADER = (
     "ID", "TIME", "NTIME", "DV", "DVID", "UNIT", "CENS", "LIMIT", "LLOQ", "ULOQ",
-    "AMT", "AMTUNIT", "EVID", "MDV", "OCC",
+    "AMT", "AMTUNIT", "DUR", "EVID", "MDV", "OCC",
 )  # fmt: skip
 _OBSERVATION, _DOSE, _EVENT, _CARRIER = range(4)
 
@@ -32,10 +32,15 @@ def to_frame(trial: xr.Dataset) -> pd.DataFrame:
     ordered = _by_patient(rows)
     if not _keeps_order(ordered, trial):
         ordered = _by_endpoint(rows, ids)
-    table = ordered.reindex(columns=list(_HEADER)).reset_index(drop=True)
+    table = ordered.reindex(columns=_headers(trial)).reset_index(drop=True)
     for header, values in _covariates(trial).items():
         table[header] = values[ordered["patient"].to_numpy()]
     return table
+
+
+def _headers(trial: xr.Dataset) -> list[str]:
+    """Return the headers before the covariates; DUR only where the trial has durations."""
+    return [h for h in _HEADER if h != "DUR" or "duration" in trial]
 
 
 def save(frame: pd.DataFrame, path: str | PathLike[str], sep: str) -> None:
@@ -100,6 +105,7 @@ def _doses(trial: xr.Dataset) -> pd.DataFrame:
             "TIME": trial["dose_time"].values,
             "AMT": trial["amount"].values,
             "AMTUNIT": trial["amount"].attrs.get("units") or None,
+            "DUR": trial["duration"].values if "duration" in trial else np.nan,
             "EVID": 1,
             "MDV": 1,
             "what": _DOSE,
