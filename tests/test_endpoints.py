@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from cart_pkpd import checks, compare, data, fit, models
-from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._fit import draws as fitted
 from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
@@ -585,7 +585,8 @@ def test_two_endpoints_of_equations_are_sampled_together():
     """
     trial, own = several_patients()
     population = fit.population(iiv=["a"], errors={"lynx": "additive"}, centred=["a"])
-    result = fit.bayes(Pair(), trial, population, endpoint=BOTH, seed=3)
+    with pytest.warns(FitWarning, match="input 'pace' of Pair stays at"):
+        result = fit.bayes(Pair(), trial, population, endpoint=BOTH, seed=3)
     assert result.endpoints == BOTH
     assert result.verdict.ok, result.verdict.sentence
     draws = result.draws()
