@@ -585,7 +585,7 @@ def test_two_endpoints_of_equations_are_sampled_together():
     """
     trial, own = several_patients()
     population = fit.population(iiv=["a"], errors={"lynx": "additive"}, centred=["a"])
-    with pytest.warns(FitWarning, match="input 'pace' of Pair stays at"):
+    with pytest.warns(FitWarning, match="of Pair stays at .* for everybody"):
         result = fit.bayes(Pair(), trial, population, endpoint=BOTH, seed=3)
     assert result.endpoints == BOTH
     assert result.verdict.ok, result.verdict.sentence
