@@ -25,7 +25,8 @@ tolerance 1e-6, absolute tolerance 1e-6 of each state's scale, on one core
 entry, against a solve at 1e-11. Milliseconds are of the processor, medians, compilation apart.
 Every engine was tried in several settings and all are listed; a gradient that is wrong by more
 than 1 % is marked. `C auto` is the engine's method written by hand in C for this one model,
-`gcc -O3 -march=native`: the limit.
+`gcc -O3 -march=native`: the limit. The machine is shared and its speed varies by a factor of up to
+1.7 within the half hour that a run takes, so small ratios mean little.
 
 """
 
