@@ -26,6 +26,9 @@ _LOADED: dict[str, ModuleType] = {}
 _ODE = ("linear", "explicit", "rosenbrock", "patient", "batch")
 _CLOSED = ("closed", "batch")
 
+# What generated modules import: compiled into them, so that a change there is a change of them.
+_IMPORTED = ("special", "population", "forms")
+
 # What a module without a likelihood can do without.
 _OF_LIKELIHOOD = ("loglik",)
 
@@ -77,8 +80,10 @@ def _surroundings() -> str:
     """Return what besides the source decides the compiled code."""
     import numba
 
-    special = (Path(__file__).parent / "special.py").read_text(encoding="utf-8")
-    return f"{numba.__version__} {sys.version} {special}"
+    folder = Path(__file__).parent
+    imported = (folder / f"{name}.py" for name in _IMPORTED)
+    texts = [path.read_text(encoding="utf-8") for path in imported]
+    return "\n".join([numba.__version__, sys.version, *texts])
 
 
 @cache

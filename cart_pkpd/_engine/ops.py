@@ -22,13 +22,10 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from cart_pkpd._engine.kernel import loaded, module
 from cart_pkpd._engine.program import Program
+from cart_pkpd._engine.schedule import NAMES
 from cart_pkpd._engine.source import Likelihood
 
 _INT = frozenset(("ev_kind", "ev_index", "ev_start", "ob_endpoint", "ob_start", "code"))
-SCHEDULE = (
-    "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
-    "ob_before", "ob_start",
-)  # fmt: skip
 RECORDS = ("code", "dv", "low")
 SETTINGS = ("floors", "options")
 
@@ -73,7 +70,7 @@ class LevelsOp(_KernelOp):
     """
 
     differentiable = 1
-    names = ("base", *SCHEDULE, *SETTINGS)
+    names = ("base", *NAMES, *SETTINGS)
 
     def make_node(self, given: Any, *data: Any) -> Apply:
         inputs = [pt.as_tensor_variable(given, dtype="float64"), *self._data(data)]
@@ -105,7 +102,7 @@ class LoglikOp(_KernelOp):
     """
 
     differentiable = 2
-    names = ("base", *SCHEDULE, *RECORDS, *SETTINGS)
+    names = ("base", *NAMES, *RECORDS, *SETTINGS)
 
     def make_node(self, free: Any, sigmas: Any, *data: Any) -> Apply:
         first = [pt.as_tensor_variable(x, dtype="float64") for x in (free, sigmas)]

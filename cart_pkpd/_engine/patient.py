@@ -104,8 +104,9 @@ def step_error(x: Any, rtol: float) -> float:
             x[COLUMN + j] += share * share / (1.0 + moved * moved)
     for j in range(M):
         column = x[COLUMN + j] / (SENSITIVITY_SLACK * SENSITIVITY_SLACK)
-        # A comparison with NaN is false, so that a NaN stays.
-        total = total if total >= column else column
+        # A comparison with NaN is false: one in the total stays, one in a column comes in.
+        if column > total or column != column:
+            total = column
     return np.sqrt(total / N) / rtol
 
 
@@ -121,7 +122,9 @@ def spread(a: int, b: int, x: Any) -> float:
 
 @compiled
 def fastest(x: Any) -> float:
-    """Return the largest rate of the linearised system, by power iterations from COLUMN's end."""
+    """Return nearly the largest rate of the linearised system, by two power iterations."""
+    for i in range(N):
+        x[AT + i] = 1.0
     rate = 0.0
     for _ in range(2):
         rate = 0.0
@@ -224,8 +227,6 @@ def integrate(
             most = 1.0
             continue
         if stiff:
-            for i in range(N):
-                x[AT + i] = 1.0
             rate = fastest(x)
             easy = easy + 1 if h * rate < EASY else 0
             if trial > 0:

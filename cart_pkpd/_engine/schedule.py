@@ -12,6 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from cart_pkpd._engine.program import Program
 
 BOLUS, RATE, INPUT = 0, 1, 2
+NAMES = (
+    "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
+    "ob_before", "ob_start",
+)  # fmt: skip
+"""The arrays of a schedule, in the order in which kernels take them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +86,7 @@ class Schedule:
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """The arrays in the order in which kernels take them."""
-        return (
-            self.ev_time,
-            self.ev_kind,
-            self.ev_index,
-            self.ev_value,
-            self.ev_start,
-            self.ob_time,
-            self.ob_endpoint,
-            self.ob_before,
-            self.ob_start,
-        )
+        return tuple(getattr(self, name) for name in NAMES)
 
     @property
     def n_patients(self) -> int:

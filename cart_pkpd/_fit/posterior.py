@@ -73,14 +73,16 @@ class Posterior:
         return np.concatenate(parts)
 
     def _scalar(self, q: Quantity, at: Start) -> float:
-        model = self.structure.model
-        natural = {
-            "typical": lambda: float(
-                model.parameters[q.parameter].to_natural(at.typical[q.parameter])
-            ),
-            "omega": lambda: at.omega[q.parameter],
-            "residual": lambda: at.sigma[q.name],
-        }.get(q.role, lambda: float(q.prior.quantile(0.5)))()
+        match q.role:
+            case "typical":
+                parameter = self.structure.model.parameters[q.parameter]
+                natural = float(parameter.to_natural(at.typical[q.parameter]))
+            case "omega":
+                natural = at.omega[q.parameter]
+            case "residual":
+                natural = at.sigma[q.name]
+            case _:
+                natural = float(q.prior.quantile(0.5))
         return on_the_line(q.prior, natural)
 
     def variables(self, points: NDArray[np.float64]) -> xr.Dataset:

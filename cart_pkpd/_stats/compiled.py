@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._engine.expression import Expression
 from cart_pkpd._engine.program import Program
-from cart_pkpd._engine.schedule import Schedule
+from cart_pkpd._engine.schedule import NAMES, Schedule
 from cart_pkpd._engine.solve import LOWEST, floors_of, observing_states, options_of
 from cart_pkpd._engine.source import DV, LEVEL, LOW, Likelihood, sigma_symbol
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED
@@ -20,10 +20,6 @@ from cart_pkpd._stats.population import Structure
 from cart_pkpd.models import Model
 from cart_pkpd.models.math import exp, log, maximum
 
-_SCHEDULE = (
-    "ev_time", "ev_kind", "ev_index", "ev_value", "ev_start", "ob_time", "ob_endpoint",
-    "ob_before", "ob_start",
-)  # fmt: skip
 _CODES = (QUANTIFIED, BELOW, ABOVE, BETWEEN)
 
 
@@ -132,7 +128,7 @@ def on_scale(
 
 
 def _named(plan: Schedule) -> dict[str, NDArray[Any]]:
-    return dict(zip(_SCHEDULE, plan.arrays, strict=True))
+    return dict(zip(NAMES, plan.arrays, strict=True))
 
 
 def prepare_predictions(model: Model) -> None:
