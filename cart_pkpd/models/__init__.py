@@ -14,9 +14,11 @@ from cart_pkpd.models._ode import Covariate as Covariate
 from cart_pkpd.models._ode import Input as Input
 from cart_pkpd.models._ode import OdeModel as OdeModel
 from cart_pkpd.models._ode import State as State
+from cart_pkpd.models._parameters import CONFIDENCE as CONFIDENCE
 from cart_pkpd.models._parameters import Fixed as Fixed
 from cart_pkpd.models._parameters import Fraction as Fraction
 from cart_pkpd.models._parameters import Parameter as Parameter
+from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
@@ -24,6 +26,7 @@ from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
+    "CONFIDENCE",
     "ClosedFormModel",
     "Covariate",
     "Fixed",
@@ -33,6 +36,7 @@ __all__ = [
     "OdeModel",
     "Ogasawara2021",
     "Parameter",
+    "ParameterSet",
     "Positive",
     "Real",
     "Reference",

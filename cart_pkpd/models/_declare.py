@@ -23,7 +23,13 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
-from cart_pkpd.models._parameters import Fixed, Parameter, Reference
+from cart_pkpd.models._parameters import (
+    Fixed,
+    Parameter,
+    ParameterSet,
+    Reference,
+    check_confidence,
+)
 
 _REGISTRY: dict[str, type[Model]] = {}
 
@@ -38,6 +44,15 @@ class Model(abc.ABC):
         The declared parameters in order, with any replacement made by :meth:`with_`.
     fixed : mapping of str to float
         Parameters that are held at a value, natural scale.
+    name, label, population, reference
+        Name in the registry, title, who was studied, and the publication.
+    structure : str
+        How sure the equations are, one of ``CONFIDENCE``.
+    deviations, errata, sources : tuple of str
+        Where the declaration differs from the paper and why; mistakes in print that it does not
+        follow; what was read beside the paper. One sentence each.
+    parameter_sets : mapping of str to ParameterSet
+        Other published values, by name; see :meth:`with_set`.
     """
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
@@ -48,6 +63,11 @@ class Model(abc.ABC):
     endpoint: ClassVar[str] = "transgene"
     population: ClassVar[str] = ""
     reference: ClassVar[Reference | None] = None
+    structure: ClassVar[str] = "assumed"
+    deviations: ClassVar[tuple[str, ...]] = ()
+    errata: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[str, ...]] = ()
+    parameter_sets: ClassVar[Mapping[str, ParameterSet]] = MappingProxyType({})
     declared: ClassVar[Mapping[str, Parameter]] = MappingProxyType({})
     values: ClassVar[type]
 
@@ -65,6 +85,7 @@ class Model(abc.ABC):
         cls.values = _named_tuple(f"{cls.__name__}Values", tuple(cls.declared))
         if "name" not in vars(cls):
             cls.name = ""  # a subclass is another model, not its parent under the same name
+        check_confidence(f"the equations of {cls.__name__}", cls.structure)
         if cls.name:
             _REGISTRY[cls.name] = cls
 
@@ -72,7 +93,8 @@ class Model(abc.ABC):
         object.__setattr__(
             self, "parameters", MappingProxyType({**self.declared, **self.parameters})
         )
-        object.__setattr__(self, "fixed", MappingProxyType(dict(self.fixed)))
+        held = {k: p.typical for k, p in self.parameters.items() if p.fixed}
+        object.__setattr__(self, "fixed", MappingProxyType({**held, **self.fixed}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self.parameters), dict(self.fixed))
@@ -120,7 +142,8 @@ class Model(abc.ABC):
         **changes
             By parameter name: a :class:`Fixed` holds it at a value; a mapping replaces
             fields of its record (``{"typical": 500, "unit": "cells/µL", "spread": 1.5}``);
-            a Parameter replaces the record.
+            a Parameter replaces the record. Both free a parameter that was held;
+            ``{"fixed": False}`` changes nothing else.
 
         Raises
         ------
@@ -141,6 +164,33 @@ class Model(abc.ABC):
                 parameters[name] = _changed(name, parameters[name], change)
                 fixed.pop(name, None)
         return replace(self, parameters=parameters, fixed=fixed)
+
+    def with_set(self, name: str) -> Self:
+        """Return a new model with the values of one of its ``parameter_sets``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such set, or it has a value outside the support of its parameter.
+
+        Examples
+        --------
+        >>> models.get("hardiansyah2019").with_set("UPN3")
+        """
+        if name not in self.parameter_sets:
+            known = ", ".join(self.parameter_sets) or "none"
+            raise ModelError(
+                f"{type(self).__name__} has no parameter set {name!r}."
+                f"{did_you_mean(name, self.parameter_sets)} It has: {known}."
+            )
+        chosen = self.parameter_sets[name]
+        origin = {"source": chosen.source, "confidence": chosen.confidence}
+        return self.with_(
+            **{
+                k: {"typical": v, "fixed": self.declared[k].fixed, **origin}
+                for k, v in chosen.values.items()
+            }
+        )
 
     def typical(self) -> dict[str, float]:
         """Return the typical value of every parameter, fixed ones at their value."""
@@ -248,9 +298,11 @@ def _changed(name: str, old: Parameter, change: Parameter | Mapping[str, Any]) -
                 f"{name}: unknown field {key!r}.{did_you_mean(key, known)} "
                 f"Known: {', '.join(known)}."
             )
-    # A changed typical value no longer comes from the paper.
-    source = {"source": "given by the user"} if "typical" in change else {}
-    return replace(old, **{**source, **change})
+    # A changed number no longer comes from where the old one came from.
+    origin = {"source": "given by the user", "confidence": "given"} if "typical" in change else {}
+    if "iiv" in change:
+        origin["iiv_source"] = "given by the user"
+    return replace(old, **{"fixed": False, **origin, **change})
 
 
 def names() -> list[str]:
@@ -258,16 +310,29 @@ def names() -> list[str]:
     return sorted(_REGISTRY)
 
 
-def get(name: str) -> Model:
+def get(name: str, values: str | None = None) -> Model:
     """Return the registered model called `name`.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+    values : str, optional
+        One of the model's ``parameter_sets``; by default the declared values.
 
     Raises
     ------
     ModelError
         If there is none; the message names the nearest.
+
+    Examples
+    --------
+    >>> models.get("stein2019")
+    >>> models.get("hardiansyah2019", "UPN3")
     """
     if name not in _REGISTRY:
         raise ModelError(
             f"unknown model {name!r}.{did_you_mean(name, _REGISTRY)} Known: {', '.join(names())}."
         )
-    return _REGISTRY[name]()
+    model = _REGISTRY[name]()
+    return model if values is None else model.with_set(values)

@@ -175,6 +175,16 @@ class OdeModel(Model):
         """Return by state what an amount of 1 adds to it; 1 by default."""
         return {}
 
+    def drivers(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
+        """Return what other parts of a composed model can be driven by.
+
+        Names with a common meaning: ``cells`` (observed level of CAR-T cells; by default the
+        first endpoint), ``activated`` (those of them that meet antigen), ``killing`` (tumour
+        cells killed per day), ``antigen`` (antigen or tumour that is left).
+        """
+        observed = self.observe(t, y, p)
+        return {"cells": next(iter(observed.values()))}
+
     @property
     def program(self) -> Program:
         """The equations as formulas, from which code is generated."""

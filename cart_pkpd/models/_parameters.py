@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import canonical
+from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd.models.math import Value, exp, expit, log, logit
+
+CONFIDENCE = MappingProxyType(
+    {
+        "published": "read in the publication, its label or its data",
+        "transcribed": "read in code or a model file that cites the paper",
+        "computed": "computed from published numbers or open data",
+        "assumed": "assumed: not read in any publication",
+        "given": "given by the user",
+    }
+)
+"""How sure a number or an equation is, from most to least, in words."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,13 @@ class Parameter(abc.ABC):
         Standard deviation of the prior of the typical value on the free scale.
     source : str
         Table or page of the publication; ``"assumed"`` if there is none.
+    confidence : str
+        How sure `typical` is, one of `CONFIDENCE`; by default ``"published"`` with a source and
+        ``"assumed"`` without.
+    iiv_source : str
+        Where `iiv` comes from; ``"assumed"`` if from nowhere.
+    fixed : bool
+        Fits hold it at `typical` unless ``with_`` changes its record.
     """
 
     typical: float
@@ -43,6 +64,9 @@ class Parameter(abc.ABC):
     iiv: float | None = None
     spread: float = 1.0
     source: str = "assumed"
+    confidence: str = ""
+    iiv_source: str = "assumed"
+    fixed: bool = False
 
     scale: ClassVar[str]
 
@@ -56,6 +80,9 @@ class Parameter(abc.ABC):
             )
         if not self.spread > 0 or (self.iiv is not None and not self.iiv > 0):
             raise ModelError(f"spread and iiv of {self.about!r} must be above 0.")
+        sure = self.confidence or ("assumed" if self.source == "assumed" else "published")
+        check_confidence(self.about, sure)
+        object.__setattr__(self, "confidence", sure)
 
     @property
     @abc.abstractmethod
@@ -141,6 +168,41 @@ class Real(Parameter):
     @staticmethod
     def to_natural(value: Value) -> Value:
         return value
+
+
+def check_confidence(what: str, word: str) -> None:
+    """Raise ModelError if `word` is not one of `CONFIDENCE`."""
+    if word not in CONFIDENCE:
+        raise ModelError(
+            f"confidence of {what!r}: {word!r} is not known.{did_you_mean(word, CONFIDENCE)} "
+            f"Known: {', '.join(CONFIDENCE)}."
+        )
+
+
+@dataclass(frozen=True)
+class ParameterSet:
+    """Another published set of values of one model: a patient, a product, a disease.
+
+    Attributes
+    ----------
+    about : str
+        Whose values these are.
+    values : mapping of str to float
+        Parameters that differ from the declaration, natural scale, in the declared units.
+    source, confidence : str
+        As for a parameter.
+    """
+
+    about: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    source: str = "assumed"
+    confidence: str = ""
+
+    def __post_init__(self) -> None:
+        sure = self.confidence or ("assumed" if self.source == "assumed" else "published")
+        check_confidence(self.about, sure)
+        object.__setattr__(self, "confidence", sure)
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
 
 
 @dataclass(frozen=True)
