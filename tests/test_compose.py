@@ -70,7 +70,7 @@ def whole_by_hand(times, toci, steroid):
 
     def slope(t, y):
         myeloid, il6, il10, ifng, il15, tnfa, past, central, peripheral, dexa = y
-        signal = cells(t) / (3000.0 + cells(t))
+        signal = cells(t) ** 2 / (10_000.0**2 + cells(t) ** 2)
         c = central / 3.5
         occupied = c / (0.3 + c)
         steroids = 1.0 - 0.7 * dexa / (10.0 + dexa)
@@ -137,8 +137,8 @@ def test_constant_cells_give_closed_forms():
     """S = 1500/(1500+ec50) is constant, so everything is a sum of exponentials: to 1e-6."""
     model = (
         Constant()
-        + models.tumour("claret")
-        + models.cytokines(["il15", "il8"], driver="cells", relay=True, relay_steps=2)
+        + models.tumour("claret", ec50=3000.0)
+        + models.cytokines(["il15", "il8"], ec50=3000.0, steepness=1.0, relay=True, relay_steps=2)
     )
     t = np.array([0.0, 0.5, 2.0, 7.0, 28.0, 90.0])
     found, p, s = model.simulate(t), model.typical(), 1500.0 / 4500.0
@@ -210,7 +210,7 @@ def test_parts_keep_what_was_changed_in_the_cell_model():
 
 def test_elimination_is_held_until_it_is_freed():
     model = STEIN + models.cytokines(["il6"])
-    assert model.fixed == {"il6_kout": 3.96}
+    assert model.fixed == {"cells_steep": 2.0, "il6_kout": 3.96}
     assert "il6_kout" in model.with_(il6_kout={"fixed": False}).estimated
     assert model.with_(il6_kout=models.Fixed(2.0)).fixed["il6_kout"] == 2.0
 
