@@ -71,7 +71,7 @@ def arrange(found: xr.Dataset, parts: Sequence[Part], window: tuple[float, float
     seen = outcomes(found, parts, window)
     notes, serious, data = list(seen.notes), [], []
     for part in parts:
-        made, said = _MAKERS[type(part)](found, part, seen, window)
+        made, said = _made(found, part, seen, window)
         if not made.rows.size:
             raise DataError(
                 f"{part.name}: no patient has both the outcome and every predictor "
@@ -117,11 +117,13 @@ def _occurrence(
         *_missing(part.name, seen.ids, short, f"without CRS, but not seen to day {window[1]:g}"),
         *_missing(part.name, seen.ids, lacking & ~unknown, f"no {which}"),
     ]
-    return OccurrenceData(part, rows, columns(found, part.terms)[rows], had[rows] * 1.0), said
+    return OccurrenceData(
+        part, rows, columns(found, part.terms)[rows], had[rows].astype(float)
+    ), said
 
 
 def _grade(
-    found: xr.Dataset, part: ProportionalOdds, seen: Outcomes, window: tuple[float, float]
+    found: xr.Dataset, part: ProportionalOdds, seen: Outcomes
 ) -> tuple[GradeData, list[str]]:
     unknown = np.isnan(seen.grade)
     asked = unknown | (seen.grade >= part.levels[0])
@@ -135,9 +137,7 @@ def _grade(
     return GradeData(part, rows, columns(found, part.terms)[rows], category), said
 
 
-def _onset(
-    found: xr.Dataset, part: Hazard, seen: Outcomes, window: tuple[float, float]
-) -> tuple[OnsetData, list[str]]:
+def _onset(found: xr.Dataset, part: Hazard, seen: Outcomes) -> tuple[OnsetData, list[str]]:
     known = np.isfinite(seen.day)
     had = known | (seen.grade >= 1)
     nothing = np.isnan(seen.grade) & ~known
@@ -166,7 +166,15 @@ def _onset(
     return made, said
 
 
-_MAKERS = {Logistic: _occurrence, ProportionalOdds: _grade, Hazard: _onset}
+def _made(
+    found: xr.Dataset, part: Part, seen: Outcomes, window: tuple[float, float]
+) -> tuple[PartData, list[str]]:
+    match part:
+        case Logistic():
+            return _occurrence(found, part, seen, window)
+        case ProportionalOdds():
+            return _grade(found, part, seen)
+    return _onset(found, part, seen)
 
 
 # --- what the data tell -----------------------------------------------------------------------

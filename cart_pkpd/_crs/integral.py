@@ -16,36 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_SMALL = 1e-2  # below this difference of ln h, series: their next term is 1e-15
+SMALL = 1e-2  # below this difference of ln h, series: their next term is 1e-15
 
 
-def log_mean(left: Floats, right: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the mean of exp over a line from `left` to `right`, and its two slopes.
-
-    Parameters
-    ----------
-    left, right : ndarray
-        ln h at the ends of the segments, same shape.
-
-    Returns
-    -------
-    mean, by_left, by_right : ndarray
-        Mean hazard of each segment, and its derivatives by the two arguments.
-    """
+def log_mean(left: Floats, right: Floats) -> Floats:
+    """Return the mean of exp over a line from `left` to `right` (ln h at the ends)."""
     d = right - left
-    low, high = np.exp(left), np.exp(right)
-    small = np.abs(d) < _SMALL
-    safe = np.where(small, 1.0, d)
-    mean = (high - low) / safe
-    by_left, by_right = (mean - low) / safe, (high - mean) / safe
+    small = np.abs(d) < SMALL
+    mean = (np.exp(right) - np.exp(left)) / np.where(small, 1.0, d)
     if small.any():
         u = d[small] / 2
-        middle = np.exp((left[small] + right[small]) / 2)
-        s = 1 + u**2 / 6 + u**4 / 120
-        ds = u / 3 + u**3 / 30
-        mean[small] = middle * s
-        by_left[small], by_right[small] = middle * (s - ds) / 2, middle * (s + ds) / 2
-    return mean, by_left, by_right
+        mean[small] = np.exp((left[small] + right[small]) / 2) * (1 + u**2 / 6 + u**4 / 120)
+    return np.asarray(mean)
 
 
 def cumulative(ln_hazard: Floats, time: Floats) -> Floats:
@@ -63,7 +45,7 @@ def cumulative(ln_hazard: Floats, time: Floats) -> Floats:
     ndarray, shape (..., g)
         0 at the first node.
     """
-    mean, _, _ = log_mean(ln_hazard[..., :-1], ln_hazard[..., 1:])
+    mean = log_mean(ln_hazard[..., :-1], ln_hazard[..., 1:])
     parts = np.diff(time, axis=-1) * mean
     shape = np.broadcast_shapes(ln_hazard.shape, time.shape)
     out = np.zeros(shape)
@@ -83,18 +65,8 @@ def area(level: Floats, time: Floats) -> Floats:
     """
     left, right = level[..., :-1], level[..., 1:]
     both = (left > 0) & (right > 0)
-    mean, _, _ = log_mean(np.log(np.where(both, left, 1.0)), np.log(np.where(both, right, 1.0)))
+    mean = log_mean(np.log(np.where(both, left, 1.0)), np.log(np.where(both, right, 1.0)))
     return np.asarray((np.diff(time) * np.where(both, mean, (left + right) / 2)).sum(axis=-1))
-
-
-def total_and_slopes(ln_hazard: Floats, time: Floats) -> tuple[Floats, Floats]:
-    """Return the integral over all nodes, shape (n,), and its slope by ln h at each, (n, g)."""
-    mean, by_left, by_right = log_mean(ln_hazard[..., :-1], ln_hazard[..., 1:])
-    width = np.diff(time, axis=-1)
-    slopes = np.zeros_like(ln_hazard)
-    slopes[..., :-1] += width * by_left
-    slopes[..., 1:] += width * by_right
-    return (width * mean).sum(axis=-1), slopes
 
 
 def clipped(time: Floats, x: Floats, start: Floats, end: Floats) -> tuple[Floats, Floats]:
@@ -160,8 +132,6 @@ def refinement_error(ln_hazard: Floats, time: Floats) -> float:
     Halving the step of a rule of second order divides the error by four, so that a third of
     the difference is the error of the finer one.
     """
-    if time.size < 5:
-        return np.inf
     keep = np.unique(np.append(np.arange(0, time.size, 2), time.size - 1))
     fine = cumulative(ln_hazard, np.broadcast_to(time, ln_hazard.shape))[..., -1]
     coarse_h = ln_hazard[..., keep]

@@ -1,7 +1,8 @@
 r"""Log-likelihoods of the three parts, per patient, with slopes.
 
 Each part is a small frozen class of arrays with the same two methods: ``loglik`` for any number
-of draws at once, and ``with_slopes`` for one point, as samplers and optimisers need it.
+of draws at once in NumPy, and ``with_slopes`` for one point by compiled code, as samplers and
+optimisers need it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from cart_pkpd._crs.integral import cumulative, total_and_slopes
+from cart_pkpd._crs.integral import cumulative
 from cart_pkpd._crs.parts import Hazard, Logistic, ProportionalOdds, intercepts
 
 Floats = NDArray[np.float64]
@@ -92,14 +92,11 @@ class OccurrenceData:
         eta = log_odds(self.part, values, self.x)
         return np.asarray(self.y * eta - softplus(eta))
 
-    def with_slopes(self, values: Values) -> tuple[float, dict[str, float]]:
-        """Return the sum and its slopes by every quantity, natural scale."""
-        eta = log_odds(self.part, values, self.x)
-        by_eta = self.y - expit(eta)
-        slopes = {"occurrence_intercept": float(by_eta.sum())}
-        for j, t in enumerate(self.part.terms):
-            slopes[f"occurrence_{t.name}"] = float(by_eta @ self.x[:, j])
-        return float((self.y * eta - softplus(eta)).sum()), slopes
+    def with_slopes(self, theta: Floats, slopes: Floats) -> float:
+        """Return the sum at one point, and write its slopes, natural scale."""
+        from cart_pkpd._crs.kernels import occurrence
+
+        return float(occurrence(theta, self.x, self.y, slopes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,24 +137,11 @@ class GradeData:
         with np.errstate(divide="ignore"):  # two equal thresholds: a level of probability 0
             return np.asarray(-softplus(-u) - softplus(v) + np.log(-np.expm1(-gap)))
 
-    def with_slopes(self, values: Values) -> tuple[float, dict[str, float]]:
-        """Return the sum and its slopes by every quantity, natural scale."""
-        u, v = self._logits(values)
-        gap = np.where(np.isfinite(u) & np.isfinite(v), u - v, np.inf)
-        with np.errstate(divide="ignore", over="ignore"):
-            step = 1.0 / np.expm1(gap)  # slope of ln(1 − e^−gap)
-        by_u, by_v = expit(-u) + step, -expit(v) - step
-        by_eta = expit(-u) - expit(v)
-        k = len(self.part.thresholds)
-        # u of category c is threshold c − 1, v is threshold c (counted from 0)
-        by_a = np.bincount(self.category, weights=by_u, minlength=k + 1)[1:]
-        by_a = by_a + np.bincount(self.category, weights=by_v, minlength=k + 1)[:k]
-        slopes = {"grade_intercept": float(by_a.sum())}
-        for j, level in enumerate(self.part.thresholds[1:], start=1):
-            slopes[f"grade_step_{level}"] = -float(by_a[j:].sum())
-        for j, t in enumerate(self.part.terms):
-            slopes[f"grade_{t.name}"] = float(by_eta @ self.x[:, j])
-        return float(self.loglik(values).sum()), slopes
+    def with_slopes(self, theta: Floats, slopes: Floats) -> float:
+        """Return the sum at one point, and write its slopes, natural scale."""
+        from cart_pkpd._crs.kernels import grade
+
+        return float(grade(theta, len(self.part.thresholds), self.x, self.category, slopes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,37 +202,22 @@ class OnsetData:
             out = out - _log_some(cumulative(window, self.window_time)[..., -1])
         return np.asarray(out)
 
-    def with_slopes(self, values: Values) -> tuple[float, dict[str, float]]:
-        """Return the sum and its slopes by every quantity, natural scale."""
-        eta = ln_hazard(self.part, values, self.x)
-        whole, by_eta = total_and_slopes(eta, self.time)
-        factor = np.where(self.unknown, _slope_some(whole), -1.0)
-        by_eta *= factor[:, None]
-        by_eta[:, -1] += self.known
-        value = np.where(
-            self.unknown, _log_some(whole), np.where(self.known, eta[:, -1], 0) - whole
-        )
-        pairs = [(by_eta, self.x)]
-        if self.part.among == "crs":
-            window = ln_hazard(self.part, values, self.window_x)
-            all_, by_window = total_and_slopes(window, self.window_time)
-            value = value - _log_some(all_)
-            pairs.append((-by_window * _slope_some(all_)[:, None], self.window_x))
-        slopes = {"onset_h0": sum(float(b.sum()) for b, _ in pairs) / float(values["onset_h0"])}
-        for j, t in enumerate(self.part.terms):
-            slopes[f"onset_{t.name}"] = sum(float((b * x[..., j]).sum()) for b, x in pairs)
-        return float(value.sum()), slopes
+    def with_slopes(self, theta: Floats, slopes: Floats) -> float:
+        """Return the sum at one point, and write its slopes, natural scale."""
+        from cart_pkpd._crs.kernels import onset
+
+        return float(
+            onset(
+                theta, self.time, self.x, self.known, self.unknown, self.part.among == "crs",
+                self.window_time, self.window_x, slopes,
+            )
+        )  # fmt: skip
 
 
 def _log_some(hazard: Floats) -> Floats:
     """Return ln(1 − e^−H): of at least one event."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(-np.expm1(-hazard)))
-
-
-def _slope_some(hazard: Floats) -> Floats:
-    with np.errstate(divide="ignore", over="ignore"):
-        return np.asarray(1.0 / np.expm1(hazard))
 
 
 PartData = OccurrenceData | GradeData | OnsetData

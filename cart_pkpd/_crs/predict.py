@@ -240,7 +240,7 @@ def _grade_rows(
 ) -> dict[str, tuple[tuple[str, ...], Floats, str]]:
     if not part.given_crs:
         return {"p_at_least": (("sample", "id", "grade"), given, "P(grade of at least)")}
-    rows = {
+    rows: dict[str, tuple[tuple[str, ...], Floats, str]] = {
         "p_at_least_given_crs": (
             ("sample", "id", "grade_given_crs"), given, "P(grade of at least | CRS)"
         )

@@ -36,7 +36,7 @@ def predictors(
     _check_courses(placed, needed)
     if patients is not None:
         placed = _reindexed(placed, patients)
-    out = placed[list(needed)]
+    out = placed.drop_vars([v for v in placed.data_vars if v not in needed])
     for name in needed:
         out = out.merge(_summaries(out[name], name))
     extra = [] if onset is None else [v for v in (onset.entry, onset.follow_up) if v]
@@ -71,7 +71,7 @@ def _reindexed(courses: xr.Dataset, patients: xr.Dataset) -> xr.Dataset:
     unknown = [i for i in courses["id"].values if i not in set(ids)]
     if unknown:
         raise DataError(
-            f"courses hold patient {unknown[0]!r}, who is not among the patients ({len(unknown)} "
+            f"courses hold patient {str(unknown[0])!r}, who is not among the patients ({len(unknown)} "
             "such); take courses and patients from the same trial."
         )
     return courses.reindex(id=ids)

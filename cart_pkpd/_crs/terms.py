@@ -147,7 +147,8 @@ class Term:
         numbers = _in_unit(values, self.unit, self.variable)
         match self.scale:
             case "log":
-                return np.log(self._positive(numbers) / float(self.reference))
+                ratio = self._positive(numbers) / float(self.reference)
+                return ratio.copy(data=np.log(ratio.values))
             case "order":
                 return self._steps(numbers)
         return numbers - float(self.reference)
