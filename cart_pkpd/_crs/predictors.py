@@ -71,8 +71,8 @@ def _reindexed(courses: xr.Dataset, patients: xr.Dataset) -> xr.Dataset:
     unknown = [i for i in courses["id"].values if i not in set(ids)]
     if unknown:
         raise DataError(
-            f"courses hold patient {str(unknown[0])!r}, who is not among the patients ({len(unknown)} "
-            "such); take courses and patients from the same trial."
+            f"courses hold patient {str(unknown[0])!r}, who is not among the patients "
+            f"({len(unknown)} such); take courses and patients from the same trial."
         )
     return courses.reindex(id=ids)
 
