@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,14 @@ from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import chi2, kstest
 
-from cart_pkpd import crs, fit, plots
+from cart_pkpd import crs, fit, models, plots
 from cart_pkpd._core.errors import DataError, DataWarning, FitError, FitWarning, ModelError
 from cart_pkpd._crs.arrange import arrange, separated
 from cart_pkpd._crs.compare import jeffreys
 from cart_pkpd._crs.density import LayerDensity
 from cart_pkpd._crs.integral import area, cumulative, inverse, log_mean
+from cart_pkpd._stats.design import design_for
+from cart_pkpd._stats.population import resolve
 
 QUICK = {"draws": 300, "tune": 300, "chains": 2, "cores": 1, "seed": 3}
 
@@ -345,6 +348,28 @@ def test_measured_courses_are_joined_log_linearly(fast01):
     t, y = fast01["time"].values[rows], fast01["dv"].values[rows]
     at = np.interp(10.0, t, np.log(y))
     np.testing.assert_allclose(np.log(course["il6"].sel(id="F01-009", time=10)), at, rtol=1e-12)
+
+
+def test_fitted_courses_are_the_models_at_the_draws(fast01):
+    """Courses of a result's draws against ``model.simulate`` with the same parameters."""
+    model = models.get("stein2019")
+    structure = resolve(model, fit.population(iiv=["cmax"]), design_for(model, fast01, "transgene"))
+    n = structure.design.n_patients
+    factor = np.exp(np.random.default_rng(2).normal(size=(2, 3, n)))
+    draws = xr.Dataset(
+        {k: (("chain", "draw", "id"), v * np.ones_like(factor)) for k, v in model.typical().items()}
+    )
+    draws["cmax"] = draws["cmax"] * factor
+    result = SimpleNamespace(
+        structure=structure, endpoints=("transgene",), label="made", individual=lambda: draws
+    )
+    course = crs.fitted_courses(result, n_draws=6, step=1.0)
+    assert course["transgene"].dims == ("sample", "id", "time")
+    own = {k: float(v[1, 0, 4]) for k, v in draws.items()}
+    expected = model.simulate(np.arange(29.0), own)["transgene"]
+    np.testing.assert_allclose(course["transgene"][3, 4], expected, rtol=1e-9)
+    p = crs.Layer(occurrence=crs.Logistic("transgene")).predictors(course, fast01)
+    assert p.sizes["sample"] == 6
 
 
 # --- a trial of known truth --------------------------------------------------------------------
