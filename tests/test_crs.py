@@ -567,6 +567,18 @@ def test_incidence_is_kaplan_meiers():
     )
 
 
+def test_incidence_leaves_nobody_out_in_silence():
+    """A patient without the predictor of occurrence has no prediction, and is named."""
+    layer = crs.Layer(crs.Logistic([crs.covariate("dose", reference=1.0)]), onset=crs.Hazard(()))
+    patients = patients_of([1, 1, 0, 0], [4, 9, np.nan, np.nan], dose=[1.0, 2.0, 1.5, np.nan])
+    result = layer.bayes(layer.predictors(flat(4), patients), **QUICK)
+    found = crs.incidence(result, days=[28])
+    assert found.attrs["left_out"] == ["p4"]
+    assert int(found["at_risk"][0]) == 3
+    assert "occurrence: 1 patient (p4) not used: no dose." in result.notes
+    assert found["predicted"].notnull().all()
+
+
 def test_pictures_hold_what_the_results_hold(recovered):
     *_, result = recovered
     found = crs.response(result, "grade")

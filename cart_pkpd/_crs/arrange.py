@@ -188,7 +188,14 @@ def _informative(data: PartData) -> tuple[list[str], list[str]]:
         case GradeData():
             return _grades(data)
     events = int((data.known | data.unknown).sum())
-    return _events("onset", events, len(data.part.terms), f"onsets among {data.rows.size} patients")
+    n, p = data.rows.size, len(data.part.terms)
+    told, alarming = _events("onset", events, p, f"onsets among {n} patients")
+    if events == n and data.part.among == "all":
+        told.append(
+            "onset: everybody used had CRS; if those without lack the predictor, the hazard is too "
+            "high for them: use among='crs'."
+        )
+    return told, alarming
 
 
 def _events(part: str, events: int, p: int, what: str) -> tuple[list[str], list[str]]:

@@ -226,7 +226,8 @@ def incidence(
         Dims day, step, interval (``mean``, ``lower``, ``upper``). ``predicted`` (day, interval):
         mean over the patients that the part uses; ``observed`` (step, interval): one minus the
         Kaplan–Meier estimate at ``time`` (step), interval on the log(−log) scale; ``at_risk``
-        (step); ``onset_day``: (event) the days of the onsets.
+        (step); ``onset_day``: (event) the days of the onsets. ``attrs["left_out"]`` names patients
+        without a prediction, because another part lacks a predictor; they are in neither curve.
 
     Raises
     ------
@@ -249,9 +250,12 @@ def incidence(
         raise DataError("observed incidence is not offered for patients who enter late.")
     start, end = result.layer.window
     chosen = np.linspace(start, end, int((end - start) * 4) + 1) if days is None else days
-    used = result.used()["onset"].to_numpy()
-    found = result.predictors.isel(id=np.flatnonzero(used))
+    used = np.flatnonzero(result.used()["onset"].to_numpy())
+    found = result.predictors.isel(id=used)
     drawn = result.layer.probabilities(found, result.posterior, days=chosen, seed=seed)
+    whole = drawn["p_onset"].notnull().all(("sample", "day")).values
+    lost = [str(i) for i in found["id"].values[~whole]]
+    found, drawn = (d.isel(id=np.flatnonzero(whole)) for d in (found, drawn))
     mean = drawn["p_onset"].mean("id").values
     low, high = np.quantile(mean, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     curve = _observed(found, hazard, result.layer.window, prob)
@@ -261,7 +265,7 @@ def incidence(
             **curve,
         },
         coords={"day": drawn["day"], "interval": ["mean", "lower", "upper"]},
-        attrs={"prob": prob, "converged": int(result.verdict.ok), "patients": int(used.sum())},
+        attrs={"prob": prob, "converged": int(result.verdict.ok), "left_out": lost},
     )
 
 

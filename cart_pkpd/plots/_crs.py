@@ -145,6 +145,8 @@ def crs_incidence(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = _axes.axes(ax, size=(7.2, 4.6))
     day, p = found["day"].values, found["predicted"].values
     time, seen = found["time"].values, found["observed"].values
+    if seen[-1, 0] == 1.0:  # nobody is left, so the curve stays where it is
+        time, seen = np.append(time, day[-1]), np.vstack([seen, seen[-1]])
     _axes.time_axis(ax, float(day[0]), float(max(day[-1], time[-1])))
     ax.fill_between(day, p[:, 1], p[:, 2], color=_axes.BLUE, alpha=0.18, linewidth=0)
     ax.plot(day, p[:, 0], color=_axes.BLUE, linewidth=1.8)
@@ -153,7 +155,7 @@ def crs_incidence(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         ax.plot(time, edge, drawstyle="steps-post", color=_axes.ORANGE, linewidth=0.9,
                 linestyle=(0, (4, 2)))  # fmt: skip
     ax.plot(time, seen[:, 0], drawstyle="steps-post", color=_axes.ORANGE, linewidth=1.8)
-    ax.set_ylim(0, min(1.0, 1.12 * max(upper.max(), p.max())))
+    ax.set_ylim(0, min(1.03, 1.12 * max(upper.max(), p.max())))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=f"{_text.THIN}%"))
     _axes.label(ax, y="Patients with CRS so far")
     _risk_row(ax, found)
