@@ -1,6 +1,7 @@
 """Published models of CAR-T cell kinetics, one file per publication.
 
-``models.names()`` lists them, ``models.get("stein2019")`` gives one; a class of your own that
+``models.names()`` and ``models.table()`` list them, ``models.get("stein2019")`` gives one,
+``models.describe("stein2019")`` its equations, numbers and sources; a class of your own that
 derives from :class:`OdeModel` or :class:`ClosedFormModel` works in the same way; its equations
 take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 """
@@ -10,6 +11,10 @@ from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
+from cart_pkpd.models._describe import Description as Description
+from cart_pkpd.models._describe import cite as cite
+from cart_pkpd.models._describe import describe as describe
+from cart_pkpd.models._describe import table as table
 from cart_pkpd.models._ode import Covariate as Covariate
 from cart_pkpd.models._ode import Input as Input
 from cart_pkpd.models._ode import OdeModel as OdeModel
@@ -29,6 +34,7 @@ __all__ = [
     "CONFIDENCE",
     "ClosedFormModel",
     "Covariate",
+    "Description",
     "Fixed",
     "Fraction",
     "Input",
@@ -42,7 +48,10 @@ __all__ = [
     "Reference",
     "State",
     "Stein2019",
+    "cite",
+    "describe",
     "get",
     "math",
     "names",
+    "table",
 ]
