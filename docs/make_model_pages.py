@@ -1,4 +1,4 @@
-"""Write the pages of the model library: ``make docs-models``, or ``python docs/make_model_pages.py``.
+"""Write the pages of the model library: ``make docs-models``.
 
 Everything comes from the declarations: ``docs/models/<name>.md`` with equations, numbers and
 sources, ``docs/models/README.md`` with one line per model, and a figure each. A figure is drawn
@@ -48,10 +48,11 @@ def page(name: str) -> str:
 BACK = "[All models](README.md)\n"
 INTRODUCTION = """# Model library
 
-Published models of CAR-T cell kinetics and what they drive, each with its equations, numbers, where these
-come from and how sure they are. `models.get("stein2019")` gives a model, `models.describe("stein2019")` its page in a
-notebook, `models.cite("stein2019", "bibtex")` its reference, `models.table()` this list. The pages are written by
-`make docs-models` from the declarations in [cart_pkpd/models](../../cart_pkpd/models).
+Published models of CAR-T cell kinetics and of what the cells drive: equations, numbers, where
+these come from, and how sure they are. `models.get("stein2019")` gives a model,
+`models.describe("stein2019")` its page in a notebook, `models.cite("stein2019", "bibtex")` its
+reference, `models.table()` this list. The pages are written by `make docs-models` from the
+declarations in [cart_pkpd/models](../../cart_pkpd/models).
 
 """
 
@@ -66,7 +67,9 @@ def overview() -> str:
     ]  # fmt: skip
     lines = [heads, ["---"] * len(heads), *rows]
     table = "\n".join("| " + " | ".join(cell(c) for c in row) + " |" for row in lines)
-    words = "\n".join(f"- *{k}*: {v}" for k, v in models.CONFIDENCE.items() if k != "given")
+    words = "\n".join(
+        f"- *{k}*: {v.removeprefix(f'{k}: ')}" for k, v in models.CONFIDENCE.items() if k != "given"
+    )
     return f"{INTRODUCTION}{table}\n\nHow sure the equations are:\n\n{words}\n"
 
 
@@ -97,17 +100,18 @@ def dose_name(model: models.Model, amount: float | None) -> str:
     """Return what a line is called: the dose, or "typical"."""
     if amount is None:
         return "typical"
-    return f"{_text.short(amount)} {model.dose_unit}"  # type: ignore[attr-defined]
+    return _text.dose(amount, model.dose_unit)  # type: ignore[attr-defined]
 
 
 def styles(model: models.Model) -> list[dict[str, Any]]:
     """Return the line of each course: doses in blue, other values thin and in colours."""
     doses = ladder(model)
     blues = BLUES if len(doses) == 3 else (_axes.BLUE,)
-    lines: list[dict[str, Any]] = [{"color": c, "linewidth": 2.0} for c in blues]
-    for i in range(len(model.parameter_sets)):
-        lines.append({"color": OTHERS[i % len(OTHERS)], "linewidth": 1.1, "linestyle": "--"})
-    return lines
+    thin = [OTHERS[i % len(OTHERS)] for i in range(len(model.parameter_sets))]
+    return [
+        *({"color": c, "linewidth": 2.0} for c in blues),
+        *({"color": c, "linewidth": 1.1, "linestyle": "--"} for c in thin),
+    ]
 
 
 def draw(model: models.Model) -> Figure:
@@ -126,7 +130,7 @@ def draw(model: models.Model) -> Figure:
             ax.plot([model.start], [0.0], "^", color=_axes.ORANGE, markersize=7, clip_on=False,
                     transform=ax.get_xaxis_transform(), zorder=5)  # type: ignore[attr-defined]  # fmt: skip
         unit = _text.unit(found[endpoint].attrs["units"])
-        _axes.heading(ax, label(endpoint) + (f" ({unit})" if unit else ""))
+        _axes.heading(ax, _text.sentence(label(endpoint)) + (f" ({unit})" if unit else ""))
     keys = [_axes.key(n, **s) for n, s in zip(names, lines, strict=True)]
     if ladder(model) != (None,):
         keys.append(_axes.key("dose", marker="^", color=_axes.ORANGE, linestyle="none"))

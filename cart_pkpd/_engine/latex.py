@@ -44,13 +44,18 @@ _INDICES = (
 _KNOWN: Mapping[str, str] = MappingProxyType(
     {
         "cmax": "C_{max}", "vmax": "V_{max}", "emax": "E_{max}", "imax": "I_{max}", "fb": "F_{B}",
-        "lag": "t_{lag}", "km": "K_{M}", "kd": "K_{D}", "kg": "k_{g}", "ka": "k_{a}", "lam": "\\lambda",
+        "lag": "t_{lag}", "lam": "\\lambda", "eps": "\\varepsilon",
     }
 )  # fmt: skip
 _LETTER_INDEX = re.compile(rf"^([A-Za-z])({_INDICES})(\d*)$")
+# "mub" is mu of b, but "pip" and "nut" are words.
+_GREEK_INDEX = re.compile(f"^({'|'.join(sorted(_GREEK - {'nu', 'xi', 'pi'}))})([A-Za-z])$")
+_SHORT = re.compile(r"^([A-Za-z])([A-Za-z])$|^(k)([A-Za-z]{2})$")
+_CONCENTRATIONS = frozenset(("ec", "ic", "kc", "ed", "ld"))
+_MARKER = re.compile(r"^cd\d+$")
 _DIGITS = re.compile(r"^(.*?[A-Za-z])(\d+)$")
 _WIDEST_EXPONENT = 26.0
-_WIDEST_LINE = 78.0
+_WIDEST_LINE = 92.0
 
 
 def latex_name(name: str) -> str:
@@ -64,7 +69,7 @@ def latex_name(name: str) -> str:
     if name in _WHOLE:
         return _WHOLE[name]
     head, *rest = [part for part in name.split("_") if part] or [name]
-    if head in _MEASURED and rest:  # "il6_kout" is the kout of IL-6
+    if head in _MEASURED and rest and not rest[0].isdigit():  # "il6_kout" is the kout of IL-6
         head, *rest = *rest, head
     base, index = _head(head)
     indices = [*([index] if index else []), *(_index(part) for part in rest)]
@@ -76,7 +81,7 @@ def _head(word: str) -> tuple[str, str]:
     if word in _KNOWN:
         base, _, index = _KNOWN[word].partition("_")
         return base, index.strip("{}")
-    if word in _MEASURED:
+    if word in _MEASURED or _MARKER.match(word):
         return _index(word), ""
     if word in _GREEK:
         return f"\\{word}", ""
@@ -85,9 +90,14 @@ def _head(word: str) -> tuple[str, str]:
     if found := _LETTER_INDEX.match(word):
         return found[1], found[2] + (f",{found[3]}" if found[3] else "")
     if found := _DIGITS.match(word):
-        base = found[1].upper() if found[1] in ("ec", "ic", "kc", "ed") else found[1]
-        inner, index = _head(base)
+        if found[1] in _CONCENTRATIONS:
+            return f"\\mathrm{{{found[1].upper()}}}", found[2]
+        inner, index = _head(found[1])
         return inner, f"{index},{found[2]}" if index else found[2]
+    if found := _GREEK_INDEX.match(word):
+        return f"\\{found[1]}", found[2]
+    if found := _SHORT.match(word):  # "re" is r_e, "kex" is k_ex
+        return found[1] or found[3], found[2] or found[4]
     return f"\\mathrm{{{word}}}", ""
 
 
@@ -100,7 +110,10 @@ def _index(word: str) -> str:
         return f"\\mathrm{{{label}}}".replace("\\mathrm{}", "")
     if word in _GREEK:
         return f"\\{word}"
-    return word if len(word) == 1 or word.isdigit() else f"\\mathrm{{{word}}}"
+    if _MARKER.match(word):
+        return f"\\mathrm{{{word.upper()}}}"
+    plain = len(word) == 1 or word.isdigit() or word in _INDICES.split("|")
+    return word if plain else f"\\mathrm{{{word}}}"
 
 
 def symbols(names: Iterable[str]) -> dict[str, str]:
@@ -113,6 +126,12 @@ def symbols(names: Iterable[str]) -> dict[str, str]:
             made = "\\mathrm{" + plain.replace("_", "\\_") + "}"
         out[name] = made
     return out
+
+
+def _length(symbol: str) -> float:
+    """Return about how wide a symbol is; what follows the first word is set small."""
+    head, *rest = plain_name(symbol).split("_")
+    return len(head) + 0.7 * sum(len(r) for r in rest)
 
 
 def plain_name(symbol: str) -> str:
@@ -156,7 +175,7 @@ class Latex:
         return tuple(lines)
 
     def _width(self, term: Term) -> float:
-        return width(term, {k: len(plain_name(k)) for k in self.symbols})
+        return width(term, {k: _length(k) for k in self.symbols})
 
     def __call__(self, term: Term) -> str:
         """Return a term."""
@@ -193,7 +212,8 @@ class Latex:
             term.factors, term.factors[1:], written, written[1:], strict=False
         ):
             clear = isinstance(after, Number) or (_is_word(before, left) and _is_word(after, right))
-            out += (" \\cdot " if clear else "\\,") + right
+            apart = left.endswith("\\right)") or right.startswith("\\left(")  # spaced already
+            out += (" \\cdot " if clear else "" if apart else "\\,") + right
         return out
 
     def _factor(self, term: Term) -> str:
@@ -212,7 +232,7 @@ class Latex:
     def _relation(self, term: Relation) -> str:
         if term.op in ("and", "or"):
             return f"{self(term.left)}\\ \\text{{{term.op}}}\\ {self(term.right)}"
-        sign = {"<": "<", "≤": "\\le", ">": ">", "≥": "\\ge"}[term.op]
+        sign = {"<": "<", "≤": "\\leq", ">": ">", "≥": "\\geq"}[term.op]
         return f"{self(term.left)} {sign} {self(term.right)}"
 
     def _cases(self, term: Cases) -> str:

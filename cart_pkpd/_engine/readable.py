@@ -81,8 +81,16 @@ def _logs(node: Expression, args: tuple[Expression, ...]) -> Expression | None:
 
 
 def _hill(node: Expression, args: tuple[Expression, ...]) -> Expression | None:
-    """Return ``x^n / (h^n + x^n)`` for ``r / (1 + r)`` with r = (x / h)^n."""
-    if node.op != "div" or args[1] is not add(1.0, args[0]):
+    """Return ``x^n / (h^n + x^n)`` for ``r / (1 + r)`` with r = (x / h)^n.
+
+    And ``a / (h b + a)`` for ``r / (h + r)`` with r = a / b.
+    """
+    if node.op != "div":
+        return None
+    if args[0].op == "div" and args[1].op == "add" and args[1].args[1] is args[0]:
+        (above, below), half = args[0].args, args[1].args[0]
+        return div(above, add(mul(half, below), above))
+    if args[1] is not add(1.0, args[0]):
         return None
     base, n = _power_of(args[0])
     return call("hill", *base.args, n) if base.op == "div" else None

@@ -345,7 +345,7 @@ def _condition(asked: list[tuple[Term, bool]]) -> Term:
     return out
 
 
-def width(term: Term, length: Mapping[str, int]) -> float:
+def width(term: Term, length: Mapping[str, float]) -> float:
     """Return about how many characters wide the term is when set; `length` of each symbol."""
     if isinstance(term, Number):
         return len(f"{term.value:g}")

@@ -55,6 +55,16 @@ class Equation:
         return f"\\begin{{aligned}}\n{self.row}\n\\end{{aligned}}"
 
     @property
+    def is_zero(self) -> bool:
+        """True if the right-hand side is 0."""
+        return self.right == ("0",)
+
+    @property
+    def is_itself(self) -> bool:
+        """True if what is observed is a state of that name."""
+        return self.kind == "observed" and self.text == f"observed {self.about} = {self.about}"
+
+    @property
     def row(self) -> str:
         """The equation as LaTeX, with marks for alignment at the equals sign."""
         return f"{self.left} &= " + " \\\\\n&\\quad ".join(self.right)
@@ -121,7 +131,7 @@ def _equation(
         left = f"\\Delta {latex.name(state)}", f"change of {plain.name(state)}"
         term = product([term, Symbol(_DOSE)])
     elif kind in ("observed", "level"):
-        observed = "_{obs}" if about in program.states else "(t)"
+        observed = "^{\\mathrm{obs}}" if about in program.states else "(t)"
         left = f"{latex_name(about)}{observed}", f"{kind} {about}".removeprefix("level ")
     elif kind == "piece":
         left = latex.name(about), plain.name(about)

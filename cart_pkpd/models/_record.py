@@ -29,6 +29,7 @@ _GROUPS: Mapping[str, str] = MappingProxyType(
         "switch": "The equations change at",
     }
 )
+_TOLD = (("start", True), ("observed", True))
 _NOTES = (
     ("deviations", "Where it differs from the paper"),
     ("errata", "Mistakes in print that it does not follow"),
@@ -98,24 +99,41 @@ def dose_sentence(found: Description) -> str:
     return f"enters `{found.dosed}`, amounts in {found.dose_unit}"
 
 
-def _grouped(given: Iterable[Equation]) -> list[tuple[str, list[Equation]]]:
-    """Return titles and their equations; pieces stand below the equations that use them."""
+def _grouped(given: Iterable[Equation]) -> list[tuple[str, list[Equation], str]]:
+    """Return titles, their equations and what can be said without an equation."""
     by_kind: dict[str, list[Equation]] = {}
     for equation in given:
         by_kind.setdefault(equation.kind, []).append(equation)
-    return [(title, by_kind[kind]) for kind, title in _GROUPS.items() if kind in by_kind]
+    out = []
+    for kind, title in _GROUPS.items():
+        group = by_kind.get(kind, [])
+        told = [e for e in group if (kind, e.is_zero or e.is_itself) in _TOLD]
+        if group:
+            out.append((title, [e for e in group if e not in told], _said(kind, told)))
+    return out
+
+
+def _said(kind: str, told: Sequence[Equation]) -> str:
+    if not told:
+        return ""
+    names = ", ".join(f"`{e.about}`" for e in told)
+    return f"{'Zero' if kind == 'start' else 'States as they are'}: {names}."
 
 
 def _equations(given: Iterable[Equation], math: Math) -> list[str]:
     out: list[str] = []
-    for title, group in _grouped(given):
-        out += [title if title == _GROUPS["piece"] else f"{title}:", _block(_aligned(group), math)]
+    for title, group, said in _grouped(given):
+        out.append(title if title == _GROUPS["piece"] else f"{title}:")
+        out += [_block(_aligned(group), math)] if group else []
+        out += [said] if said else []
     return out
 
 
 def _aligned(group: Sequence[Equation]) -> str:
     if len(group) == 1:
         return group[0].latex
+    if group[0].kind == "switch":
+        return ",\\quad ".join(e.latex for e in group)
     rows = " \\\\[4pt]\n".join(e.row for e in group)
     return f"\\begin{{aligned}}\n{rows}\n\\end{{aligned}}"
 
@@ -155,7 +173,8 @@ def _legend(found: Description) -> str:
 def _varies(p: Mapping[str, Any]) -> str:
     if p["iiv"] is None or _math.isnan(p["iiv"]):
         return ""
-    return f"{p['iiv']:g}" + (f" ({p['iiv_source']})" if p["iiv_source"] else "")
+    elsewhere = p["iiv_source"] not in ("", p["source"])
+    return f"{p['iiv']:g}" + (f" ({p['iiv_source']})" if elsewhere else "")
 
 
 def _quantity_table(frame: pd.DataFrame, math: Math) -> str:
@@ -255,8 +274,9 @@ def _wrapped(said: str, lead: str = "") -> str:
 
 def _text_equations(given: Iterable[Equation]) -> list[str]:
     out: list[str] = []
-    for title, group in _grouped(given):
+    for title, group, said in _grouped(given):
         out += ["", title, *(_wrapped(e.text, "  ") for e in group)]
+        out += [_wrapped(said.replace("`", ""), "  ")] if said else []
     return out
 
 
