@@ -225,6 +225,12 @@ def test_long_sums_take_several_lines():
         ("mub", r"\mu_{b}"),
         ("cd4_cd8", r"\mathrm{CD4}_{\mathrm{CD8}}"),
         ("effector_tissue", r"\mathrm{effector}_{\mathrm{tissue}}"),
+        ("toci_vmax", r"V_{max,\mathrm{toci}}"),
+        ("cells_ec50", r"\mathrm{EC}_{50,\mathrm{cells}}"),
+        ("steroid_k", r"k_{\mathrm{steroid}}"),
+        ("effector_in", r"\mathrm{effector}_{in}"),
+        ("car_t", r"\mathrm{car}_{t}"),
+        ("kel_e", "k_{el,e}"),
         ("E", "E"),
     ],
 )
@@ -380,6 +386,44 @@ def typeset_parts(equation):
     return [p.strip().removeprefix("{}") for p in parts if p.strip().removeprefix("{}")]
 
 
+def test_a_model_of_parts():
+    """The level of the closed form drives the cytokine: written once, and referred to."""
+    joint = models.get("stein2019") + models.cytokines(["il6"])
+    made = {(e.kind, e.about): e for e in models.describe(joint).equations}
+    assert made["rate", "il6"].latex.startswith(
+        r"\frac{d\,\mathrm{IL6}}{dt} = k_{out,\mathrm{IL6}}\left(\mathrm{base}_{\mathrm{IL6}}"
+    )
+    assert r"\mathrm{transgene}" in made["rate", "il6"].latex
+    assert made["observed", "transgene"].text == (
+        "observed transgene = cmax * ((1 - fb) * exp(-alpha * since) + fb * exp(-beta * since)) * "
+        "exp(-rho * max(tmax - t, 0))"
+    )
+    assert made["piece", "since"].text == "since = max(t - tmax, 0)"
+    assert "10.1002/psp4.12388" in joint.cite()
+    assert "The cart_pkpd developers" in joint.cite()
+
+
+def test_names_that_are_set_in_loops_are_not_taken():
+    class Looped(OdeModel):
+        x = State("1")
+        a = Positive(0.5, "1/day")
+        b = Positive(0.5, "1/day")
+
+        def initial(self, p):
+            return {"x": 1.0}
+
+        def rhs(self, t, y, p):
+            for rate in (p.a, p.b):
+                flow = rate * y.x / (1.0 + y.x)
+            lost = p.b * y.x / (2.0 + y.x)
+            return {"x": (flow - lost) * (flow + 2.0 * lost) / p.a}
+
+        def observe(self, t, y, p):
+            return {"transgene": y.x}
+
+    assert [e.about for e in models.describe(Looped()).equations if e.kind == "piece"] == ["lost"]
+
+
 def test_the_table_lists_every_model():
     table = models.table()
     assert list(table.index) == models.names()
@@ -449,7 +493,7 @@ def test_a_model_of_parts_cites_the_parts():
 
     said, entries = Joint().cite(), Joint().cite("bibtex")
     assert said.count("10.1002/psp4.12388") == said.count("10.1007/s40262-021-01039-5") == 1
-    assert re.findall(r"^@\w+\{(\w+)", entries, re.M) == ["cart_pkpd", "stein2019", "ogasawara2021"]
+    assert re.findall(r"^@\w+\{(\w+)", entries, re.M) == ["stein2019", "ogasawara2021", "cart_pkpd"]
 
 
 def test_an_unknown_style_is_refused():

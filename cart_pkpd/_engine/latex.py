@@ -69,11 +69,25 @@ def latex_name(name: str) -> str:
     if name in _WHOLE:
         return _WHOLE[name]
     head, *rest = [part for part in name.split("_") if part] or [name]
-    if head in _MEASURED and rest and not rest[0].isdigit():  # "il6_kout" is the kout of IL-6
-        head, *rest = *rest, head
+    owned = head in _MEASURED and rest and not rest[0].isdigit()
+    if owned or (rest and _is_word_name(head) and _is_symbol_name(rest[0])):
+        head, *rest = *rest, head  # "il6_base" is the base of IL-6, "toci_vmax" the Vmax of toci
     base, index = _head(head)
     indices = [*([index] if index else []), *(_index(part) for part in rest)]
     return f"{base}_{{{','.join(indices)}}}" if indices else base
+
+
+def _is_word_name(word: str) -> bool:
+    return len(word) > 2 and _head(word)[0].startswith("\\mathrm")
+
+
+def _is_symbol_name(word: str) -> bool:
+    """Return True for ``kout``, ``vmax``, ``km``, ``k`` and the like, not for words or indices."""
+    if word in ("k", "q"):
+        return True
+    symbolic = len(word) > 1 and not word.isdigit() and word not in _INDICES.split("|")
+    base, index = _head(word) if symbolic else ("", "")
+    return bool(index) and (len(base) == 1 or word[:2] in _CONCENTRATIONS or word in _KNOWN)
 
 
 def _head(word: str) -> tuple[str, str]:

@@ -27,13 +27,15 @@ from cart_pkpd._engine.expression import (
 from cart_pkpd._engine.terms import signed
 
 _NAMED_TWICE, _NAMED_ONCE, _UNNAMED = 3, 7, 7  # leaves from which a piece stands by itself
+_LOGARITHMS = frozenset(("log", "log1p", "logaddexp"))
 _HOISTED = 4  # leaves beside a condition up to which the whole formula is written per case
 
 
 def simplified(roots: Sequence[Expression], positive: frozenset[str]) -> list[Expression]:
     """Return the roots with ``logaddexp``, ``hill`` and guarded logarithms as one operation.
 
-    Bounds that never act, such as max(x, 0), go away where `positive` symbols make that sure.
+    Exponentials of logarithms go away, and so do bounds that never act, such as max(x, 0), where
+    `positive` symbols make that sure.
     """
 
     def shorter(node: Expression, args: tuple[Expression, ...]) -> Expression | None:
@@ -41,6 +43,8 @@ def simplified(roots: Sequence[Expression], positive: frozenset[str]) -> list[Ex
             found = rule(node, args)
             if found is not None:
                 return found
+        if node.op == "exp" and any(n.op in _LOGARITHMS for _, n in signed(args[0], {})):
+            return exponential(args[0])
         return _bound(node, args, positive)
 
     return substitute(roots, shorter)

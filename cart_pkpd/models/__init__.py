@@ -8,6 +8,12 @@ take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 
 from cart_pkpd.models import math as math
 from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
+from cart_pkpd.models._comedication import corticosteroids as corticosteroids
+from cart_pkpd.models._comedication import tocilizumab as tocilizumab
+from cart_pkpd.models._compose import Part as Part
+from cart_pkpd.models._cytokines import CYTOKINES as CYTOKINES
+from cart_pkpd.models._cytokines import Cytokine as Cytokine
+from cart_pkpd.models._cytokines import cytokines as cytokines
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
@@ -27,13 +33,16 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models._tumour import tumour as tumour
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
     "CONFIDENCE",
+    "CYTOKINES",
     "ClosedFormModel",
     "Covariate",
+    "Cytokine",
     "Description",
     "Fixed",
     "Fraction",
@@ -43,15 +52,20 @@ __all__ = [
     "Ogasawara2021",
     "Parameter",
     "ParameterSet",
+    "Part",
     "Positive",
     "Real",
     "Reference",
     "State",
     "Stein2019",
     "cite",
+    "corticosteroids",
+    "cytokines",
     "describe",
     "get",
     "math",
     "names",
     "table",
+    "tocilizumab",
+    "tumour",
 ]

@@ -29,8 +29,8 @@ def citation(model: Model, style: Style = "text") -> str:
     Parameters
     ----------
     model : Model
-        Whose publication is wanted. One without a publication is cited as this package, with the
-        publications of the models it is built from.
+        Whose publication is wanted. One without a publication is cited as this package, and one
+        made of parts by both.
     style : {"text", "bibtex"}
         One line, or BibTeX entries.
 
@@ -41,30 +41,26 @@ def citation(model: Model, style: Style = "text") -> str:
     """
     one_of(style, _STYLES, "style")
     name = model.name or type(model).__name__
-    found = list(_publications(model))
+    found = dict(_publications(model))
+    own = not found or bool(getattr(model, "parts", ()))
     if style == "bibtex":
-        entries = [bibtex(r, key) for key, r in found]
-        if model.reference is None:
-            entries.insert(0, software_bibtex(name))
-        return "\n\n".join(entries)
-    if model.reference is not None:
-        return str(model.reference)
-    built = "; ".join(str(r) for _, r in found)
-    said = f"{model.label or name}: no publication of its own; cite {software()}"
-    return f"{said} It is built from: {built}" if built else said
+        entries = [bibtex(r, key) for key, r in found.items()]
+        return "\n\n".join([*entries, *([software_bibtex(name)] if own else [])])
+    said = "; ".join(str(r) for r in found.values())
+    if not own:
+        return said
+    lead = said or f"{model.label or name}: no publication of its own"
+    return f"{lead}; {'parts' if said else 'cite'}: {software()}"
 
 
 def _publications(model: Model) -> Iterator[tuple[str, Reference]]:
-    """Yield a key and the reference of a model, or of the parts of a composed one."""
-    if model.reference is not None:
-        yield model.name or _key(model.reference), model.reference
-        return
+    """Yield a key and the reference of a model, and of the parts of a composed one."""
     seen: set[Reference] = set()
-    for part in getattr(model, "parts", ()):
-        reference = getattr(part, "reference", None)
+    for one in (model, *getattr(model, "parts", ())):
+        reference = getattr(one, "reference", None)
         if reference is not None and reference not in seen:
             seen.add(reference)
-            yield getattr(part, "name", "") or _key(reference), reference
+            yield getattr(one, "name", "") or _key(reference), reference
 
 
 def software() -> str:

@@ -48,6 +48,8 @@ class Description:
         What is predicted, with units.
     dosed, dose_unit : str
         State that doses enter and unit of amounts; empty if the dose does not enter.
+    event_doses : mapping of str to str
+        Events that add to a state, such as tocilizumab.
     parameter_sets : mapping of str to ParameterSet
         Other published values.
     deviations, errata, sources : tuple of str
@@ -70,6 +72,7 @@ class Description:
     endpoints: Mapping[str, str]
     dosed: str
     dose_unit: str
+    event_doses: Mapping[str, str]
     parameter_sets: Mapping[str, ParameterSet]
     deviations: tuple[str, ...]
     errata: tuple[str, ...]
@@ -134,6 +137,7 @@ def describe(model: str | Model | type[Model]) -> Description:
         endpoints=dict(made.endpoints),
         dosed=getattr(made, "dosed", None) or "",
         dose_unit=getattr(made, "dose_unit", "") if getattr(made, "dosed", None) else "",
+        event_doses=dict(getattr(made, "event_doses", {})),
         parameter_sets=dict(made.parameter_sets),
         deviations=tuple(made.deviations),
         errata=tuple(made.errata),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._engine.expression import LOGICAL, Expression, is_constant, topological
@@ -78,16 +82,20 @@ def equations(model: Model) -> tuple[Equation, ...]:
     rewritten = simplified([*roots, *given.values()], _positive(model))
     shown = [exponential(r) if program.observe_log else by_case(r) for r in rewritten[: len(roots)]]
     named = {id(n): k for k, n in zip(given, rewritten[len(roots) :], strict=True)}
-    cut = pieces(shown, named)
-    names = _piece_names(cut, named, program)
+    levels = _levels(kinds, shown, program)
+    cut = pieces(shown, {**named, **levels})
+    levels = {i: w for i, w in levels.items() if i in cut}
+    names = levels | _piece_names({i: n for i, n in cut.items() if i not in levels}, named, program)
     both = Latex(symbols(_symbol_order(program, names))), Plain()
     out = []
     for (kind, about), root in zip(kinds, shown, strict=True):
-        whole = id(root) in names
+        whole = id(root) in names and not (kind == "observed" and id(root) in levels)
         term = arrange(root, names, inside=whole)
         out.append(_equation(kind, about, program, term, *both))
     parts = [
-        _equation("piece", w, program, arrange(cut[i], names), *both) for i, w in names.items()
+        _equation("piece", w, program, arrange(cut[i], names), *both)
+        for i, w in names.items()
+        if i not in levels
     ]
     order = ("start", "rate", "level", "piece", "dose", "observed", "switch")
     return tuple(e for kind in order for e in [*out, *parts] if e.kind == kind)
@@ -165,11 +173,22 @@ def _piece_names(
     return names
 
 
+def _levels(
+    kinds: list[tuple[str, str]], roots: list[Expression], program: Program
+) -> dict[int, str]:
+    """Return symbols for what is observed, so that other equations can refer to it."""
+    return {
+        id(root): f"w_{about}"
+        for (kind, about), root in zip(kinds, roots, strict=True)
+        if kind == "observed" and about not in (*program.states, *program.values)
+    }
+
+
 def _positive(model: Model) -> frozenset[str]:
-    """Return the symbols that are never negative; closed forms start at day 0."""
+    """Return the symbols that are never negative; so is time, from a start at day 0 on."""
     found = {str(value_symbol(k).value) for k, v in model.parameters.items() if v.contains(1e-300)
              and not v.contains(-1e-300)}  # fmt: skip
-    return frozenset(found | ({str(TIME.value)} if model.program.observe_log else set()))
+    return frozenset(found | ({str(TIME.value)} if model.program.start >= 0 else set()))
 
 
 # --- names of local variables -------------------------------------------------------------------
@@ -216,11 +235,35 @@ def _locals_of(function: Callable[[], None]) -> list[dict[str, Any]]:
     def note(frame: Any, event: str, _: Any) -> None:
         module = str(frame.f_globals.get("__name__", ""))
         if event == "return" and not module.startswith(_NOT_EQUATIONS):
-            noted.append(dict(frame.f_locals))
+            once = _assigned_once(frame.f_code)
+            noted.append({k: v for k, v in frame.f_locals.items() if k in once})
 
     with _profiled(note):
         function()
     return noted[::-1]  # the outermost function, called last to return, names things first
+
+
+@lru_cache(maxsize=1024)
+def _assigned_once(code: CodeType) -> frozenset[str]:
+    """Return the arguments and the variables that are set once, outside loops."""
+    steps = list(dis.get_instructions(code))
+    loops = [(int(s.argval), s.offset) for s in steps if s.opname.startswith("JUMP_BACKWARD")]
+    counts = Counter(code.co_varnames[: code.co_argcount])
+    for s in steps:
+        for name in _stored(s):
+            inside = any(start <= s.offset <= end for start, end in loops)
+            counts[name] += 2 if inside else 1
+    return frozenset(name for name, n in counts.items() if n == 1)
+
+
+def _stored(step: dis.Instruction) -> tuple[str, ...]:
+    """Return the local variables that an instruction sets."""
+    if not step.opname.startswith("STORE_") or step.opname in ("STORE_ATTR", "STORE_SUBSCR"):
+        return ()
+    value = step.argval
+    if step.opname == "STORE_FAST_LOAD_FAST":
+        return (str(value[0]),)
+    return tuple(str(v) for v in value) if isinstance(value, tuple) else (str(value),)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ _GROUPS: Mapping[str, str] = MappingProxyType(
         "rate": "Rates of change",
         "level": "Level",
         "piece": "where",
-        "dose": "A dose of the amount AMT adds",
+        "dose": "A dose or event of the amount AMT adds",
         "observed": "What is observed",
         "switch": "The equations change at",
     }
@@ -94,9 +94,9 @@ def predicted(endpoints: Mapping[str, str]) -> str:
 
 def dose_sentence(found: Description) -> str:
     """Return where a dose goes, or that it does not enter."""
-    if not found.dosed:
-        return "does not enter"
-    return f"enters `{found.dosed}`, amounts in {found.dose_unit}"
+    where = f"enters `{found.dosed}`, amounts in {found.dose_unit}" if found.dosed else ""
+    events = [f"events `{event}` enter `{state}`" for event, state in found.event_doses.items()]
+    return "; ".join([where or "does not enter", *events])
 
 
 def _grouped(given: Iterable[Equation]) -> list[tuple[str, list[Equation], str]]:
