@@ -16,7 +16,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from cart_pkpd import __version__, models
-from cart_pkpd._engine.expression import constant, symbol, where
+from cart_pkpd._engine.expression import constant, evaluate, symbol, where
 from cart_pkpd._engine.latex import Latex, Plain, latex_name, latex_number, symbols
 from cart_pkpd._engine.readable import by_case, exponential, pieces, simplified
 from cart_pkpd._engine.terms import arrange
@@ -90,6 +90,10 @@ def hill(x, half, n=1.0):
         (lambda: math.maximum(a - b, 0.0), r"\max\left(a - b,\ 0\right)"),
         (lambda: E * 2.5e9, r"2.5\times 10^{9}\,E"),
         (lambda: E * 1e-6, r"10^{-6}\,E"),
+        (lambda: math.exp(a * math.log(b / c)), r"\left(\frac{b}{c}\right)^{a}"),
+        (lambda: math.exp(-a * math.log(b / c) + k), r"\left(\frac{c}{b}\right)^{a}\,e^{k}"),
+        (lambda: math.exp(np.log(2.0) * a), "2^{a}"),
+        (lambda: math.exp(-np.log(2.0) * a), "2^{-a}"),
         (lambda: np.log(2.0) / a, r"\frac{\ln 2}{a}"),
     ],
 )
@@ -143,8 +147,6 @@ def test_plain_text_says_the_same():
 @pytest.mark.parametrize("seed", range(3))
 def test_plain_text_computes_the_formula(seed):
     """Read back as Python, the text of every formula has the value of the formula."""
-    from cart_pkpd._engine.expression import evaluate
-
     formulas = [
         a - (b - c) / (a * b), -(a + b) * E / (T * (k + E)), hill(E / T, k), hill(E, k, c), a**-2,
         hill(E, k, 3.0) * rho, (a / b) / (c / k), -(a / b) * -(c / k), a / b * (c / k) * E,
@@ -223,6 +225,10 @@ def test_long_sums_take_several_lines():
         ("re", "r_{e}"),
         ("kex", "k_{ex}"),
         ("mub", r"\mu_{b}"),
+        ("kappainv", r"\kappa_{inv}"),
+        ("ec50rho", r"\mathrm{EC}_{50,\rho}"),
+        ("to_memory", r"\mathrm{to}_{\mathrm{memory}}"),
+        ("b_cells0", r"b_{\mathrm{cells},0}"),
         ("cd4_cd8", r"\mathrm{CD4}_{\mathrm{CD8}}"),
         ("effector_tissue", r"\mathrm{effector}_{\mathrm{tissue}}"),
         ("toci_vmax", r"V_{max,\mathrm{toci}}"),
@@ -257,8 +263,8 @@ def test_the_authors_own_names_are_kept():
     """Local variables of the equations name the pieces; everything else is as declared."""
     made = {(e.kind, e.about): e for e in models.describe(ode_models.AntigenDriven()).equations}
     assert made["rate", "effector"].latex == (
-        r"\frac{d\,\mathrm{effector}}{dt} = \left(\mathrm{growing} - \mathrm{death}\right)"
-        r"\mathrm{effector} - \mathrm{turn} \cdot \mathrm{effector}"
+        r"\frac{\mathrm{d}\,\mathrm{effector}}{\mathrm{d}t} = "
+        r"\left(\mathrm{growing} - \mathrm{death}\right)\mathrm{effector} - \mathrm{turn} \cdot \mathrm{effector}"
     )
     assert made["piece", "growing"].latex == (
         r"\mathrm{growing} = \mathrm{growth}\left(1 - \mathrm{block} \cdot \mathrm{toci}\right)"
@@ -285,6 +291,30 @@ def test_equations_of_a_model_with_a_switch():
         "-\\alpha\\,\\mathrm{effector} & t \\geq t_{max}\n\\end{cases}",
     )
     assert [e.latex for e in made.equations if e.kind == "switch"] == ["t = t_{max}"]
+
+
+def test_a_choice_with_a_name_that_many_use_is_written_once():
+    class Chain(OdeModel):
+        x, y, z = State("1"), State("1"), State("1")
+        k = Positive(0.5, "1/day")
+        lag = Positive(2.0, "day")
+
+        def initial(self, p):
+            return {"x": 1.0, "y": 0.0, "z": 0.0}
+
+        def switches(self, p):
+            return (p.lag,)
+
+        def rhs(self, t, y, p):
+            rate = math.where(t < p.lag, 0.0, p.k)
+            return {"x": -rate * y.x, "y": rate * (y.x - y.y), "z": rate * y.y}
+
+        def observe(self, t, y, p):
+            return {"transgene": y.z}
+
+    made = {(e.kind, e.about): e.text for e in models.describe(Chain()).equations}
+    assert made["rate", "y"] == "d y / dt = rate * (x - y)"
+    assert made["piece", "rate"] == "rate = 0 if t < lag; k if t ≥ lag"
 
 
 def test_a_description_of_ones_own_model():
@@ -364,6 +394,70 @@ def test_every_model_describes_itself(model):
 
 
 @pytest.mark.parametrize("model", ALL, ids=str)
+def test_the_text_of_the_equations_computes_what_the_program_does(model):
+    """Read back as Python, pieces first, every equation has the value of the program's formula.
+
+    The same terms are written as LaTeX, so what is shown is what is solved.
+    """
+    made = models.get(model) if isinstance(model, str) else model()
+    program = made.program
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        names = {k: float(rng.uniform(0.5, 2.0) * v) for k, v in made.typical().items()}
+        names |= {k: float(rng.uniform(0.5, 2.0)) for k in (*program.values, *program.states)
+                  if k not in names}  # fmt: skip
+        names |= {"t": float(rng.uniform(0.0, 20.0)), "AMT": 1.0}
+        expected = values_of(program, names)
+        found = read_back(models.describe(made).equations, names)
+        assert set(found) == set(expected)
+        for key, value in expected.items():
+            assert found[key] == pytest.approx(value, rel=1e-9, abs=1e-300), key
+
+
+def values_of(program, names):
+    """Return the value of every formula of the program by kind and subject."""
+    at = {f"p_{k}": names[k] for k in program.values} | {f"y_{k}": names[k] for k in program.states}
+    at["t"] = names["t"]
+    rows = [(("rate", s), e) for s, e in zip(program.states, program.rhs, strict=True)]
+    rows += [(("start", s), e) for s, e in zip(program.states, program.initial, strict=True)]
+    rows += [(("observed", n), e) for n, e in zip(program.endpoints, program.observe, strict=True)]
+    values = evaluate([e for _, e in rows], at)
+    out = {key: float(v) for (key, _), v in zip(rows, values, strict=True)}
+    if program.observe_log:
+        out = {("level", about): float(np.exp(v)) for (_, about), v in out.items()}
+    return out
+
+
+def read_back(equations, names):
+    """Return the value of every equation's text; other levels and pieces are found when needed."""
+    texts = {(e.kind, e.about): e.text.split(" = ", 1)[1] for e in equations}
+    texts = {k: v for k, v in texts.items() if k[0] not in ("dose", "switch")}
+
+    class Names(dict):
+        def __missing__(self, name):
+            kind = next(k for k in ("piece", "observed", "level") if (k, name) in texts)
+            return value(texts[kind, name])
+
+    known = Names(names)
+    functions = {"exp": np.exp, "ln": np.log, "sqrt": np.sqrt, "min": min, "max": max, "abs": abs,
+                 "tanh": np.tanh, "sin": np.sin, "cos": np.cos}  # fmt: skip
+
+    def value(text):
+        if ";" in text:
+            for branch in text.split("; "):
+                what, _, when = branch.removesuffix(" otherwise").partition(" if ")
+                if not when or compute(when):
+                    return value(what)
+        return compute(text)
+
+    def compute(text):
+        written = text.replace("^", "**").replace("≤", "<=").replace("≥", ">=")
+        return float(eval(written, {"__builtins__": {}}, Names(known | functions)))
+
+    return {k: value(v) for k, v in texts.items() if k[0] != "piece"}
+
+
+@pytest.mark.parametrize("model", ALL, ids=str)
 def test_the_latex_can_be_typeset(model):
     """Matplotlib's parser reads every part of every formula, braces and brackets close."""
     parser = MathTextParser("path")
@@ -391,7 +485,8 @@ def test_a_model_of_parts():
     joint = models.get("stein2019") + models.cytokines(["il6"])
     made = {(e.kind, e.about): e for e in models.describe(joint).equations}
     assert made["rate", "il6"].latex.startswith(
-        r"\frac{d\,\mathrm{IL6}}{dt} = k_{out,\mathrm{IL6}}\left(\mathrm{base}_{\mathrm{IL6}}"
+        r"\frac{\mathrm{d}\,\mathrm{IL6}}{\mathrm{d}t} = "
+        r"k_{out,\mathrm{IL6}}\left(\mathrm{base}_{\mathrm{IL6}}"
     )
     assert r"\mathrm{transgene}" in made["rate", "il6"].latex
     assert made["observed", "transgene"].text == (

@@ -39,7 +39,7 @@ _MEASURED = frozenset(k for k, e in ENDPOINTS.items() if e.kind in ("cytokine", 
 _WHOLE: Mapping[str, str] = MappingProxyType({"car_cells": "\\mathrm{CAR\\ cells}"})
 _INDICES = (
     "max|min|in|out|on|off|el|deg|inf|ss|lag|end|half|exp|kill|prod|loss|death|growth|syn|tot|ref|"
-    "base|peak|dis|abs|cl"
+    "base|peak|dis|abs|cl|crit|inv|bar|neg|pos"
 )
 _KNOWN: Mapping[str, str] = MappingProxyType(
     {
@@ -49,10 +49,16 @@ _KNOWN: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 _LETTER_INDEX = re.compile(rf"^([A-Za-z])({_INDICES})(\d*)$")
 # "mub" is mu of b, but "pip" and "nut" are words.
-_GREEK_INDEX = re.compile(f"^({'|'.join(sorted(_GREEK - {'nu', 'xi', 'pi'}))})([A-Za-z])$")
+_GREEK_INDEX = re.compile(
+    f"^({'|'.join(sorted(_GREEK - {'nu', 'xi', 'pi'}))})([A-Za-z]|{_INDICES})$"
+)
 _SHORT = re.compile(r"^([A-Za-z])([A-Za-z])$|^(k)([A-Za-z]{2})$")
+_TWO_LETTER_WORDS = frozenset(
+    ("as", "at", "by", "do", "in", "is", "no", "of", "on", "so", "to", "up")
+)
 _CONCENTRATIONS = frozenset(("ec", "ic", "kc", "ed", "ld"))
 _MARKER = re.compile(r"^cd\d+$")
+_HALF = re.compile(r"^([a-z]{2})(\d+)([a-z]+)$")
 _DIGITS = re.compile(r"^(.*?[A-Za-z])(\d+)$")
 _WIDEST_EXPONENT = 26.0
 _WIDEST_LINE = 92.0
@@ -103,6 +109,8 @@ def _head(word: str) -> tuple[str, str]:
         return word, ""
     if found := _LETTER_INDEX.match(word):
         return found[1], found[2] + (f",{found[3]}" if found[3] else "")
+    if (found := _HALF.match(word)) and found[1] in _CONCENTRATIONS:
+        return f"\\mathrm{{{found[1].upper()}}}", f"{found[2]},{_index(found[3])}"
     if found := _DIGITS.match(word):
         if found[1] in _CONCENTRATIONS:
             return f"\\mathrm{{{found[1].upper()}}}", found[2]
@@ -110,7 +118,9 @@ def _head(word: str) -> tuple[str, str]:
         return inner, f"{index},{found[2]}" if index else found[2]
     if found := _GREEK_INDEX.match(word):
         return f"\\{found[1]}", found[2]
-    if found := _SHORT.match(word):  # "re" is r_e, "kex" is k_ex
+    if (
+        found := _SHORT.match(word)
+    ) and word not in _TWO_LETTER_WORDS:  # "re" is r_e, "kex" is k_ex
         return found[1] or found[3], found[2] or found[4]
     return f"\\mathrm{{{word}}}", ""
 
@@ -126,6 +136,8 @@ def _index(word: str) -> str:
         return f"\\{word}"
     if _MARKER.match(word):
         return f"\\mathrm{{{word.upper()}}}"
+    if (found := _DIGITS.match(word)) and len(found[1]) > 1:
+        return f"{_index(found[1])},{found[2]}"
     plain = len(word) == 1 or word.isdigit() or word in _INDICES.split("|")
     return word if plain else f"\\mathrm{{{word}}}"
 
@@ -172,7 +184,9 @@ class Latex:
     def rate(self, state: str) -> str:
         """Return the time derivative of a state."""
         name = self.name(state)
-        return f"\\frac{{d{name if len(name) == 1 else f'\\,{name}'}}}{{dt}}"
+        return (
+            f"\\frac{{\\mathrm{{d}}{name if len(name) == 1 else f'\\,{name}'}}}{{\\mathrm{{d}}t}}"
+        )
 
     def lines(self, term: Term) -> tuple[str, ...]:
         """Return a right-hand side, a long sum over several lines."""

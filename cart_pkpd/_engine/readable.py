@@ -28,6 +28,7 @@ from cart_pkpd._engine.terms import signed
 
 _NAMED_TWICE, _NAMED_ONCE, _UNNAMED = 3, 7, 7  # leaves from which a piece stands by itself
 _LOGARITHMS = frozenset(("log", "log1p", "logaddexp"))
+_COPIED = 2  # formulas up to which a choice is written in each of them
 _HOISTED = 4  # leaves beside a condition up to which the whole formula is written per case
 
 
@@ -43,11 +44,15 @@ def simplified(roots: Sequence[Expression], positive: frozenset[str]) -> list[Ex
             found = rule(node, args)
             if found is not None:
                 return found
-        if node.op == "exp" and any(n.op in _LOGARITHMS for _, n in signed(args[0], {})):
+        if node.op == "exp" and any(_has_logarithm(n) for _, n in signed(args[0], {})):
             return exponential(args[0])
         return _bound(node, args, positive)
 
     return substitute(roots, shorter)
+
+
+def _has_logarithm(node: Expression) -> bool:
+    return node.op in _LOGARITHMS or (node.op == "mul" and any(a.op == "log" for a in node.args))
 
 
 def _bound(
@@ -121,6 +126,9 @@ def exponential(root: Expression) -> Expression:
         factor = _antilog(node)
         if factor is None:
             exponent = sub(exponent, node) if minus else add(exponent, node)
+        elif minus and factor.op == "pow" and factor.args[0].op == "div":
+            (above, below), power = factor.args[0].args, factor.args[1]
+            result = mul(result, call("pow", div(below, above), power))
         else:
             result = div(result, factor) if minus else mul(result, factor)
     return result if is_constant(exponent, 0.0) else mul(result, call("exp", exponent))
@@ -133,41 +141,58 @@ def _antilog(node: Expression) -> Expression | None:
         return add(1.0, node.args[0])
     if node.op == "logaddexp":
         return add(exponential(node.args[0]), exponential(node.args[1]))
+    if node.op == "mul":
+        for power, logarithm in (node.args, node.args[::-1]):
+            if logarithm.op == "log":
+                return call("pow", logarithm.args[0], power)
     if node.op == "where":
         return where(node.args[0], exponential(node.args[1]), exponential(node.args[2]))
     return None
 
 
-def by_case(root: Expression) -> Expression:
-    """Return a short formula with one condition in it as a choice between two formulas."""
+def by_case(root: Expression, kept: frozenset[int] = frozenset()) -> Expression:
+    """Return a short formula with one condition in it as a choice between two formulas.
+
+    Choices in `kept`, by id, stand by themselves and stay where they are.
+    """
     if root.op == "where":
         condition, a, b = root.args
-        return where(condition, by_case(a), by_case(b))
-    choices = _outermost(root)
+        return where(condition, by_case(a, kept), by_case(b, kept))
+    choices = _outermost(root, kept)
     conditions = {id(c.args[0]) for c in choices}
     if len(conditions) != 1 or _leaves(root, frozenset(id(c) for c in choices)) > _HOISTED:
         return root
     condition = choices[0].args[0]
-    branches = [
-        substitute([root], lambda n, args, i=i: args[i] if _asks(n, condition) else None)[0]  # type: ignore[misc]
-        for i in (1, 2)
-    ]
-    return where(condition, *(by_case(b) for b in branches))
+
+    def branch(i: int) -> Expression:
+        taken = substitute([root], lambda n, args: args[i] if _asks(n, condition) else None)
+        return by_case(taken[0], kept)
+
+    return where(condition, branch(1), branch(2))
 
 
 def _asks(node: Expression, condition: Expression) -> bool:
     return node.op == "where" and node.args[0] is condition
 
 
-def _outermost(root: Expression) -> list[Expression]:
+def _outermost(root: Expression, kept: frozenset[int]) -> list[Expression]:
     found, stack = [], [root]
     while stack:
         node = stack.pop()
+        if id(node) in kept:
+            continue
         if node.op == "where":
             found.append(node)
         else:
             stack += node.args
     return found
+
+
+def shared_choices(roots: Sequence[Expression], named: Mapping[int, str]) -> frozenset[int]:
+    """Return the choices with a name, by id, that several formulas use."""
+    below = [{id(n): n for n in topological([root])} for root in roots]
+    choices = {i for found in below for i, n in found.items() if n.op == "where" and i in named}
+    return frozenset(i for i in choices if sum(i in found for found in below) > _COPIED)
 
 
 def _leaves(root: Expression, closed: frozenset[int]) -> int:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cart_pkpd._engine.expression import Expression
 
+_LN2 = math.log(2.0)
 _FLIPPED = {"<": "≥", "≤": ">"}
 _NAMED = {"log": "ln", "sin": "sin", "cos": "cos", "tanh": "tanh", "mills": "mills"}
 
@@ -247,6 +249,8 @@ def _call(root: Expression, args: list[Term]) -> Term:
     op, one = root.op, Number(1.0)
     if op == "pow":
         return raised(args[0], args[1])
+    if op == "exp":
+        return _exponential(args[0])
     if op == "hill":
         x, half, steepness = args
         above = raised(x, steepness)
@@ -274,6 +278,17 @@ def _call(root: Expression, args: list[Term]) -> Term:
     if op in ("and", "or"):
         return Relation(op, args[0], args[1])
     return Call(_NAMED.get(op, op), tuple(args))
+
+
+def _exponential(exponent: Term) -> Term:
+    """Return e to a power; 2 to a power where ln 2 is a factor of it."""
+    minus = isinstance(exponent, Sum) and len(exponent.terms) == 1
+    core = exponent.terms[0][1] if isinstance(exponent, Sum) and minus else exponent
+    factors = core.factors if isinstance(core, Product) else ()
+    if factors and isinstance(factors[0], Number) and math.isclose(factors[0].value, _LN2):
+        rest = product(factors[1:])
+        return Power(Number(2.0), negative(rest) if minus else rest)
+    return Call("exp", (exponent,))
 
 
 def _comparison(op: str, left: Term, right: Term) -> Relation:

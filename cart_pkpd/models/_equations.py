@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cart_pkpd._engine.expression import LOGICAL, Expression, is_constant, topological
 from cart_pkpd._engine.latex import Latex, Plain, latex_name, plain_name, symbols
 from cart_pkpd._engine.program import TIME, Program, state_symbol, value_symbol
-from cart_pkpd._engine.readable import by_case, exponential, pieces, simplified
+from cart_pkpd._engine.readable import by_case, exponential, pieces, shared_choices, simplified
 from cart_pkpd._engine.terms import Symbol, Term, arrange, product
 from cart_pkpd.models._trace import Symbols
 
@@ -80,8 +80,10 @@ def equations(model: Model) -> tuple[Equation, ...]:
     kinds, roots = _formulas(program, getattr(model, "dosed", None))
     given = _names_given(model)
     rewritten = simplified([*roots, *given.values()], _positive(model))
-    shown = [exponential(r) if program.observe_log else by_case(r) for r in rewritten[: len(roots)]]
     named = {id(n): k for k, n in zip(given, rewritten[len(roots) :], strict=True)}
+    shown = rewritten[: len(roots)]
+    kept = shared_choices(shown, named)
+    shown = [exponential(r) if program.observe_log else by_case(r, kept) for r in shown]
     levels = _levels(kinds, shown, program)
     cut = pieces(shown, {**named, **levels})
     levels = {i: w for i, w in levels.items() if i in cut}
