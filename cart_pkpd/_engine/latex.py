@@ -349,7 +349,7 @@ class Plain(Latex):
     def __call__(self, term: Term) -> str:
         """Return a term."""
         if isinstance(term, Number):
-            return "ln 2" if latex_number(term.value) == "\\ln 2" else f"{term.value:.10g}"
+            return "ln(2)" if latex_number(term.value) == "\\ln 2" else f"{term.value:.10g}"
         if isinstance(term, Ratio):
             return f"{self._factor(term.top)} / {self._under(term.bottom)}"
         return super().__call__(term)

@@ -28,6 +28,7 @@ from cart_pkpd._engine.terms import signed
 
 _NAMED_TWICE, _NAMED_ONCE, _UNNAMED = 3, 7, 7  # leaves from which a piece stands by itself
 _LOGARITHMS = frozenset(("log", "log1p", "logaddexp"))
+_TOO_LONG, _CROWDED = 10, 4  # leaves of a term, and of the pieces that are then cut from it
 _COPIED = 2  # formulas up to which a choice is written in each of them
 _HOISTED = 4  # leaves beside a condition up to which the whole formula is written per case
 
@@ -211,29 +212,51 @@ def pieces(roots: Sequence[Expression], named: Mapping[int, str]) -> dict[int, E
     named : mapping of int to str
         Names, by id of a node, that the author gave; other pieces have none.
     """
-    order, uses = topological(roots), _uses(roots)
+    found = _cut(roots, named, frozenset())
+    crowded = _crowded([*roots, *found.values()], frozenset(found))
+    return _cut(roots, named, crowded) if crowded else found
+
+
+def _cut(
+    roots: Sequence[Expression], named: Mapping[int, str], crowded: frozenset[int]
+) -> dict[int, Expression]:
+    uses = _uses(roots)
     tops = {id(n) for root in roots for n in _chain(root)}
     leaves: dict[int, int] = {}
     found: dict[int, Expression] = {}
-    for node in order:
+    for node in topological(roots):
         size = sum(leaves[id(a)] for a in node.args) if node.args else 1
+        key = id(node)
+        least = _CROWDED if key in crowded else _UNNAMED
         if node.op not in ("const", "symbol", *LOGICAL) and _stands_alone(
-            node, size, uses[id(node)], id(node) in named, id(node) in tops
+            node, size, uses[key], least, has_name=key in named, top=key in tops
         ):
-            found[id(node)] = node
+            found[key] = node
             size = 1
-        leaves[id(node)] = size
+        leaves[key] = size
     return found
 
 
-def _stands_alone(node: Expression, size: int, uses: int, has_name: bool, top: bool) -> bool:
+def _stands_alone(
+    node: Expression, size: int, uses: int, least: int, *, has_name: bool, top: bool
+) -> bool:
     if top:  # a formula of its own already, unless others use it as well
         return uses > 1 and size >= _NAMED_TWICE and has_name
     if node.op == "where":
         return True
     if has_name:
         return size >= (_NAMED_TWICE if uses > 1 else _NAMED_ONCE)
-    return uses > 1 and size >= _UNNAMED
+    return uses > 1 and size >= least
+
+
+def _crowded(roots: Sequence[Expression], found: frozenset[int]) -> frozenset[int]:
+    """Return the nodes, by id, of terms that are too long for a line."""
+    inside: set[int] = set()
+    for root in roots:
+        for _, term in signed(root, dict.fromkeys(found, "")):
+            if _leaves(term, found - {id(term)}) > _TOO_LONG:
+                inside |= {id(n) for n in topological([term])}
+    return frozenset(inside)
 
 
 def _chain(root: Expression) -> Iterable[Expression]:

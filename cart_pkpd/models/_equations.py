@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -164,12 +165,13 @@ def _piece_names(
     """Return the symbol of each piece: the author's name for it, or a_1, a_2, …."""
     taken = {*program.states, *program.values, *program.endpoints, "t", _DOSE}
     names: dict[int, str] = {}
+    letter = next(c for c in "awqz" if not any(re.match(f"^{c}_?[0-9]", n) for n in taken))
     count = 0
     for i in cut:
         name = named.get(i, "_")
         if name.startswith("_") or name in taken:
             count += 1
-            name = f"a_{count}"
+            name = f"{letter}_{count}"
         taken.add(name)
         names[i] = f"w_{name}"
     return names
