@@ -34,7 +34,7 @@ BLUES = ("#8db4d8", _axes.BLUE, "#06315c")
 OTHERS = ("#b8480a", "#5b8c2a", "#7a4fa3", "#b0982b", "#1b8a8f", "#a33b5e", "#5f6772", "#8a5a2b")
 LOG_FROM = 30.0  # a course that spans more than this factor is drawn on a log scale
 DEEPEST = 1e-7  # levels further than this below the highest are not drawn
-DRAWN = "2"  # raise it when pictures should look different
+DRAWN = "3"  # raise it when pictures should look different
 
 
 def page(name: str) -> str:
@@ -76,6 +76,13 @@ def overview() -> str:
 # -- the figures
 
 
+def days(model: models.Model) -> np.ndarray:
+    """Return the days to show: to day 90, from the start of the model if that is earlier."""
+    first = min(float(getattr(model, "start", 0.0)), 0.0)
+    before = np.linspace(first, 0.0, 29)[:-1] if first < 0 else np.array([])
+    return np.concatenate([before, DAYS])
+
+
 def courses(model: models.Model) -> tuple[xr.Dataset, list[str]]:
     """Return what the model predicts, one row for each dose and each published set of values."""
     doses = ladder(model)
@@ -85,15 +92,14 @@ def courses(model: models.Model) -> tuple[xr.Dataset, list[str]]:
     given = None
     if doses != (None,):
         amounts = [*doses, *[doses[len(doses) // 2]] * len(sets)]
-        given = pd.DataFrame({"id": names, "time": model.start, "amount": amounts})  # type: ignore[attr-defined]
-    return model.simulate(DAYS, values, given), names
+        given = pd.DataFrame({"id": names, "time": 0.0, "amount": amounts})
+    return model.simulate(days(model), values, given), names
 
 
 def ladder(model: models.Model) -> tuple[Any, ...]:
-    """Return the doses to show, low to high; (None,) if doses do not enter."""
-    if getattr(model, "dosed", None) is None:
-        return (None,)
-    return DOSES.get(model.dose_unit, (1.0,))  # type: ignore[attr-defined]
+    """Return the doses of cells to show, low to high; (None,) if cells are not dosed."""
+    unit = model.dose_unit if getattr(model, "dosed", None) else ""  # type: ignore[attr-defined]
+    return DOSES.get(unit, (None,))
 
 
 def dose_name(model: models.Model, amount: float | None) -> str:
@@ -123,12 +129,12 @@ def draw(model: models.Model) -> Figure:
     for ax, endpoint in zip(panels, endpoints, strict=True):
         levels = found[endpoint].to_numpy()
         for level, style in zip(levels, lines, strict=True):
-            ax.plot(DAYS, level, **style)
+            ax.plot(found["time"], level, **style)
         scale(ax, levels)
-        _axes.time_axis(ax, 0, 90)
+        _axes.time_axis(ax, float(found["time"][0]), 90)
         if ladder(model) != (None,):
-            ax.plot([model.start], [0.0], "^", color=_axes.ORANGE, markersize=7, clip_on=False,
-                    transform=ax.get_xaxis_transform(), zorder=5)  # type: ignore[attr-defined]  # fmt: skip
+            ax.plot([0.0], [0.0], "^", color=_axes.ORANGE, markersize=7, clip_on=False,
+                    transform=ax.get_xaxis_transform(), zorder=5)  # fmt: skip
         unit = _text.unit(found[endpoint].attrs["units"])
         _axes.heading(ax, _text.sentence(label(endpoint)) + (f" ({unit})" if unit else ""))
     keys = [_axes.key(n, **s) for n, s in zip(names, lines, strict=True)]
@@ -145,9 +151,10 @@ def scale(ax: Axes, levels: np.ndarray) -> None:
     shown = levels[np.isfinite(levels)]
     top = shown.max(initial=0.0)
     kept = shown[shown > DEEPEST * top]
-    if shown.min(initial=0.0) >= 0 and kept.size and top > LOG_FROM * kept.min():
+    positive = shown.min(initial=0.0) >= -DEEPEST * top
+    if positive and kept.size and top > LOG_FROM * kept.min():
         _axes.log_levels(ax, kept)
-    elif shown.min(initial=0.0) >= 0:
+    elif positive:
         ax.set_ylim(0.0, top * 1.08 or 1.0)
 
 
@@ -160,7 +167,8 @@ def digest(model: models.Model) -> str:
 
 def save(figure: Figure, path: Path, mark: str) -> None:
     """Write a small PNG that carries what it was drawn from."""
-    picture = Image.open(io.BytesIO(_axes.png(figure, dpi=100))).convert("RGB").quantize(64)
+    drawn = Image.open(io.BytesIO(_axes.png(figure, dpi=100))).convert("RGB")
+    picture = drawn.quantize(128, method=Image.Quantize.MAXCOVERAGE)  # keeps thin lines' colours
     note = PngImagePlugin.PngInfo()
     note.add_text("model", mark)
     picture.save(path, optimize=True, pnginfo=note)
