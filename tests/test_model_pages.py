@@ -258,6 +258,7 @@ def test_long_sums_take_several_lines():
         ("effector_in", r"\mathrm{effector}_{in}"),
         ("car_t", r"\mathrm{car}_{t}"),
         ("kel_e", "k_{el,e}"),
+        ("muc1_positive", r"\mathrm{MUC1}_{\mathrm{positive}}"),
         ("E", "E"),
     ],
 )
@@ -272,8 +273,8 @@ def test_names_that_would_look_alike_are_written_out():
 
 
 def test_numbers():
-    assert [latex_number(v) for v in (0.16, 3.0, 24000.0, 1e6, 3.2e-5)] == [
-        "0.16", "3", "24000", "10^{6}", r"3.2\times 10^{-5}",
+    assert [latex_number(v) for v in (0.16, 3.0, 24000.0, 1e6, 3.2e-5, 1 / 3)] == [
+        "0.16", "3", "24000", "10^{6}", r"3.2\times 10^{-5}", "1/3",
     ]  # fmt: skip
 
 
@@ -604,6 +605,29 @@ def test_a_model_without_publication_cites_the_package():
     entry = models.cite(ode_models.BlowUp, "bibtex")
     assert entry.startswith("@software{cart_pkpd,")
     assert f"version = {{{__version__}}}" in entry
+
+
+def test_a_model_of_this_project_cites_what_it_is_built_from():
+    class Built(ode_models.PredatorPrey):
+        """Put together.
+
+        References
+        ----------
+        .. [1] Nobody A (2020). One.
+           https://doi.org/10.1/a
+        .. [2] Else B (2021). Two.
+        """
+
+    assert (
+        Built()
+        .cite()
+        .endswith(" Built from: Nobody A (2020). One. https://doi.org/10.1/a; Else B (2021). Two.")
+    )
+    entries = Built().cite("bibtex").split("\n\n")
+    assert [e.splitlines()[0] for e in entries] == [
+        "@misc{Built_1,", "@misc{Built_2,", "@software{cart_pkpd,",
+    ]  # fmt: skip
+    assert "  doi     = {10.1/a}," in entries[0]
 
 
 def test_a_model_of_parts_cites_the_parts():

@@ -57,7 +57,7 @@ _TWO_LETTER_WORDS = frozenset(
     ("as", "at", "by", "do", "in", "is", "no", "of", "on", "so", "to", "up")
 )
 _CONCENTRATIONS = frozenset(("ec", "ic", "kc", "ed", "ld"))
-_MARKER = re.compile(r"^cd\d+$")
+_MARKER = re.compile(r"^(cd\d+|muc1|msln|s?bcma|asct)$")
 _HALF = re.compile(r"^([a-z]{2})(\d+)([a-z]+)$")
 _DIGITS = re.compile(r"^(.*?[A-Za-z])(\d+)$")
 _WIDEST_EXPONENT = 26.0
@@ -318,7 +318,9 @@ def latex_number(value: float) -> str:
         return "\\ln 2"
     lead, power = _scientific(value)
     if power is None:
-        return lead
+        third = round(3.0 * value)  # 1/3 as an exponent of a volume
+        exact = third % 3 and value < 1 and math.isclose(3.0 * value, third, rel_tol=1e-12)
+        return f"{third}/3" if exact else lead
     return f"10^{{{power}}}" if lead == "1" else f"{lead}\\times 10^{{{power}}}"
 
 

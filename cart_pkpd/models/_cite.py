@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
@@ -42,15 +43,18 @@ def citation(model: Model, style: Style = "text") -> str:
     one_of(style, _STYLES, "style")
     name = model.name or type(model).__name__
     found = dict(_publications(model))
+    pieces = () if found else _references_in_docstring(type(model))
     own = not found or bool(getattr(model, "parts", ()))
     if style == "bibtex":
         entries = [bibtex(r, key) for key, r in found.items()]
+        entries += [_note(name, i, text) for i, text in enumerate(pieces, 1)]
         return "\n\n".join([*entries, *([software_bibtex(name)] if own else [])])
     said = "; ".join(str(r) for r in found.values())
     if not own:
         return said
     lead = said or f"{model.label or name}: no publication of its own"
-    return f"{lead}; {'parts' if said else 'cite'}: {software()}"
+    built = f" Built from: {'; '.join(pieces)}" if pieces else ""
+    return f"{lead}; {'parts' if said else 'cite'}: {software()}{built}"
 
 
 def _publications(model: Model) -> Iterator[tuple[str, Reference]]:
@@ -61,6 +65,20 @@ def _publications(model: Model) -> Iterator[tuple[str, Reference]]:
         if reference is not None and reference not in seen:
             seen.add(reference)
             yield getattr(one, "name", "") or _key(reference), reference
+
+
+def _references_in_docstring(cls: type) -> tuple[str, ...]:
+    """Return the entries of the docstring's section References, each in one line."""
+    _, _, section = inspect.cleandoc(vars(cls).get("__doc__") or "").partition("References\n---")
+    entries = re.split(r"^\.\. \[\d+\]", section, flags=re.MULTILINE)[1:]
+    return tuple(" ".join(entry.split()) for entry in entries)
+
+
+def _note(name: str, number: int, text: str) -> str:
+    found = re.search(r"https?://doi\.org/(\S+)", text)
+    doi = found[1].rstrip(".") if found else ""
+    note = text.replace(found[0], "").strip() if found else text
+    return _entry("misc", f"{name}_{number}", note=note.translate(_SPECIAL), doi=doi)
 
 
 def software() -> str:

@@ -31,7 +31,7 @@ _GROUPS: Mapping[str, str] = MappingProxyType(
 )
 _TOLD = (("start", True), ("observed", True))
 _NOTES = (
-    ("deviations", "Where it differs from the paper"),
+    ("deviations", "Where it differs from the papers"),
     ("errata", "Mistakes in print that it does not follow"),
     ("sources", "Read beside the paper"),
 )
