@@ -1,6 +1,7 @@
 """Published models of CAR-T cell kinetics, one file per publication.
 
-``models.names()`` lists them, ``models.get("stein2019")`` gives one; a class of your own that
+``models.names()`` and ``models.table()`` list them, ``models.get("stein2019")`` gives one,
+``models.describe("stein2019")`` its equations, numbers and sources; a class of your own that
 derives from :class:`OdeModel` or :class:`ClosedFormModel` works in the same way; its equations
 take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 """
@@ -16,6 +17,10 @@ from cart_pkpd.models._cytokines import cytokines as cytokines
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
+from cart_pkpd.models._describe import Description as Description
+from cart_pkpd.models._describe import cite as cite
+from cart_pkpd.models._describe import describe as describe
+from cart_pkpd.models._describe import table as table
 from cart_pkpd.models._ode import Covariate as Covariate
 from cart_pkpd.models._ode import Input as Input
 from cart_pkpd.models._ode import OdeModel as OdeModel
@@ -38,6 +43,7 @@ __all__ = [
     "ClosedFormModel",
     "Covariate",
     "Cytokine",
+    "Description",
     "Fixed",
     "Fraction",
     "Input",
@@ -52,11 +58,14 @@ __all__ = [
     "Reference",
     "State",
     "Stein2019",
+    "cite",
     "corticosteroids",
     "cytokines",
+    "describe",
     "get",
     "math",
     "names",
+    "table",
     "tocilizumab",
     "tumour",
 ]
