@@ -7,6 +7,12 @@ take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 
 from cart_pkpd.models import math as math
 from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
+from cart_pkpd.models._comedication import corticosteroids as corticosteroids
+from cart_pkpd.models._comedication import tocilizumab as tocilizumab
+from cart_pkpd.models._compose import Part as Part
+from cart_pkpd.models._cytokines import CYTOKINES as CYTOKINES
+from cart_pkpd.models._cytokines import Cytokine as Cytokine
+from cart_pkpd.models._cytokines import cytokines as cytokines
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
@@ -22,6 +28,7 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models._tumour import tumour as tumour
 from cart_pkpd.models.chaudhury2020 import Chaudhury2020Ec50 as Chaudhury2020Ec50
 from cart_pkpd.models.chaudhury2020 import Chaudhury2020FirstOrder as Chaudhury2020FirstOrder
 from cart_pkpd.models.chaudhury2020 import Chaudhury2020PredatorPrey as Chaudhury2020PredatorPrey
@@ -36,11 +43,13 @@ from cart_pkpd.models.wu2025 import Wu2025 as Wu2025
 
 __all__ = [
     "CONFIDENCE",
+    "CYTOKINES",
     "Chaudhury2020Ec50",
     "Chaudhury2020FirstOrder",
     "Chaudhury2020PredatorPrey",
     "ClosedFormModel",
     "Covariate",
+    "Cytokine",
     "DualAntigen",
     "EffectorMemory",
     "Fixed",
@@ -52,6 +61,7 @@ __all__ = [
     "Ogasawara2021",
     "Parameter",
     "ParameterSet",
+    "Part",
     "Positive",
     "Real",
     "Reference",
@@ -60,7 +70,11 @@ __all__ = [
     "Stein2019Comedication",
     "Wu2022",
     "Wu2025",
+    "corticosteroids",
+    "cytokines",
     "get",
     "math",
     "names",
+    "tocilizumab",
+    "tumour",
 ]

@@ -31,10 +31,9 @@ class ClosedFormModel(Model):
         """Return the natural log of the observed level at times `t` [day since infusion]."""
 
     def switches(self, p: Any) -> Sequence[Value]:
-        """Return every time at which the slope of the level jumps; none by default.
+        """Return every time at which the level has a kink; none by default.
 
-        The level itself needs none of them. A model composed of this one and of differential
-        equations must stop there, or its gradients are wrong.
+        Parts that are driven by the level are integrated piece by piece between them.
         """
         return ()
 

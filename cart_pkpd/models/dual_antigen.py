@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 from cart_pkpd.models._ode import Covariate, OdeModel, State
-from cart_pkpd.models._parameters import Fraction, ParameterSet, Positive, Reference
+from cart_pkpd.models._parameters import Fraction, ParameterSet, Positive
 from cart_pkpd.models.math import Value, hill, maximum
 
 
 class DualAntigen(OdeModel):
     r"""Two specificities, four kinds of tumour cells, inactivation by the tumour, escape [1]_.
 
-    Not one publication: this project's own model for trials of mesothelin and MUC1 CAR-T cells
+    Not a publication: this project's own model, built from published pieces (``deviations``), for trials of mesothelin and MUC1 CAR-T cells
     in solid tumours. Tumour cells carry mesothelin, MUC1, both or neither, and slowly lose
     antigens. Each specificity multiplies on and kills only cells that carry its antigen; the whole
     tumour inactivates CAR-T cells until there are enough of them. From this follow a dose
@@ -42,21 +42,14 @@ class DualAntigen(OdeModel):
 
     References
     ----------
-    .. [1] León-Triana O et al. (2021), BioModels BIOMD0000001013: competition between tumour
-       cells and single-target CAR T-cells. https://doi.org/10.3390/cancers13040703
+    .. [1] León-Triana O, Pérez-Martínez A, Ramírez-Orellana M, Pérez-García VM (2021). Dual-Target
+       CAR-Ts with On- and Off-Tumour Activity May Override Immune Suppression in Solid Cancers.
+       Cancers 13:703. https://doi.org/10.3390/cancers13040703
     """
 
     name = "dual_antigen"
     label = "Mesothelin and MUC1 CAR-T cells in a mixed solid tumour (this project)"
     population = "none: virtual patients with solid tumours"
-    reference = Reference(
-        "León-Triana O, Pérez-Martínez A, Ramírez-Orellana M, Pérez-García VM",
-        2021,
-        "Dual-Target CAR-Ts with On- and Off-Tumour Activity May Override Immune Suppression in "
-        "Solid Cancers: A Mathematical Proof of Concept",
-        "Cancers 13:703",
-        "10.3390/cancers13040703",
-    )
     structure = "assumed"
     deviations = (
         "This project's own model. From León-Triana 2021 (BIOMD0000001013): tumour-driven "

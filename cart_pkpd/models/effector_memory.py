@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd.models._ode import OdeModel, State
-from cart_pkpd.models._parameters import Fraction, Positive, Reference
+from cart_pkpd.models._parameters import Fraction, Positive
 from cart_pkpd.models._phases import guess_peak
 from cart_pkpd.models.math import Value, exp, log, logaddexp, smooth_step
 
@@ -54,14 +54,6 @@ class EffectorMemory(OdeModel):
     name = "effector_memory"
     label = "Effector and memory cells, saturable growth, smooth phases (this project)"
     population = "none: priors for CAR-T cells against solid tumours"
-    reference = Reference(
-        "Wu F et al.; Li Y, Cheng Y (the pieces: saturable growth; smooth phases)",
-        2025,
-        "Population Cellular Kinetics of Idecabtagene Vicleucel in Patients with "
-        "Triple-Class-Exposed Relapsed/Refractory Multiple Myeloma",
-        "Clin Pharmacokinet",
-        "10.1007/s40262-025-01531-2",
-    )
     structure = "assumed"
     deviations = (
         "This project's own model: saturable growth is that of Wu F 2025, smooth gates and the "
