@@ -14,13 +14,13 @@ from cart_pkpd.models.math import Value, hill, maximum
 class DualAntigen(OdeModel):
     r"""Two specificities, four kinds of tumour cells, inactivation by the tumour, escape [1]_.
 
-    Not a publication: this project's own model, built from published pieces (``deviations``), for trials of mesothelin and MUC1 CAR-T cells
-    in solid tumours. Tumour cells carry mesothelin, MUC1, both or neither, and slowly lose
-    antigens. Each specificity multiplies on and kills only cells that carry its antigen; the whole
-    tumour inactivates CAR-T cells until there are enough of them. From this follow a dose
-    threshold, a peak that hardly depends on the dose above it, and relapse by cells that carry
-    neither antigen. Choose it to link product, dose, antigen expression and tumour size; fit the
-    kinetics alone with ``effector_memory``.
+    Not a publication: this project's own model, built from published pieces (see
+    ``deviations``), for trials of mesothelin and MUC1 CAR-T cells in solid tumours. Tumour cells
+    carry mesothelin, MUC1, both or neither, and slowly lose antigens. Each specificity multiplies
+    on and kills only cells that carry its antigen; the whole tumour inactivates CAR-T cells until
+    there are enough of them. From this follow a dose threshold, a peak that hardly depends on
+    the dose above it, and relapse by cells that carry neither antigen. Choose it to link product,
+    dose, antigen expression and tumour size; fit the kinetics alone with ``effector_memory``.
 
     The covariate ``msln_share`` is the product: 1 for mesothelin CAR-T cells, 0 for MUC1 CAR-T
     cells, between them for a dual product.
