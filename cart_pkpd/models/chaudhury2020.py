@@ -45,9 +45,10 @@ def _tumour(y: Any, p: Any) -> Value:
 
 def _regrowth(y: Any, p: Any) -> Value:
     """Return the relative growth of a tumour that is cured below a critical size."""
-    u = _tumour(y, p)
+    # Logarithms are added, not taken: a tumour of 1e-400 cells is 0 to the computer.
     cured = expit(p.h * log(p.u0 / p.ucrit) + p.h * y.log_tumour)
-    return cured * p.g * log(p.umax / u) / log(p.umax / p.unit_level)
+    room = log(p.umax / p.u0) - y.log_tumour
+    return cured * p.g * room / log(p.umax / p.unit_level)
 
 
 class Chaudhury2020PredatorPrey(OdeModel):
