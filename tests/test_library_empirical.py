@@ -124,7 +124,7 @@ def test_comedication_makes_growth_log_linear_piece_by_piece():
     assert_allclose(r0, 6.15, rtol=2e-3)  # computed from foldx 3900 and Cmax 24 000
     toci, ster, t = 5.7, 7.5, p["tmax"]  # medians of the first doses (transcribed)
     values = {"fster": [1.0, 0.7]}
-    inputs = {"tocilizumab": [(toci, 1.0)], "steroids": [(ster, 1.0)]}
+    inputs = {"tocilizumab": [(toci, 1.0)], "steroid": [(ster, 1.0)]}
     found = course(model, [toci, ster, t, 400.0], params=values, inputs=inputs)
     for row, fster in zip(found, (1.0, 0.7), strict=True):
         days = toci + 1.2 * (ster - toci) + 1.2 * fster * (t - ster)

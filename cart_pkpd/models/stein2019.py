@@ -186,7 +186,7 @@ class Stein2019Comedication(OdeModel):
     slow = State("copies/µg", "cells that will persist")
 
     tocilizumab = Input(0.0, "1", "tocilizumab: 1 while it acts")
-    steroids = Input(0.0, "1", "corticosteroids: 1 while they act")
+    steroid = Input(0.0, "1", "corticosteroids: 1 while they act")
 
     cmax = _CMAX
     tmax = _TMAX
@@ -226,7 +226,7 @@ class Stein2019Comedication(OdeModel):
         """Return growth at one rate, then decline at two."""
         growing = t < p.tmax
         toci = 1.0 + (p.ftoci - 1.0) * p.tocilizumab
-        ster = 1.0 + (p.fster - 1.0) * p.steroids
+        ster = 1.0 + (p.fster - 1.0) * p.steroid
         rate = p.rho * toci * ster
         return {
             "fast": where(growing, rate, -p.alpha) * y.fast,
