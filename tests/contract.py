@@ -75,6 +75,9 @@ SPECIAL = {
     },
     "OneCompartment": {"times": (0.01, 0.5, 1.5, 3.2, 5.0, 9.0)},
     "AntigenDriven": {"times": (0.5, 1.0, 6.0, 9.0, 14.0, 28.0, 60.0)},
+    "chaudhury2020_predator_prey": {"signed": ("log_tumour",)},
+    "chaudhury2020_first_order": {"signed": ("log_tumour",)},
+    "chaudhury2020_ec50": {"signed": ("log_tumour",)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
 }
 

@@ -34,19 +34,34 @@ from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
 from cart_pkpd.models._tumour import tumour as tumour
+from cart_pkpd.models.chaudhury2020 import Chaudhury2020Ec50 as Chaudhury2020Ec50
+from cart_pkpd.models.chaudhury2020 import Chaudhury2020FirstOrder as Chaudhury2020FirstOrder
+from cart_pkpd.models.chaudhury2020 import Chaudhury2020PredatorPrey as Chaudhury2020PredatorPrey
+from cart_pkpd.models.dual_antigen import DualAntigen as DualAntigen
+from cart_pkpd.models.effector_memory import EffectorMemory as EffectorMemory
+from cart_pkpd.models.liu2021 import Liu2021 as Liu2021
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
+from cart_pkpd.models.stein2019 import Stein2019Comedication as Stein2019Comedication
+from cart_pkpd.models.wu2022 import Wu2022 as Wu2022
+from cart_pkpd.models.wu2025 import Wu2025 as Wu2025
 
 __all__ = [
     "CONFIDENCE",
     "CYTOKINES",
+    "Chaudhury2020Ec50",
+    "Chaudhury2020FirstOrder",
+    "Chaudhury2020PredatorPrey",
     "ClosedFormModel",
     "Covariate",
     "Cytokine",
     "Description",
+    "DualAntigen",
+    "EffectorMemory",
     "Fixed",
     "Fraction",
     "Input",
+    "Liu2021",
     "Model",
     "OdeModel",
     "Ogasawara2021",
@@ -58,6 +73,9 @@ __all__ = [
     "Reference",
     "State",
     "Stein2019",
+    "Stein2019Comedication",
+    "Wu2022",
+    "Wu2025",
     "cite",
     "corticosteroids",
     "cytokines",
