@@ -22,24 +22,50 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models.barros2021 import Barros2021 as Barros2021
+from cart_pkpd.models.brummer2022 import Brummer2022 as Brummer2022
+from cart_pkpd.models.hanson2016 import Hanson2016 as Hanson2016
+from cart_pkpd.models.kirouac2023 import Kirouac2023 as Kirouac2023
+from cart_pkpd.models.leon_triana2020 import LeonTriana2020Ball as LeonTriana2020Ball
+from cart_pkpd.models.leon_triana2020 import LeonTriana2020BallSource as LeonTriana2020BallSource
+from cart_pkpd.models.leon_triana2021 import LeonTriana2021Dual as LeonTriana2021Dual
+from cart_pkpd.models.leon_triana2021 import LeonTriana2021Solid as LeonTriana2021Solid
+from cart_pkpd.models.liu_l2022 import LiuL2022 as LiuL2022
+from cart_pkpd.models.liu_l2022 import LiuL2022Negative as LiuL2022Negative
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
+from cart_pkpd.models.paixao2022 import Paixao2022 as Paixao2022
+from cart_pkpd.models.sahoo2020 import Sahoo2020Carrgo as Sahoo2020Carrgo
+from cart_pkpd.models.santurio2025 import Santurio2025 as Santurio2025
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
     "CONFIDENCE",
+    "Barros2021",
+    "Brummer2022",
     "ClosedFormModel",
     "Covariate",
     "Fixed",
     "Fraction",
+    "Hanson2016",
     "Input",
+    "Kirouac2023",
+    "LeonTriana2020Ball",
+    "LeonTriana2020BallSource",
+    "LeonTriana2021Dual",
+    "LeonTriana2021Solid",
+    "LiuL2022",
+    "LiuL2022Negative",
     "Model",
     "OdeModel",
     "Ogasawara2021",
+    "Paixao2022",
     "Parameter",
     "ParameterSet",
     "Positive",
     "Real",
     "Reference",
+    "Sahoo2020Carrgo",
+    "Santurio2025",
     "State",
     "Stein2019",
     "get",
