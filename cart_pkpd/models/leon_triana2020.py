@@ -59,7 +59,7 @@ class LeonTriana2020Ball(OdeModel):
 
     car = State("cells", "CAR-T cells", floor=1.0)
     leukaemia = State("cells", "leukaemic cells", floor=1.0)
-    b_cells = State("cells", "healthy CD19-positive B cells", floor=1.0)
+    healthy = State("cells", "healthy CD19-positive B cells", floor=1.0)
 
     rhoc = Positive(
         1.125e-11, "1/cells/day", "growth of CAR-T cells per CD19-positive cell", spread=0.5,
@@ -89,15 +89,15 @@ class LeonTriana2020Ball(OdeModel):
 
     def initial(self, p: Any) -> Mapping[str, Value]:
         """Return the burden; CAR-T cells come with the dose."""
-        return {"car": 0.0, "leukaemia": p.leukaemia0, "b_cells": p.b_cells0}
+        return {"car": 0.0, "leukaemia": p.leukaemia0, "healthy": p.b_cells0}
 
     def rhs(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return mass-action growth on and killing of both targets."""
         killing = p.alpha * y.car
         return {
-            "car": p.rhoc * (y.leukaemia + y.b_cells) * y.car - y.car / p.tauc,
+            "car": p.rhoc * (y.leukaemia + y.healthy) * y.car - y.car / p.tauc,
             "leukaemia": (p.rhol - killing) * y.leukaemia,
-            "b_cells": -killing * y.b_cells - y.b_cells / p.taub,
+            "healthy": -killing * y.healthy - y.healthy / p.taub,
         }
 
     def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
@@ -105,12 +105,12 @@ class LeonTriana2020Ball(OdeModel):
         return {
             "car_cells": y.car / p.blood,
             "tumour": y.leukaemia,
-            "b_cells": y.b_cells / p.blood,
+            "b_cells": y.healthy / p.blood,
         }
 
     def drivers(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return also cells killed per day and CD19-positive cells left."""
-        targets = y.leukaemia + y.b_cells
+        targets = y.leukaemia + y.healthy
         return {
             **super().drivers(t, y, p),
             "killing": p.alpha * y.car * targets,
@@ -167,5 +167,5 @@ class LeonTriana2020BallSource(LeonTriana2020Ball):
         return {
             "car": slopes["car"] + p.rhoc * p.beta * immature * y.car,
             "leukaemia": slopes["leukaemia"],
-            "b_cells": slopes["b_cells"] + immature / p.taui,
+            "healthy": slopes["healthy"] + immature / p.taui,
         }

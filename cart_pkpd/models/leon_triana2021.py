@@ -30,10 +30,13 @@ class LeonTriana2021Solid(OdeModel):
     r"""CAR-T cells that a solid tumour stimulates and inactivates [1]_.
 
     Stimulation saturates with the tumour, inactivation with the CAR-T cells, so that few CAR-T
-    cells in a large tumour are switched off faster than they divide. A tumour therefore has a
-    **dose threshold**: above ``alpha1 T / (rhoc T / (gt + T) - 1 / tauc) - gc`` cells the
-    CAR-T cells expand, below it they vanish and the tumour grows as if untreated. Choose it
-    where exposure and response may depend on the dose, as in dose escalation in solid tumours.
+    cells in a large tumour are switched off faster than they divide. A large tumour therefore
+    has a **dose threshold**: above it CAR-T cells expand and the tumour shrinks, below it they
+    vanish and it grows as if untreated. At once expand all doses above
+    ``alpha1 T / (rhoc T / (gt + T) - 1 / tauc) - gc`` cells, less than 0 where every dose
+    expands; somewhat smaller doses do so once they have shrunk the tumour (with the set
+    ``large_tumour`` 1.7e8 instead of 4.4e8 cells). Choose it where exposure and response may
+    depend on the dose, as in dose escalation in solid tumours.
 
     References
     ----------
@@ -154,7 +157,7 @@ class LeonTriana2021Dual(LeonTriana2021Solid):
     dosed = "off_tumour"
 
     off_tumour = State("cells", "CAR-T cells among B cells", floor=1.0)
-    b_cells = State("cells", "healthy B cells", floor=1.0)
+    healthy = State("cells", "healthy B cells", floor=1.0)
 
     alpha1 = Positive(
         0.02, "1/day", "inactivation of CAR-T cells by tumour cells", source=_DUAL,
@@ -187,18 +190,18 @@ class LeonTriana2021Dual(LeonTriana2021Solid):
 
     def initial(self, p: Any) -> Mapping[str, Value]:
         """Return tumour and B cells; CAR-T cells come with the dose."""
-        return {**super().initial(p), "off_tumour": 0.0, "b_cells": p.b_cells0}
+        return {**super().initial(p), "off_tumour": 0.0, "healthy": p.b_cells0}
 
     def rhs(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return the slopes of the single-target model, plus growth elsewhere and migration."""
         slopes = super().rhs(t, y, p)
-        growing = p.rhocbar * y.off_tumour * y.b_cells / (p.gb + y.b_cells)
+        growing = p.rhocbar * y.off_tumour * y.healthy / (p.gb + y.healthy)
         moving = p.k * y.off_tumour
         return {
             "car": slopes["car"] + moving,
             "tumour": slopes["tumour"],
             "off_tumour": growing - y.off_tumour / p.tauc - moving,
-            "b_cells": -p.alphab * y.b_cells * y.off_tumour - y.b_cells / p.taub,
+            "healthy": -p.alphab * y.healthy * y.off_tumour - y.healthy / p.taub,
         }
 
     def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
@@ -206,16 +209,16 @@ class LeonTriana2021Dual(LeonTriana2021Solid):
         return {
             "car_cells": (y.car + y.off_tumour) / p.blood,
             "tumour": y.tumour,
-            "b_cells": y.b_cells / p.blood,
+            "b_cells": y.healthy / p.blood,
         }
 
     def drivers(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return cells stimulated, killed and left, on and off the tumour."""
         seen = y.tumour / (p.gt + y.tumour)
-        elsewhere = y.b_cells / (p.gb + y.b_cells)
+        elsewhere = y.healthy / (p.gb + y.healthy)
         return {
             "cells": (y.car + y.off_tumour) / p.blood,
             "activated": (y.car * seen + y.off_tumour * elsewhere) / p.blood,
-            "killing": p.alpha2 * y.car * y.tumour + p.alphab * y.off_tumour * y.b_cells,
-            "antigen": y.tumour + y.b_cells,
+            "killing": p.alpha2 * y.car * y.tumour + p.alphab * y.off_tumour * y.healthy,
+            "antigen": y.tumour + y.healthy,
         }

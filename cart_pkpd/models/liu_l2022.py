@@ -10,12 +10,12 @@ from cart_pkpd.models._parameters import Positive, Real, Reference
 from cart_pkpd.models.math import Value
 
 _REFERENCE = Reference(
-    "Liu L, et al.",
+    "Liu L, Ma C, Zhang Z, et al.",
     2022,
     "Computational model of CAR T-cell immunotherapy dissects and predicts leukemia patient "
     "responses at remission, resistance, and relapse",
-    "J Immunother Cancer 10",
-    "10.1136/jitc-2022-005360",
+    "J Immunother Cancer 10 (the DOI is the preprint's)",
+    "10.1101/2021.09.21.21263913",
 )
 _CODE = "authors' simulation script (CD19-positive)"
 _CODE_NEGATIVE = "authors' simulation script (CD19-negative relapse)"
@@ -37,7 +37,7 @@ class LiuL2022(OdeModel):
     References
     ----------
     .. [1] Liu L et al. (2022). J Immunother Cancer 10.
-       https://doi.org/10.1136/jitc-2022-005360
+       Preprint: https://doi.org/10.1101/2021.09.21.21263913
     """
 
     name = "liu_l2022"
@@ -143,7 +143,7 @@ class LiuL2022Negative(LiuL2022):
     References
     ----------
     .. [1] Liu L et al. (2022). J Immunother Cancer 10.
-       https://doi.org/10.1136/jitc-2022-005360
+       Preprint: https://doi.org/10.1101/2021.09.21.21263913
     """
 
     name = "liu_l2022_negative"

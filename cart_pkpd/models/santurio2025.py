@@ -58,7 +58,7 @@ class Santurio2025(OdeModel):
     injected = State("cells", "injected CAR-T cells", floor=1.0)
     expander = State("cells", "expanding CAR-T cells", floor=1.0)
     persister = State("cells", "persisting CAR-T cells", floor=1.0)
-    tumour = State("cells", "antigen-positive tumour cells", floor=1.0)
+    positive = State("cells", "antigen-positive tumour cells", floor=1.0)
     negative = State("cells", "antigen-negative tumour cells", floor=1.0)
     resting = State("cells", "inactive macrophages", floor=1e3)
     activated = State("cells", "activated macrophages", floor=1e3)
@@ -94,17 +94,17 @@ class Santurio2025(OdeModel):
         none = dict.fromkeys(("injected", "expander", "persister", "activated"), 0.0)
         return {
             **none,
-            "tumour": p.tumour0,
+            "positive": p.tumour0,
             "negative": p.negative0,
             "resting": p.macrophages0,
             "il6": p.base,
         }
 
     def _killing(self, y: Any, p: Any) -> Value:
-        return p.gamma * y.tumour * y.expander / (p.h + y.expander)
+        return p.gamma * y.positive * y.expander / (p.h + y.expander)
 
     def _meeting(self, y: Any, tumour_half: Value) -> Value:
-        return y.expander * y.tumour / (tumour_half + y.tumour)
+        return y.expander * y.positive / (tumour_half + y.positive)
 
     def rhs(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return CAR-T cells and tumour, macrophages that they activate, and IL-6."""
@@ -118,7 +118,7 @@ class Santurio2025(OdeModel):
             "injected": -p.beta * y.injected - engrafted,
             "expander": engrafted + p.kappa * self._meeting(y, p.a) - leaving,
             "persister": p.eps * y.expander - p.mu * y.persister,
-            "tumour": p.rho * y.tumour - killing,
+            "positive": p.rho * y.positive - killing,
             "negative": p.rho * y.negative,
             "resting": p.dm * (p.macrophages0 - y.resting) - turned,
             "activated": turned - p.dma * y.activated,
@@ -128,7 +128,7 @@ class Santurio2025(OdeModel):
     def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return CAR-T cells per blood volume, all tumour cells, and IL-6."""
         every = y.injected + y.expander + y.persister
-        return {"car_cells": every / p.blood, "tumour": y.tumour + y.negative, "il6": y.il6}
+        return {"car_cells": every / p.blood, "tumour": y.positive + y.negative, "il6": y.il6}
 
     def drivers(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         """Return also CAR-T cells that meet antigen, killing, and the positive tumour."""
@@ -136,5 +136,5 @@ class Santurio2025(OdeModel):
             **super().drivers(t, y, p),
             "activated": self._meeting(y, p.ka) / p.blood,
             "killing": self._killing(y, p),
-            "antigen": y.tumour,
+            "antigen": y.positive,
         }
