@@ -7,6 +7,12 @@ take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 
 from cart_pkpd.models import math as math
 from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
+from cart_pkpd.models._comedication import corticosteroids as corticosteroids
+from cart_pkpd.models._comedication import tocilizumab as tocilizumab
+from cart_pkpd.models._compose import Part as Part
+from cart_pkpd.models._cytokines import CYTOKINES as CYTOKINES
+from cart_pkpd.models._cytokines import Cytokine as Cytokine
+from cart_pkpd.models._cytokines import cytokines as cytokines
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
@@ -22,6 +28,7 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models._tumour import tumour as tumour
 from cart_pkpd.models.barros2021 import Barros2021 as Barros2021
 from cart_pkpd.models.brummer2022 import Brummer2022 as Brummer2022
 from cart_pkpd.models.hanson2016 import Hanson2016 as Hanson2016
@@ -40,10 +47,12 @@ from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
     "CONFIDENCE",
+    "CYTOKINES",
     "Barros2021",
     "Brummer2022",
     "ClosedFormModel",
     "Covariate",
+    "Cytokine",
     "Fixed",
     "Fraction",
     "Hanson2016",
@@ -61,6 +70,7 @@ __all__ = [
     "Paixao2022",
     "Parameter",
     "ParameterSet",
+    "Part",
     "Positive",
     "Real",
     "Reference",
@@ -68,7 +78,11 @@ __all__ = [
     "Santurio2025",
     "State",
     "Stein2019",
+    "corticosteroids",
+    "cytokines",
     "get",
     "math",
     "names",
+    "tocilizumab",
+    "tumour",
 ]
