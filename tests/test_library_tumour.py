@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from cart_pkpd import models
 
 LN2 = np.log(2.0)
-RTOL = 1e-5
+RTOL = 2e-6
 
 
 def twin(slopes, start, times, doses=()):
