@@ -22,7 +22,12 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models.hardiansyah2019 import Hardiansyah2019 as Hardiansyah2019
+from cart_pkpd.models.kimmel2021 import Kimmel2021 as Kimmel2021
+from cart_pkpd.models.mueller_schoell2021 import MuellerSchoell2021 as MuellerSchoell2021
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
+from cart_pkpd.models.owens_bozic2021 import OwensBozic2021 as OwensBozic2021
+from cart_pkpd.models.singh2021 import Singh2021 as Singh2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
@@ -31,15 +36,20 @@ __all__ = [
     "Covariate",
     "Fixed",
     "Fraction",
+    "Hardiansyah2019",
     "Input",
+    "Kimmel2021",
     "Model",
+    "MuellerSchoell2021",
     "OdeModel",
     "Ogasawara2021",
+    "OwensBozic2021",
     "Parameter",
     "ParameterSet",
     "Positive",
     "Real",
     "Reference",
+    "Singh2021",
     "State",
     "Stein2019",
     "get",
