@@ -102,7 +102,7 @@ def test_singh_agrees_with_an_independent_transcription(values):
     found = model.simulate(DAYS, doses=4.5e8, states=True, rtol=1e-8)
     transgene, tumour, m_protein, sbcma, y = singh(4.5e8, DAYS, **SINGH_SETS[values])
     assert_close(found["transgene"], transgene, 1e-9)
-    assert_close(found["tumour"], tumour, 1e-1)  # below, cells are fewer than one in the tissue
+    assert_close(found["tumour"], tumour, 1e-3)
     assert_close(found["complexes"], y[:, 4], 1.0)
     assert_close(found["m_protein"], m_protein, 1e-9)
     assert_close(found["sbcma"], sbcma, 1e-9)
@@ -336,7 +336,7 @@ def test_hardiansyah_peak_days_and_tumour_of_figure_s1():
     times = np.arange(0.0, 60.0, 0.1)
     found = upn3.simulate(times, doses=split(1.4e7))
     for name in ("il6", "il10", "ifng"):
-        assert 15 < times[int(found[name].argmax())] < 23
+        assert 15 < times[int(np.argmax(found[name].values))] < 23
     upn1 = models.get("hardiansyah2019").simulate([50.0, 350.0], doses=split(1.1e9))
     np.testing.assert_allclose(upn1["tumour"] / 1e9, [0.30, 0.45], atol=0.1)
 
@@ -359,7 +359,7 @@ def test_hardiansyah_burden_decides_dose_hardly():
         for name, fold in folds.items():
             low, high, half, double = peak[name].values
             assert high / low == pytest.approx(fold, rel=2e-3)
-            assert 1.0 <= double / half < 1.04
+            assert 1 / 1.04 < double / half < 1.04
 
 
 def test_hardiansyah_exact_properties():
@@ -406,7 +406,7 @@ def kimmel(times, kn, kc, kb, n0, c0, b0, rb=0.01):
             rb * b - 1.15 * b * c / (kb + c),
         ]
 
-    return solved(rhs, [n0, c0, b0], times, atol=1e-9 * min(n0, c0))
+    return solved(rhs, [n0, c0, b0], times, atol=1e-10 * np.array([n0, c0, 1e-9 * b0]))
 
 
 def test_kimmel_agrees_with_table_1_in_cells():
@@ -436,7 +436,7 @@ def test_kimmel_published_course():
     times = np.arange(0.0, 181.0, 0.5)
     found = models.get("kimmel2021").simulate(times, doses=1.8e8)
     cells = found["car_cells"]
-    assert 5 < times[int(cells.argmax())] < 14
+    assert 5 < times[int(np.argmax(cells.values))] < 14
     assert 20 < float(cells.max()) < 45  # Figure 2b: about 30 to 40 per µL
     assert 0.2 < float(cells.sel(time=90.0)) / 0.36 < 5
     assert float(found["lymphocytes"].sel(time=180.0)) == pytest.approx(500, rel=0.01)
@@ -445,7 +445,7 @@ def test_kimmel_published_course():
 def test_kimmel_deeper_lymphodepletion_means_more_expansion():
     """Expansion follows from N0 (V): fewer normal T cells, more CAR-T cells, less tumour."""
     times = np.arange(0.0, 91.0, 0.5)
-    depth = [1.0, 6.0, 50.0, 200.0, 450.0]
+    depth = [1.0, 3.0, 6.0, 20.0, 50.0, 200.0]
     found = models.get("kimmel2021").simulate(times, {"normal0": depth}, doses=1.8e8)
     peak = found["car_cells"].max("time").values
     assert (np.diff(peak) < 0).all()
@@ -517,7 +517,8 @@ def owens(v, times, dose, infusion, steps=(), start=-7.0):
 
     return solved(
         rhs, [v["T0"], 4e5, 0.0, 0.0], times, jumps=[(infusion, 2, 0.01 * dose)],
-        breaks=[s[0] for s in steps], start=start, atol=1e-7,
+        breaks=[s[0] for s in steps], start=start,
+        atol=[1e-7, 1e-7, 1e-9, 1e-12],
     )  # fmt: skip
 
 
@@ -596,7 +597,7 @@ def test_owens_bozic_figure_5():
 def test_owens_bozic_steady_states():
     """Untreated lymphoma ends at T* 2e12, E* 2.05e1 (V, Figure 2); without a tumour E* is g/mE;
     the melanoma's coexistence has about 95 % of the high-tumour burden (V), CAR-T cells peaking
-    12 days after 1e7 cells (V, text of Figure 3; within 1.5 days)."""
+    on the 12th day of treatment, 5 days after 1e7 cells (V, text of Figure 3; ±1.5 days)."""
     model = models.get("owens_bozic2021")
     high = model.simulate([600.0])
     assert float(high["tumour"][0]) == pytest.approx(2e12, rel=1e-6)
@@ -609,7 +610,7 @@ def test_owens_bozic_steady_states():
     steps = {"chemotherapy": chemotherapy("C5")}
     found = melanoma.simulate(times, doses=[(0.0, 1e7)], inputs=steps)
     assert float(found["tumour"][-1]) == pytest.approx(0.95 * 9.804e8, rel=0.03)
-    assert times[int(found["car_cells"].argmax())] == pytest.approx(12, abs=1.5)
+    assert times[int(np.argmax(found["car_cells"].values))] == pytest.approx(5, abs=1.5)
 
 
 def test_owens_bozic_neither_zero_cells_nor_an_eradicated_tumour_give_nan():

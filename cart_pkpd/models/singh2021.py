@@ -57,8 +57,8 @@ class Singh2021(OdeModel):
     )
     deviations = (
         "CAR-T cells are numbers, not concentrations, so that a dose is the number of cells.",
-        "Ratios per cell have 1e-6 cells/L (`trace`) added below the line, where the authors' code "
-        "starts with as many CAR-T cells in the tissue: without a dose nothing then grows.",
+        "Ratios per cell have 1e-8 cells/L (`trace`) added below the line, where the authors' code "
+        "starts with 1e-6 CAR-T cells/L in the tissue: without a dose nothing grows then.",
         "Binding rates are those of the authors' code (7.103e4 /M/s, 2.385e-3 /s); Table 1 rounds "
         "them.",
         "The preclinical and in-vitro fits are not parameter sets: the first does not reproduce "
@@ -97,12 +97,12 @@ class Singh2021(OdeModel):
         ),
     })  # fmt: skip
 
-    effector = State("cells", "effector cells in blood", floor=1e-3)
-    memory = State("cells", "memory cells in blood", floor=1e-3)
-    effector_tissue = State("cells", "effector cells in the tumour", floor=1e-3)
-    memory_tissue = State("cells", "memory cells in the tumour", floor=1e-3)
-    complexes = State("1/L", "CAR–target complexes in the tumour", floor=1e-3)
-    tumour = State("cells/L", "tumour cells", floor=1e-3)
+    effector = State("cells", "effector cells in blood", floor=1e-4)
+    memory = State("cells", "memory cells in blood", floor=1e-4)
+    effector_tissue = State("cells", "effector cells in the tumour", floor=1e-4)
+    memory_tissue = State("cells", "memory cells in the tumour", floor=1e-4)
+    complexes = State("1/L", "CAR–target complexes in the tumour", floor=1e-4)
+    tumour = State("cells/L", "tumour cells", floor=1e-4)
     m_protein = State("g/L", "M-protein in serum")
     sbcma = State("ng/mL", "soluble BCMA in serum")
 
@@ -139,7 +139,7 @@ class Singh2021(OdeModel):
     kb = _held(0.7, "1/day", "sBCMA loss")
     gamma_b = _held(1.0, "1", "exponent of the tumour in sBCMA release", iiv=1.0, iiv_source=_TABLE)
     avogadro = _code(6.023e23, "1/mol", "Avogadro number as in the authors' code")
-    trace = _code(1e-6, "cells/L", "cells below which nothing matters")
+    trace = Positive(1e-8, "cells/L", "cells below which nothing matters", fixed=True)
 
     def initial(self, p: Any) -> Mapping[str, Value]:
         """Return the untreated tumour and the biomarkers at steady state."""
