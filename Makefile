@@ -37,10 +37,10 @@ demo: $(VENV)/.installed  ## install, analyse the bundled trial, say where the r
 	@$(BIN)/cart-pkpd demo --out demo
 
 test: $(VENV)/.installed-dev  ## the whole test-suite, without the long statistical tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 test-slow: $(VENV)/.installed-dev  ## the long statistical tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m slow
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
 
 lint: $(VENV)/.installed-dev  ## style, types and import contracts
 	@$(BIN)/ruff check .

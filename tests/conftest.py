@@ -43,3 +43,13 @@ def car22_folder() -> Path:
     if not (folder / "car22" / "observations.csv").is_file():
         pytest.skip(f"no car22/observations.csv in {folder}; set CART_PKPD_DATA to its folder")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run a whole file, unless tests are marked to go elsewhere (loadgroup).
+
+    Tests of one file share compiled kernels and fixtures; the contract suite is split by model.
+    """
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))

@@ -9,12 +9,9 @@ from scipy.integrate import solve_ivp
 
 from cart_pkpd import models
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.units import exponents
 from cart_pkpd.models import math as _math
 
 REGISTERED = models.names()
-CLOSED = [n for n in REGISTERED if isinstance(models.get(n), models.ClosedFormModel)]
-TIMES = np.array([0.0, 0.4, 2.0, 3.1, 5.0, 8.9, 9.6, 14.0, 28.0, 90.0, 365.0])
 
 
 def point(model, rng):
@@ -28,19 +25,6 @@ def point(model, rng):
 def levels(model, times, **values):
     """What a closed form says of its endpoint for one patient, shape (n,)."""
     return model.simulate(times, **values)[model.endpoint].to_numpy()
-
-
-def courses(model, times, p, *, factor=lambda unit: 1.0):
-    """Every endpoint for one patient, with what is given multiplied by its unit's factor."""
-    given = {k: v * factor(model.parameters[k].unit) for k, v in p.items()}
-    options = {}
-    if isinstance(model, models.OdeModel):
-        known = {k: c.typical * factor(c.unit) for k, c in model.covariates.items()}
-        held = {k: [(0.0, i.typical * factor(i.unit))] for k, i in model.inputs.items()}
-        dose = 1e8 * factor(model.dose_unit) if model.dosed else None
-        options = {"covariates": known, "inputs": held, "doses": dose, "rtol": 1e-8}
-    found = model.simulate(times * factor("day"), given, **options)
-    return {name: found[name].to_numpy() for name in model.endpoints}
 
 
 def test_the_published_closed_form_models_are_there():
@@ -112,64 +96,6 @@ def test_closed_form_equals_the_compartment_equations(name):
     assert_allclose(levels(model, [0.0, midway, 28.0, 365.0], **p), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", CLOSED)
-def test_level_is_zero_before_the_infusion_and_positive_after(name):
-    level = levels(models.get(name), [-2.0, -1e-9, 0.0, 10.0, 400.0])
-    assert (level[:2] == 0).all()
-    assert (level[2:] > 0).all()
-
-
-@pytest.mark.parametrize("name", REGISTERED)
-def test_rescaling_the_base_units_changes_nothing(name):
-    """Day -> hour and copies -> kilocopies: everything given scaled by its declared unit.
-
-    Closed forms to rounding; equations to ten times the solver's tolerance of 1e-8.
-    """
-    model = models.get(name)
-    factors = {"day": 24.0, "copy": 1e-3}
-
-    def factor(unit):
-        return np.prod([factors.get(base, 1.0) ** n for base, n in exponents(unit).items()])
-
-    p = point(model, np.random.default_rng(5))
-    expected, got = courses(model, TIMES, p), courses(model, TIMES, p, factor=factor)
-    rtol = 1e-12 if name in CLOSED else 1e-7
-    for endpoint, unit in model.endpoints.items():
-        assert_allclose(got[endpoint], expected[endpoint] * factor(unit), rtol=rtol)
-
-
-@pytest.mark.parametrize("name", CLOSED)
-def test_symbolic_level_and_gradient_match_numpy(name):
-    """Same numbers from PyTensor, and its gradient against central differences (rtol 1e-6).
-
-    The times lie on both sides of every switch (lag and tmax) for every parameter.
-    """
-    import pytensor
-    import pytensor.tensor as pt
-
-    model = models.get(name)
-    p = point(model, np.random.default_rng(11))
-    names = list(model.parameters)
-    x = pt.dvector("x")
-    values = {n: model.parameters[n].to_natural(x[i]) for i, n in enumerate(names)}
-    level = model.log_predict(pt.as_tensor(TIMES), values)
-    jacobian = pytensor.gradient.jacobian(level, x, vectorize=True)
-    compiled = pytensor.function([x], [level, jacobian], mode="FAST_COMPILE")
-    at = np.array([model.parameters[n].to_free(p[n]) for n in names])
-
-    def by_numpy(free):
-        natural = {n: model.parameters[n].to_natural(v) for n, v in zip(names, free, strict=True)}
-        return model.log_predict(TIMES, natural)
-
-    value, gradient = compiled(at)
-    h = 1e-6
-    steps = np.eye(len(names)) * h
-    differences = np.stack([(by_numpy(at + s) - by_numpy(at - s)) / (2 * h) for s in steps], 1)
-    assert_allclose(value, by_numpy(at), rtol=1e-12)
-    assert_allclose(gradient, differences, rtol=1e-6, atol=1e-7)
-    assert (np.abs(gradient).max(axis=0) > 0).all()
-
-
 def test_a_lag_beyond_tmax_acts_as_tmax():
     model = models.get("ogasawara2021")
     level = levels(model, [0.0, 5.0, 9.0], lag=30.0, tmax=9.0)
@@ -177,17 +103,6 @@ def test_a_lag_beyond_tmax_acts_as_tmax():
 
 
 # --- declarations --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", REGISTERED)
-def test_every_parameter_is_documented(name):
-    model = models.get(name)
-    assert model.reference is not None
-    assert model.reference.doi in model.cite()
-    assert "References" in (type(model).__doc__ or "")
-    for parameter in model.parameters.values():
-        assert parameter.about
-        assert parameter.source
 
 
 def test_with_gives_a_new_frozen_model():

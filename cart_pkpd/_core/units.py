@@ -146,6 +146,12 @@ def scale(unit: str) -> float:
     return value
 
 
+def alike(unit: str, other: str) -> bool:
+    """Return True if two units are the same, however they are spelled."""
+    same_size = math.isclose(scale(unit), scale(other), rel_tol=1e-9)
+    return same_size and exponents(unit) == exponents(other)
+
+
 def conversion_factor(source: str, target: str) -> float:
     """Return the number by which values in `source` are multiplied to be in `target`.
 

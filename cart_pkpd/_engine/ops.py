@@ -20,6 +20,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
+from cart_pkpd._engine.compiling import predict_of
 from cart_pkpd._engine.kernel import loaded, module
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import NAMES
@@ -77,7 +78,10 @@ class LevelsOp(_KernelOp):
         return Apply(self, inputs, [pt.dvector(), pt.dmatrix()])
 
     def perform(self, node: Apply, inputs: Sequence[Any], outputs: Any) -> None:
-        outputs[0][0], outputs[1][0] = _levels(self.kernel, self.n_parameters)(*inputs)
+        # Python calls what is compiled already; within Numba it would be compiled once more.
+        predict_of(loaded(self.kernel))
+        levels = _levels(self.kernel, self.n_parameters).py_func
+        outputs[0][0], outputs[1][0] = levels(*inputs)
 
     def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         n = shapes[1 + self.names.index("ob_time")][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
 from cart_pkpd._stats.design import (
@@ -27,8 +27,9 @@ from cart_pkpd._stats.design import (
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
+from cart_pkpd.models._compose import part_from, pieces
 
-FORMAT = 2
+FORMAT = 3
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
 
@@ -93,8 +94,7 @@ def _record(result: FitResult) -> dict[str, Any]:
         "format": FORMAT,
         "label": result.label,
         "model": {
-            "name": model.name,
-            "class": type(model).__name__,
+            **_origin(model),
             "parameters": {
                 k: {"support": type(p).__name__, **asdict(p)} for k, p in model.parameters.items()
             },
@@ -113,13 +113,20 @@ def _record(result: FitResult) -> dict[str, Any]:
     }
 
 
+def _origin(model: Model) -> dict[str, Any]:
+    """Return what the class of a model is made again of."""
+    base, parts = pieces(model)
+    named = {"name": base.name, "class": type(base).__name__}
+    return {**named, "parts": [p.describe() for p in parts]}
+
+
 def _model(record: Mapping[str, Any], given: Model | None) -> Model:
     if given is None and record["name"] not in names():
         raise FitError(
             f"the fit uses the model class {record['class']!r}, which is not registered; "
             f"pass it: fit.load(path, model={record['class']}())."
         )
-    base = given if given is not None else get(record["name"])
+    base = pieces(given)[0] if given is not None else get(record["name"])
     if type(base).__name__ != record["class"]:
         raise FitError(
             f"the fit was made with the model class {record['class']!r}, not "
@@ -129,12 +136,28 @@ def _model(record: Mapping[str, Any], given: Model | None) -> Model:
         k: _SUPPORTS[p["support"]](**{n: v for n, v in p.items() if n != "support"})
         for k, p in record["parameters"].items()
     }
+    if record["parts"]:
+        base = _with_parts(base, record["parts"], parameters)
     if set(parameters) != set(base.parameters):
         raise FitError(
             f"the fit was made with other parameters ({', '.join(parameters)}) than "
             f"{type(base).__name__} has ({', '.join(base.parameters)})."
         )
     return type(base)(parameters=parameters, fixed=record["fixed"])
+
+
+def _with_parts(
+    base: Model, parts: Sequence[Mapping[str, Any]], parameters: Mapping[str, Parameter]
+) -> Model:
+    # Parts take their units from the cell model, so its own may have to come first.
+    units = {k: {"unit": parameters[k].unit} for k in base.parameters if k in parameters}
+    model = base.with_(**units)
+    try:
+        for part in parts:
+            model = model + part_from(part)
+    except ModelError as problem:
+        raise FitError(str(problem)) from problem
+    return model
 
 
 def _population(record: Mapping[str, Any]) -> Population:

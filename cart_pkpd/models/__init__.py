@@ -7,6 +7,12 @@ take ``exp``, ``log``, ``where`` and so on from ``models.math``.
 
 from cart_pkpd.models import math as math
 from cart_pkpd.models._closed import ClosedFormModel as ClosedFormModel
+from cart_pkpd.models._comedication import corticosteroids as corticosteroids
+from cart_pkpd.models._comedication import tocilizumab as tocilizumab
+from cart_pkpd.models._compose import Part as Part
+from cart_pkpd.models._cytokines import CYTOKINES as CYTOKINES
+from cart_pkpd.models._cytokines import Cytokine as Cytokine
+from cart_pkpd.models._cytokines import cytokines as cytokines
 from cart_pkpd.models._declare import Model as Model
 from cart_pkpd.models._declare import get as get
 from cart_pkpd.models._declare import names as names
@@ -22,6 +28,7 @@ from cart_pkpd.models._parameters import ParameterSet as ParameterSet
 from cart_pkpd.models._parameters import Positive as Positive
 from cart_pkpd.models._parameters import Real as Real
 from cart_pkpd.models._parameters import Reference as Reference
+from cart_pkpd.models._tumour import tumour as tumour
 from cart_pkpd.models.hardiansyah2019 import Hardiansyah2019 as Hardiansyah2019
 from cart_pkpd.models.kimmel2021 import Kimmel2021 as Kimmel2021
 from cart_pkpd.models.mueller_schoell2021 import MuellerSchoell2021 as MuellerSchoell2021
@@ -32,8 +39,10 @@ from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
 __all__ = [
     "CONFIDENCE",
+    "CYTOKINES",
     "ClosedFormModel",
     "Covariate",
+    "Cytokine",
     "Fixed",
     "Fraction",
     "Hardiansyah2019",
@@ -46,13 +55,18 @@ __all__ = [
     "OwensBozic2021",
     "Parameter",
     "ParameterSet",
+    "Part",
     "Positive",
     "Real",
     "Reference",
     "Singh2021",
     "State",
     "Stein2019",
+    "corticosteroids",
+    "cytokines",
     "get",
     "math",
     "names",
+    "tocilizumab",
+    "tumour",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,13 @@ class ClosedFormModel(Model):
     @abc.abstractmethod
     def log_level(self, t: Value, p: Any) -> Value:
         """Return the natural log of the observed level at times `t` [day since infusion]."""
+
+    def switches(self, p: Any) -> Sequence[Value]:
+        """Return every time at which the level has a kink; none by default.
+
+        Parts that are driven by the level are integrated piece by piece between them.
+        """
+        return ()
 
     def log_predict(self, time: Value, values: Mapping[str, Value]) -> Value:
         """Return the natural log of the level for parameter values given by name.

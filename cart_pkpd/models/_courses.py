@@ -108,6 +108,27 @@ def changes_of(model: OdeModel, inputs: Any, patients: Patients) -> list[Change]
     ModelError
         For unknown inputs or patients, or impossible numbers.
     """
+    offset, names = len(model.parameters) + len(model.covariates), list(model.inputs)
+    return [
+        Change(i, time, value, offset + names.index(name))
+        for name, time, value, label in _input_rows(model, inputs)
+        if name in names
+        for i in _whose(label, patients, "inputs")
+    ]
+
+
+def event_doses_of(model: OdeModel, inputs: Any, patients: Patients) -> list[Dose]:
+    """Return the doses that come as inputs; errors as for :func:`changes_of`."""
+    return [
+        _dose(model, {"time": time, "amount": value, "state": model.event_doses[name]}, i)
+        for name, time, value, label in _input_rows(model, inputs)
+        if name in model.event_doses
+        for i in _whose(label, patients, "inputs")
+    ]
+
+
+def _input_rows(model: OdeModel, inputs: Any) -> list[tuple[str, float, float, Any]]:
+    """Return name, time, value and patient of every row."""
     if inputs is None:
         return []
     if isinstance(inputs, pd.DataFrame):
@@ -118,21 +139,18 @@ def changes_of(model: OdeModel, inputs: Any, patients: Patients) -> list[Change]
             for name, steps in inputs.items()
             for t, v in steps
         ]
-    offset, names = len(model.parameters) + len(model.covariates), list(model.inputs)
+    known = [*model.inputs, *model.event_doses]
     out = []
     for row in rows:
         name, time, value = str(row["input"]), float(row["time"]), float(row["value"])
-        if name not in names:
+        if name not in known:
             raise ModelError(
                 f"inputs: {type(model).__name__} has no input {name!r}."
-                f"{did_you_mean(name, names)} It has: {', '.join(names) or 'none'}."
+                f"{did_you_mean(name, known)} It has: {', '.join(known) or 'none'}."
             )
         if not (np.isfinite(time) and np.isfinite(value)):
             raise ModelError(f"inputs: {name} = {value:g} at day {time:g} is not possible.")
-        out += [
-            Change(i, time, value, offset + names.index(name))
-            for i in _whose(row.get("id"), patients, "inputs")
-        ]
+        out.append((name, time, value, row.get("id")))
     return out
 
 
@@ -201,8 +219,17 @@ def _covariate_columns(covariates: Any, patients: Patients) -> dict[str, NDArray
 
 def design_doses(model: OdeModel, design: Any) -> list[Dose]:
     """Return the doses of a design's patients, if they act on the model."""
-    if model.dosed is None:
-        return []
+    states = model.program.states
+    given = [
+        Dose(int(c.patient), c.time, c.value, states.index(model.event_doses[c.name]), 0.0)
+        for c in design.changes
+        if c.name in model.event_doses
+    ]
+    return given if model.dosed is None else given + _infusions(model, design)
+
+
+def _infusions(model: OdeModel, design: Any) -> list[Dose]:
+    assert model.dosed is not None
     at = model.program.states.index(model.dosed)
     unknown = np.flatnonzero(~np.isfinite(design.dose_amount))
     if unknown.size:

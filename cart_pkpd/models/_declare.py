@@ -82,7 +82,7 @@ class Model(abc.ABC):
                 )
         cls.declared = MappingProxyType({**cls.declared, **own})
         cls.__setattr__ = _refuse_change  # type: ignore[method-assign, assignment]
-        cls.values = _named_tuple(f"{cls.__name__}Values", tuple(cls.declared))
+        cls.values = _named_tuple("Values", tuple(cls.declared))
         if "name" not in vars(cls):
             cls.name = ""  # a subclass is another model, not its parent under the same name
         check_confidence(f"the equations of {cls.__name__}", cls.structure)
@@ -111,11 +111,14 @@ class Model(abc.ABC):
         return hash((type(self), frozenset(self.parameters.items()), frozenset(self.fixed.items())))
 
     def __repr__(self) -> str:
-        rows = [f"{type(self).__name__}: {self.label or self.name}"]
+        title = dict.fromkeys((type(self).__name__, self.label or self.name))
+        rows = [": ".join(t for t in title if t)]
+        width = max((len(name) for name in self.parameters), default=0)
+        wide = max((len(p.unit) for p in self.parameters.values()), default=0)
         for name, parameter in self.parameters.items():
             held = f" (fixed at {self.fixed[name]:g})" if name in self.fixed else ""
             rows.append(
-                f"  {name:<8} {parameter.typical:<10.6g} {parameter.unit:<10} "
+                f"  {name:<{width}} {parameter.typical:<10.6g} {parameter.unit:<{wide}} "
                 f"{parameter.about}{held}"
             )
         return "\n".join(rows)
@@ -260,6 +263,12 @@ class Model(abc.ABC):
     def guess(self, time: NDArray[np.float64], level: NDArray[np.float64]) -> Mapping[str, float]:
         """Return starting values read off one patient's quantified levels; none by default."""
         return {}
+
+    def __add__(self, part: Any) -> Model:
+        """Return a new model with a part added; see :class:`Part`."""
+        from cart_pkpd.models._compose import compose  # parts are made of models
+
+        return compose(self, part)
 
     def cite(self) -> str:
         """Return the reference as one line."""

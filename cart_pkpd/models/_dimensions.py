@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction as Ratio
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """A unit: exponents of base units, and how many of those it is (None if not known)."""
+    """A unit: exponents of base units, and how many of those it is (None if not known).
+
+    `logged` is the ln of a quantity in that unit, which closed forms add up before they take exp.
+    """
 
     powers: Mapping[str, Ratio]
     size: float | None
+    logged: bool = False
 
     def differs(self, other: Measured) -> bool:
         """Return True if two quantities cannot be added."""
-        if self.powers != other.powers:
+        if self.powers != other.powers or self.logged != other.logged:
             return True
         known = self.size is not None and other.size is not None
         return known and not math.isclose(self.size or 0.0, other.size or 0.0, rel_tol=1e-9)
@@ -79,36 +83,51 @@ def check_units(model: OdeModel, program: Program) -> None:
 
 
 def _check_doses(model: OdeModel, program: Program, kinds: Mapping[str, Kind]) -> None:
-    if model.dosed is None:
-        return
-    where, at = type(model).__name__, program.states.index(model.dosed)
-    factor, unit = program.dose_factor[at], model.states[model.dosed].unit
-    wanted = _over(_kind(unit), _kind(model.dose_unit))
+    if model.dosed is not None:
+        _check_dose(model, program, kinds, model.dosed, model.dose_unit)
+    for state in model.event_doses.values():
+        _check_dose(model, program, kinds, state, "1")
+
+
+def _check_dose(
+    model: OdeModel, program: Program, kinds: Mapping[str, Kind], dosed: str, dose_unit: str
+) -> None:
+    where, at = type(model).__name__, program.states.index(dosed)
+    factor, unit = program.dose_factor[at], model.states[dosed].unit
+    wanted = _over(_kind(unit), _kind(dose_unit))
     if is_constant(factor, 1.0) and wanted is not None and wanted.differs(_PURE):
         raise ModelError(
-            f"{where}: doses are in {model.dose_unit} but the dosed state {model.dosed!r} is in "
+            f"{where}: doses are in {dose_unit} but the dosed state {dosed!r} is in "
             f"{unit}; define dose_factor(self, p) with what turns one into the other, or set "
             f'dose_unit = "{unit}".'
         )
-    _expect(where, f"dose_factor[{model.dosed!r}]", factor, wanted,
-            f"{unit} per {model.dose_unit}", kinds)  # fmt: skip
+    _expect(where, f"dose_factor[{dosed!r}]", factor, wanted,
+            f"{unit} per {dose_unit}", kinds)  # fmt: skip
 
 
 def endpoint_units(model: OdeModel, program: Program) -> dict[str, str]:
     """Return the unit of every endpoint, as it follows from the formula that observes it."""
     declared = {
-        **{str(state_symbol(k).value): s.unit for k, s in model.states.items()},
-        **{str(value_symbol(k).value): v.unit for k, v in model.equation_values.items()},
-        str(TIME.value): "day",
+        **{state_symbol(k): s.unit for k, s in model.states.items()},
+        **{value_symbol(k): v.unit for k, v in model.equation_values.items()},
     }
     return {
-        e: _spelled(level, declared)
+        e: unit_of(level, declared)
         for e, level in zip(program.endpoints, program.observe, strict=True)
     }
 
 
-def _spelled(root: Expression, declared: Mapping[str, str]) -> str:
-    """Return the unit of a formula in the spelling of what it is made of."""
+def unit_of(root: Expression, units: Mapping[Expression, str]) -> str:
+    """Return the unit of a formula in the spelling of what it is made of.
+
+    Parameters
+    ----------
+    root : Expression
+        The formula.
+    units : mapping of Expression to str
+        Unit of every symbol in it; that of the time is known.
+    """
+    declared = {**{str(s.value): unit for s, unit in units.items()}, str(TIME.value): "day"}
     found: dict[int, str] = {}
     for node in topological([root]):
         args = [found[id(a)] for a in node.args]
@@ -123,7 +142,7 @@ def _spelled(root: Expression, declared: Mapping[str, str]) -> str:
                 unit = args[1]
             case "add" | "sub" | "minimum" | "maximum":
                 unit = args[1] if args[0] == "1" else args[0]
-            case "neg" | "abs":
+            case "neg" | "abs" | "log" | "exp":  # the exp of a ln has the unit back
                 unit = args[0]
             case _:
                 unit = "1"
@@ -190,8 +209,44 @@ def _said(node: Expression) -> str:
 def _infer(where: str, place: str, root: Expression, kinds: Mapping[str, Kind]) -> Kind:
     found: dict[int, Kind] = {}
     for node in topological([root]):
-        found[id(node)] = _one(where, place, node, [found[id(a)] for a in node.args], kinds)
-    return found[id(root)]
+        args = [found[id(a)] for a in node.args]
+        logged = any(a is not None and a.logged for a in args)
+        found[id(node)] = (_of_logs if logged else _one)(where, place, node, args, kinds)
+    kind = found[id(root)]
+    if kind is not None and kind.logged:
+        raise _no_log(where, place, root, replace(kind, logged=False))
+    return kind
+
+
+def _of_logs(
+    where: str, place: str, node: Expression, args: list[Kind], kinds: Mapping[str, Kind]
+) -> Kind:
+    """Return the kind of a formula of logs: sums stand for products, exp gives the quantity."""
+    plain = [None if a is None else replace(a, logged=False) for a in args]
+    if node.op in ("add", "sub"):
+        for a in args:
+            if a is not None and not a.logged and a.powers:
+                raise _no_log(where, place, node, a)
+        kind = _times(plain[0] or _PURE, plain[1] or _PURE, 1 if node.op == "add" else -1)
+        return _logged(kind)
+    if node.op == "exp":
+        return plain[0]
+    if node.op in ("where", "maximum", "minimum"):
+        return _agree(where, place, node, args[-2], args[-1])
+    raise _no_log(where, place, node, next(p for p, a in zip(plain, args, strict=True)
+                                           if a is not None and a.logged))  # fmt: skip
+
+
+def _logged(kind: Kind) -> Kind:
+    """Return the kind of the ln of a quantity; of a pure number it is one."""
+    return replace(kind, logged=True) if kind is not None and kind.powers else _SOME_NUMBER
+
+
+def _no_log(where: str, place: str, node: Expression, kind: Kind) -> ModelError:
+    return ModelError(
+        f"{where}.{place}: log of a quantity in {_written(kind)}: {_said(node)}. "
+        "Divide by a parameter of the same unit first."
+    )
 
 
 def _one(
@@ -214,6 +269,8 @@ def _one(
             return _to_power(args[0], Ratio(1, 2))
         case "pow":
             return _power(where, place, node, args)
+        case "log":
+            return _logged(args[0])
     if node.op in COMPARISONS:
         _agree(where, place, node, args[0], args[1])
         return _PURE

@@ -27,6 +27,7 @@ from cart_pkpd.models._courses import (
     design_covariates,
     design_doses,
     doses_of,
+    event_doses_of,
     known_values,
     patients_with,
 )
@@ -108,6 +109,9 @@ class OdeModel(Model):
         State that receives doses; None if doses do not act.
     dose_unit : str
         Unit of the amounts.
+    event_doses : mapping of str to str
+        Events whose value is an amount for a state, such as ``{"tocilizumab": "drug"}``;
+        ``dose_factor`` says what a value of 1 adds.
     start : float
         Time of the initial state; samples before it see the initial state. [day]
 
@@ -131,6 +135,7 @@ class OdeModel(Model):
     inputs: ClassVar[Mapping[str, Input]] = MappingProxyType({})
     dosed: ClassVar[str | None] = None
     dose_unit: ClassVar[str] = "cells"
+    event_doses: ClassVar[Mapping[str, str]] = MappingProxyType({})
     start: ClassVar[float] = 0.0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -230,7 +235,8 @@ class OdeModel(Model):
             and optionally ``id``, ``duration`` [day] and ``state``. [dose_unit]
         inputs : mapping or DataFrame, optional
             By input, ``(time, value)`` for every patient; or a table with columns ``input``,
-            ``time``, ``value`` and optionally ``id``. A value holds from its time on.
+            ``time``, ``value`` and optionally ``id``. A value holds from its time on; that of one
+            of the ``event_doses`` is an amount given at its time.
         covariates : mapping, DataFrame or Dataset, optional
             Covariate values, one or one per patient; those not given are typical.
         states : bool
@@ -269,7 +275,7 @@ class OdeModel(Model):
             patient=np.repeat(np.arange(k), t.size * len(shown)),
             time=np.tile(np.repeat(t, len(shown)), k),
             endpoint=np.tile(np.arange(len(shown)), k * t.size),
-            doses=doses_of(self, doses, patients),
+            doses=doses_of(self, doses, patients) + event_doses_of(self, inputs, patients),
             changes=changes_of(self, inputs, patients),
         )
         known = known_values(self, covariates, patients)
@@ -428,6 +434,12 @@ def _check_declared(model: OdeModel) -> None:
             f"{where}.dosed names {model.dosed!r}, which is not a state."
             f"{did_you_mean(model.dosed, model.states)} States: {', '.join(model.states)}."
         )
+    for event, state in model.event_doses.items():
+        if state not in model.states:
+            raise ModelError(
+                f"{where}.event_doses sends {event!r} to {state!r}, which is not a state."
+                f"{did_you_mean(state, model.states)} States: {', '.join(model.states)}."
+            )
     seen: set[str] = set()
     for name in (*model.states, *model.parameters, *model.covariates, *model.inputs):
         if name in seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cart_pkpd.models._closed import ClosedFormModel
 from cart_pkpd.models._parameters import Fraction, Positive, Reference
 from cart_pkpd.models._phases import growing_time_left, guess_peak, log_biexponential_decline
-from cart_pkpd.models.math import Value, log
+from cart_pkpd.models.math import Value, log, minimum
 
 
 class Ogasawara2021(ClosedFormModel):
@@ -68,6 +68,10 @@ class Ogasawara2021(ClosedFormModel):
         """Return ln C(t) of the equation above."""
         growth = -p.rho * growing_time_left(t, p.tmax, p.lag)
         return log(p.cmax) + growth + log_biexponential_decline(t, p.tmax, p.alpha, p.beta, p.fb)
+
+    def switches(self, p: Any) -> Sequence[Value]:
+        """Return the times between the phases."""
+        return minimum(p.lag, p.tmax), p.tmax
 
     def guess(self, time: NDArray[np.float64], level: NDArray[np.float64]) -> Mapping[str, float]:
         """Return the observed peak and its time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,10 @@ class Stein2019(ClosedFormModel):
         """Return ln C(t) of the equation above."""
         growth = -p.rho * growing_time_left(t, p.tmax)
         return log(p.cmax) + growth + log_biexponential_decline(t, p.tmax, p.alpha, p.beta, p.fb)
+
+    def switches(self, p: Any) -> Sequence[Value]:
+        """Return the times between the phases."""
+        return (p.tmax,)
 
     def guess(self, time: NDArray[np.float64], level: NDArray[np.float64]) -> Mapping[str, float]:
         """Return the observed peak and its time."""
