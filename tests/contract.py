@@ -76,6 +76,10 @@ SPECIAL = {
     "OneCompartment": {"times": (0.01, 0.5, 1.5, 3.2, 5.0, 9.0)},
     "AntigenDriven": {"times": (0.5, 1.0, 6.0, 9.0, 14.0, 28.0, 60.0)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
+    "owens_bozic2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0)},  # later, cure hangs on digits
+    "mueller_schoell2021": {  # no transplant and a CD4:CD8 ratio of 1: nothing to act on
+        "silent": ("asct_effect", "cd4_cd8_power"),
+    },
 }
 
 TWINS: dict[str, Callable] = {

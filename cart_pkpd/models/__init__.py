@@ -34,6 +34,7 @@ from cart_pkpd.models.kimmel2021 import Kimmel2021 as Kimmel2021
 from cart_pkpd.models.mueller_schoell2021 import MuellerSchoell2021 as MuellerSchoell2021
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
 from cart_pkpd.models.owens_bozic2021 import OwensBozic2021 as OwensBozic2021
+from cart_pkpd.models.park2025 import Park2025 as Park2025
 from cart_pkpd.models.singh2021 import Singh2021 as Singh2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 
@@ -55,6 +56,7 @@ __all__ = [
     "OwensBozic2021",
     "Parameter",
     "ParameterSet",
+    "Park2025",
     "Part",
     "Positive",
     "Real",

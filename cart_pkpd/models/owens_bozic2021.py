@@ -9,7 +9,7 @@ from typing import Any
 
 from cart_pkpd.models._ode import Input, OdeModel, State
 from cart_pkpd.models._parameters import Fraction, ParameterSet, Positive, Reference
-from cart_pkpd.models.math import Value, exp, log
+from cart_pkpd.models.math import Value, exp, log, maximum
 
 _TABLE = "Table 1, patient 1"
 _table = partial(Positive, source=_TABLE)
@@ -163,7 +163,9 @@ class OwensBozic2021(OdeModel):
     @staticmethod
     def _lysis(cells: Value, rate: Value, y: Any, p: Any) -> Value:
         """Return tumour cells killed per day: a rate that rises with killers per tumour cell."""
-        per_cell = ((cells + p.trace) / (y.tumour + p.trace)) ** p.l
+        # maximum: a solver's last digits may be below 0, where the power has no value.
+        ratio = (maximum(cells, 0.0) + p.trace) / (maximum(y.tumour, 0.0) + p.trace)
+        per_cell = ratio**p.l
         return rate * per_cell / (p.s + per_cell) * y.tumour
 
     def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
