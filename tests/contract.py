@@ -82,6 +82,9 @@ SPECIAL = {
     },
 }
 
+SLOW = frozenset({"park2025"})
+"""Models whose kernel takes minutes: 24 equations with derivatives by 36 parameters."""
+
 TWINS: dict[str, Callable] = {
     "stein2019": lambda t, p, doses: np.log(reference.two_phases(t, p)),
     "ogasawara2021": lambda t, p, doses: np.log(reference.two_phases(t, p)),
