@@ -104,7 +104,7 @@ class OwensBozic2021(OdeModel):
 
     a = _table(0.255, "1/day", "tumour growth rate", spread=0.5)
     capacity = _held(2e12, "cells", "largest tumour (1/b)")
-    de = _table(2.03, "1/day", "largest killing rate of effector cells", fixed=True)
+    de = _held(2.03, "1/day", "largest killing rate of effector cells")
     dc = _table(2.25, "1/day", "largest killing rate of CAR-T cells", spread=0.5)
     g = _held(1.4e3, "cells/day", "influx of effector cells")
     je = _held(0.011, "1/day", "largest recruitment of effector cells")
