@@ -81,7 +81,14 @@ SPECIAL = {
     "chaudhury2020_first_order": {"signed": ("log_tumour",)},
     "chaudhury2020_ec50": {"signed": ("log_tumour",)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
+    "owens_bozic2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0)},  # later, cure hangs on digits
+    "mueller_schoell2021": {  # no transplant and a CD4:CD8 ratio of 1: nothing to act on
+        "silent": ("asct_effect", "cd4_cd8_power"),
+    },
 }
+
+SLOW = frozenset({"park2025"})
+"""Models whose kernel takes minutes: 24 equations with derivatives by 36 parameters."""
 
 TWINS: dict[str, Callable] = {
     "stein2019": lambda t, p, doses: np.log(reference.two_phases(t, p)),

@@ -42,6 +42,8 @@ from cart_pkpd.models.chaudhury2020 import Chaudhury2020PredatorPrey as Chaudhur
 from cart_pkpd.models.dual_antigen import DualAntigen as DualAntigen
 from cart_pkpd.models.effector_memory import EffectorMemory as EffectorMemory
 from cart_pkpd.models.hanson2016 import Hanson2016 as Hanson2016
+from cart_pkpd.models.hardiansyah2019 import Hardiansyah2019 as Hardiansyah2019
+from cart_pkpd.models.kimmel2021 import Kimmel2021 as Kimmel2021
 from cart_pkpd.models.kirouac2023 import Kirouac2023 as Kirouac2023
 from cart_pkpd.models.leon_triana2020 import LeonTriana2020Ball as LeonTriana2020Ball
 from cart_pkpd.models.leon_triana2020 import LeonTriana2020BallSource as LeonTriana2020BallSource
@@ -50,10 +52,14 @@ from cart_pkpd.models.leon_triana2021 import LeonTriana2021Solid as LeonTriana20
 from cart_pkpd.models.liu2021 import Liu2021 as Liu2021
 from cart_pkpd.models.liu_l2022 import LiuL2022 as LiuL2022
 from cart_pkpd.models.liu_l2022 import LiuL2022Negative as LiuL2022Negative
+from cart_pkpd.models.mueller_schoell2021 import MuellerSchoell2021 as MuellerSchoell2021
 from cart_pkpd.models.ogasawara2021 import Ogasawara2021 as Ogasawara2021
+from cart_pkpd.models.owens_bozic2021 import OwensBozic2021 as OwensBozic2021
 from cart_pkpd.models.paixao2022 import Paixao2022 as Paixao2022
+from cart_pkpd.models.park2025 import Park2025 as Park2025
 from cart_pkpd.models.sahoo2020 import Sahoo2020Carrgo as Sahoo2020Carrgo
 from cart_pkpd.models.santurio2025 import Santurio2025 as Santurio2025
+from cart_pkpd.models.singh2021 import Singh2021 as Singh2021
 from cart_pkpd.models.stein2019 import Stein2019 as Stein2019
 from cart_pkpd.models.stein2019 import Stein2019Comedication as Stein2019Comedication
 from cart_pkpd.models.wu2022 import Wu2022 as Wu2022
@@ -76,7 +82,9 @@ __all__ = [
     "Fixed",
     "Fraction",
     "Hanson2016",
+    "Hardiansyah2019",
     "Input",
+    "Kimmel2021",
     "Kirouac2023",
     "LeonTriana2020Ball",
     "LeonTriana2020BallSource",
@@ -86,17 +94,21 @@ __all__ = [
     "LiuL2022",
     "LiuL2022Negative",
     "Model",
+    "MuellerSchoell2021",
     "OdeModel",
     "Ogasawara2021",
+    "OwensBozic2021",
     "Paixao2022",
     "Parameter",
     "ParameterSet",
+    "Park2025",
     "Part",
     "Positive",
     "Real",
     "Reference",
     "Sahoo2020Carrgo",
     "Santurio2025",
+    "Singh2021",
     "State",
     "Stein2019",
     "Stein2019Comedication",
