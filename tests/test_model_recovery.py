@@ -18,7 +18,12 @@ from cart_pkpd._stats.design import QUANTIFIED, Change, Design, Measure
 QUICK = ("stein2019", "EffectorMemory", "OneCompartment", "PredatorPrey")
 """Searched in every run; the others among the slow tests."""
 
-HELD: dict[str, dict[str, str]] = {}
+HELD: dict[str, dict[str, str]] = {
+    "PredatorPrey": {
+        "prey0": "the tumour is observed relative to its start, so that its size acts only "
+        "through feed * prey0"
+    },
+}
 """By model, parameters held at their value, and why no data of its endpoints tell them."""
 
 
