@@ -103,7 +103,8 @@ def bayes(
     Notes
     -----
     Records below the LLOQ, above the ULOQ or within an interval enter with the probability
-    of lying there (M3). Sampling is by nutpie's NUTS on the model's free (log, logit) scale.
+    of lying there (M3). Equations are solved with the settings of ``model.with_solver``.
+    Sampling is by nutpie's NUTS on the model's free (log, logit) scale.
     """
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure

@@ -1,5 +1,7 @@
 """Many patients, ragged and in any order; what simulate takes and refuses; failed solutions."""
 
+import pickle
+
 import numpy as np
 import ode_models as own
 import ode_reference as reference
@@ -206,5 +208,17 @@ def test_too_few_steps_are_said():
 
 @pytest.mark.parametrize("setting", [{"rtol": 0.0}, {"rtol": 2.0}, {"max_steps": 0}])
 def test_impossible_settings_are_refused(setting):
-    with pytest.raises(ValueError, match="rtol must lie between 1e-13 and 1 and max_steps"):
+    with pytest.raises(ModelError, match="rtol must lie between 1e-13 and 1 and max_steps"):
         own.BlowUp().simulate([1.0], **setting)
+
+
+def test_a_model_carries_the_settings_of_its_solver():
+    """Simulations and predictions of a fit use them: far more steps than 5 are needed."""
+    model = own.AntigenDriven().with_solver(rtol=1e-9, max_steps=5)
+    assert (model.solver.rtol, model.solver.max_steps) == (1e-9, 5)
+    assert model != own.AntigenDriven()
+    assert pickle.loads(pickle.dumps(model)) == model
+    with pytest.warns(CartWarning, match="more steps than max_steps"):
+        out = model.simulate([60.0], doses=1e8)
+    assert str(out["status"].to_numpy()) == "more steps than max_steps were needed"
+    assert np.isfinite(model.simulate([60.0], doses=1e8, max_steps=5000)["il6"]).all()

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cart_pkpd._engine.ops import levels_op
 from cart_pkpd._engine.schedule import Dose, base_values, schedule
-from cart_pkpd._engine.solve import floors_of, options_of, sensitivities
+from cart_pkpd._engine.solve import Solver, floors_of, options_of, sensitivities
 
 MODEL = own.OneCompartment()
 NAMES = ("clearance", "volume")
@@ -33,7 +33,12 @@ def data():
         doses=[Dose(i, t, amount, 0, length) for i in (0, 1) for t, amount, length in DOSES],
     )
     base = base_values(MODEL.program, 2, dict(zip(NAMES, GIVEN.T, strict=True)))
-    return [base, *plan.arrays, floors_of(MODEL.program), options_of(MODEL.program, 1e-10)], plan
+    return [
+        base,
+        *plan.arrays,
+        floors_of(MODEL.program),
+        options_of(MODEL.program, Solver(1e-10)),
+    ], plan
 
 
 def closed(given):

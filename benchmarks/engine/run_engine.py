@@ -21,7 +21,7 @@ import problem
 from cart_pkpd import __version__, models
 from cart_pkpd._engine.ops import loglik_op
 from cart_pkpd._engine.schedule import base_values, schedule
-from cart_pkpd._engine.solve import floors_of, options_of
+from cart_pkpd._engine.solve import Solver, floors_of, options_of
 from cart_pkpd._engine.source import DV, LEVEL, Likelihood
 from cart_pkpd.models.math import log
 
@@ -86,7 +86,7 @@ def evaluation(at: problem.Problem, rtol: float = problem.RTOL) -> tuple[problem
     code, dv = np.zeros(2 * k * n, dtype=np.int64), at.obs.reshape(-1)
     operation = loglik_op(program, problem.NAMES, likelihood())
     function = operation.compiled()
-    data = (base, *plan.arrays, code, dv, dv, floors_of(program), options_of(program, rtol))
+    data = (base, *plan.arrays, code, dv, dv, floors_of(program), options_of(program, Solver(rtol)))
 
     def evaluate(log_params: np.ndarray) -> tuple[float, np.ndarray]:
         total, slope, _ = function(log_params, np.empty(0), *data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
@@ -19,6 +19,40 @@ from cart_pkpd._engine.schedule import Schedule
 
 RTOL = 1e-6
 MAX_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How accurately equations are solved.
+
+    Attributes
+    ----------
+    rtol : float
+        Relative tolerance of each state, 1e-13 or more.
+    max_steps : int
+        Most steps per patient; one that needs more has no solution.
+    """
+
+    rtol: float = RTOL
+    max_steps: int = MAX_STEPS
+
+    def __post_init__(self) -> None:
+        exact = isinstance(self.rtol, int | float | np.floating) and 1e-13 <= self.rtol < 1
+        steps = isinstance(self.max_steps, int | np.integer) and self.max_steps >= 1
+        if not (exact and steps):
+            raise ModelError(
+                "rtol must lie between 1e-13 and 1 and max_steps be a whole number of at least 1, "
+                f"not {self.rtol!r} and {self.max_steps!r}."
+            )
+
+    def changed(self, rtol: float | None, max_steps: int | None) -> Solver:
+        """Return the same with what is given."""
+        return Solver(
+            self.rtol if rtol is None else rtol,
+            self.max_steps if max_steps is None else max_steps,
+        )
+
+
 LOWEST = 1e-300
 """Levels below this count as this where a logarithm is taken."""
 
@@ -70,16 +104,9 @@ def floors_of(program: Program) -> NDArray[np.float64]:
     return np.array(program.floors, dtype=float) if program.floors else np.zeros(1)
 
 
-def options_of(
-    program: Program, rtol: float = RTOL, max_steps: int = MAX_STEPS, threads: int = 1
-) -> NDArray[np.float64]:
+def options_of(program: Program, solver: Solver, threads: int = 1) -> NDArray[np.float64]:
     """Return the solver's settings as the kernels take them."""
-    if not 1e-13 <= rtol < 1 or max_steps < 1:
-        raise ValueError(
-            f"rtol must lie between 1e-13 and 1 and max_steps be at least 1, not {rtol!r} and "
-            f"{max_steps!r}."
-        )
-    return np.array([rtol, max_steps, program.start, threads], dtype=float)
+    return np.array([solver.rtol, solver.max_steps, program.start, threads], dtype=float)
 
 
 def sensitivities(
@@ -128,7 +155,7 @@ def sensitivities(
     predict = predict_of(module(program, wrt, None))
     rows = np.ascontiguousarray(base, dtype=float)
     given = np.ascontiguousarray(rows[:, program.columns(wrt)])
-    settings = options_of(program, rtol, max_steps)
+    settings = options_of(program, Solver(rtol, max_steps))
 
     def some(first: int, last: int) -> None:
         predict(

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._engine.solve import Solver
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
 from cart_pkpd._stats.design import (
@@ -99,6 +100,7 @@ def _record(result: FitResult) -> dict[str, Any]:
                 k: {"support": type(p).__name__, **asdict(p)} for k, p in model.parameters.items()
             },
             "fixed": dict(model.fixed),
+            "solver": asdict(model.solver),
         },
         "population": {
             **population.describe(),
@@ -143,7 +145,8 @@ def _model(record: Mapping[str, Any], given: Model | None) -> Model:
             f"the fit was made with other parameters ({', '.join(parameters)}) than "
             f"{type(base).__name__} has ({', '.join(base.parameters)})."
         )
-    return type(base)(parameters=parameters, fixed=record["fixed"])
+    solver = Solver(**record["solver"])
+    return type(base)(parameters=parameters, fixed=record["fixed"], solver=solver)
 
 
 def _with_parts(

@@ -82,7 +82,7 @@ def kernel_data(structure: Structure, threads: int = 1) -> dict[str, NDArray[Any
         "dv": design.dv[plan.order],
         "low": design.low[plan.order],
         "floors": floors_of(model.program),
-        "options": options_of(model.program, threads=threads),
+        "options": options_of(model.program, model.solver, threads),
     }
 
 

@@ -18,6 +18,7 @@ from cart_pkpd._core.units import alike
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.expression import as_expression
 from cart_pkpd._engine.program import TIME, state_symbol, value_symbol
+from cart_pkpd._engine.solve import Solver
 from cart_pkpd.models._closed import ClosedFormModel
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import unit_of
@@ -152,7 +153,7 @@ class Composed(OdeModel):
 
     def __reduce__(self) -> tuple[Any, ...]:
         units = _changed_units(self.base)
-        own = (dict(self.parameters), dict(self.fixed))
+        own = (dict(self.parameters), dict(self.fixed), self.solver)
         return _rebuilt, (type(self.base), units, self.parts, *own)
 
     def initial(self, p: Any) -> Mapping[str, Value]:
@@ -273,7 +274,7 @@ def compose(model: Model, part: object) -> Model:
     kind = _composed(type(base), _changed_units(model), (*parts, part))
     declared = kind.declared
     changed = {k: p for k, p in model.parameters.items() if p != declared[k]}
-    return kind(parameters=changed, fixed=dict(model.fixed))
+    return kind(parameters=changed, fixed=dict(model.fixed), solver=model.solver)
 
 
 def pieces(model: Model) -> tuple[Model, tuple[Part, ...]]:
@@ -287,8 +288,10 @@ def _rebuilt(
     parts: tuple[Part, ...],
     parameters: Mapping[str, Parameter],
     fixed: Mapping[str, float],
+    solver: Solver,
 ) -> Composed:
-    return _composed(base, units, parts)(parameters=parameters, fixed=fixed)
+    made = _composed(base, units, parts)
+    return made(parameters=parameters, fixed=fixed, solver=solver)
 
 
 def _changed_units(model: Model) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,7 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
+from cart_pkpd._engine.solve import Solver
 from cart_pkpd.models._parameters import (
     Fixed,
     Parameter,
@@ -44,6 +45,8 @@ class Model(abc.ABC):
         The declared parameters in order, with any replacement made by :meth:`with_`.
     fixed : mapping of str to float
         Parameters that are held at a value, natural scale.
+    solver : Solver
+        How accurately equations are solved; closed forms do not use it.
     name, label, population, reference
         Name in the registry, title, who was studied, and the publication.
     structure : str
@@ -57,6 +60,7 @@ class Model(abc.ABC):
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
+    solver: Solver = field(default_factory=Solver)
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
@@ -97,7 +101,7 @@ class Model(abc.ABC):
         object.__setattr__(self, "fixed", MappingProxyType({**held, **self.fixed}))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self.parameters), dict(self.fixed))
+        return type(self), (dict(self.parameters), dict(self.fixed), self.solver)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -105,10 +109,12 @@ class Model(abc.ABC):
             and isinstance(other, Model)
             and dict(self.parameters) == dict(other.parameters)
             and dict(self.fixed) == dict(other.fixed)
+            and self.solver == other.solver
         )
 
     def __hash__(self) -> int:
-        return hash((type(self), frozenset(self.parameters.items()), frozenset(self.fixed.items())))
+        parts = frozenset(self.parameters.items()), frozenset(self.fixed.items()), self.solver
+        return hash((type(self), *parts))
 
     def __repr__(self) -> str:
         title = dict.fromkeys((type(self).__name__, self.label or self.name))

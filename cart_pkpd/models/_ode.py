@@ -5,10 +5,10 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -195,6 +195,23 @@ class OdeModel(Model):
         """The equations as formulas, from which code is generated."""
         return _program(type(self), self)
 
+    def with_solver(self, *, rtol: float | None = None, max_steps: int | None = None) -> Self:
+        """Return a new model that simulations and fits solve with other settings.
+
+        Parameters
+        ----------
+        rtol : float, optional
+            Relative tolerance of each state; 1e-6 at first.
+        max_steps : int, optional
+            Most steps per patient; 20,000 at first.
+
+        Raises
+        ------
+        ModelError
+            If a setting is impossible.
+        """
+        return replace(self, solver=self.solver.changed(rtol, max_steps))
+
     @property
     def endpoints(self) -> Mapping[str, str]:
         """What the model predicts, with units."""
@@ -214,8 +231,8 @@ class OdeModel(Model):
         inputs: Mapping[str, Sequence[tuple[float, float]]] | pd.DataFrame | None = None,
         covariates: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
         states: bool = False,
-        rtol: float = solve.RTOL,
-        max_steps: int = solve.MAX_STEPS,
+        rtol: float | None = None,
+        max_steps: int | None = None,
         threads: int | None = None,
         **values: ArrayLike,
     ) -> xr.Dataset:
@@ -241,10 +258,10 @@ class OdeModel(Model):
             Covariate values, one or one per patient; those not given are typical.
         states : bool
             Also return the states.
-        rtol : float
-            Relative tolerance of the solver.
-        max_steps : int
-            Most steps per patient.
+        rtol : float, optional
+            Relative tolerance of the solver; by default that of :meth:`with_solver`, 1e-6.
+        max_steps : int, optional
+            Most steps per patient; by default that of :meth:`with_solver`, 20,000.
         threads : int, optional
             Patients solved at the same time; by default all processors where there are many
             patients. The numbers do not depend on it.
@@ -280,8 +297,9 @@ class OdeModel(Model):
         )
         known = known_values(self, covariates, patients)
         base = base_values(program, k, {**patients.values, **known})
+        how = self.solver.changed(rtol, max_steps)
         level, status = solve.levels(
-            program, base, plan, rtol=rtol, max_steps=max_steps, threads=threads
+            program, base, plan, rtol=how.rtol, max_steps=how.max_steps, threads=threads
         )
         cube = level.reshape(k, t.size, len(shown))
         out = simulated(
@@ -289,7 +307,7 @@ class OdeModel(Model):
             t,
             patients,
             model=self.name or type(self).__name__,
-            rtol=rtol,
+            rtol=how.rtol,
         )
         words = np.array([solve.REASONS[int(s)] for s in status])
         _warn_unsolved(status, patients)
@@ -304,8 +322,8 @@ class OdeModel(Model):
         patients: int = 1,
         inputs: Mapping[str, Sequence[tuple[float, float]]] | pd.DataFrame | None = None,
         covariates: Mapping[str, ArrayLike] | None = None,
-        rtol: float = solve.RTOL,
-        max_steps: int = solve.MAX_STEPS,
+        rtol: float | None = None,
+        max_steps: int | None = None,
     ) -> dict[str, Any]:
         """Return the levels as PyTensor variables, for a PyMC model of one's own.
 
@@ -337,7 +355,7 @@ class OdeModel(Model):
 
         return tensors(
             self, times_of(times), params, doses, patients, inputs, covariates,
-            solve.options_of(self.program, rtol, max_steps),
+            solve.options_of(self.program, self.solver.changed(rtol, max_steps)),
         )  # fmt: skip
 
     def predict(
@@ -363,7 +381,9 @@ class OdeModel(Model):
         columns, program = self.program.columns(names), solve.observing_states(self.program)
         for i, one in enumerate(flat):
             base[:, columns] = one
-            level, _ = solve.levels(program, base, plan)
+            level, _ = solve.levels(
+                program, base, plan, rtol=self.solver.rtol, max_steps=self.solver.max_steps
+            )
             out[i, plan.order] = level
         for at, on_log in enumerate(log):
             if on_log:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cart_pkpd._engine.ops import levels_op
 from cart_pkpd._engine.schedule import base_values, schedule
 from cart_pkpd._engine.solve import floors_of
-from cart_pkpd.models._courses import changes_of, doses_of, known_values
+from cart_pkpd.models._courses import changes_of, doses_of, event_doses_of, known_values
 from cart_pkpd.models._simulated import patients_of
 from cart_pkpd.models.math import is_symbolic
 
@@ -41,7 +41,7 @@ def tensors(
         patient=np.repeat(np.arange(patients), n * shown),
         time=np.tile(np.repeat(times, shown), patients),
         endpoint=np.tile(np.arange(shown), patients * n),
-        doses=doses_of(model, doses, known),
+        doses=doses_of(model, doses, known) + event_doses_of(model, inputs, known),
         changes=changes_of(model, inputs, known),
     )
     base = base_values(
