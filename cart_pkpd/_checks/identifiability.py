@@ -191,7 +191,11 @@ def _solution(
         changes=changes,
     )
     base = base_values(program, 1, {**one.values, **known})
-    value, by, status = sensitivities(program, names, base, plan, rtol=_RTOL, max_steps=1_000_000)
+    # By every parameter, so that estimating others needs no compilation.
+    value, by_all, status = sensitivities(
+        program, program.parameters, base, plan, rtol=_RTOL, max_steps=1_000_000
+    )
+    by = by_all[:, program.columns(names)]
     if status[0]:
         raise ModelError(
             f"{type(model).__name__} has no solution there: {REASONS[int(status[0])]}."

@@ -74,7 +74,9 @@ class Predictor:
         natural = [float(p.to_natural(v)) for p, v in zip(records, free, strict=True)]
         program = self.model.program
         base[:, program.columns(self.names)] = natural
-        level, slope, _ = sensitivities(program, self.names, base, plan, rtol=RTOL)
+        # By every parameter, so that holding another one needs no compilation.
+        level, by_all, _ = sensitivities(program, program.parameters, base, plan, rtol=RTOL)
+        slope = by_all[:, program.columns(self.names)]
         wants_log = np.array(self.log)[self.records.measure][plan.order]
         f, by = on_scale(program, wants_log, level, slope)
         out, slopes = np.empty_like(f), np.empty_like(by)
