@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 USUAL = {"cells": 1e8, "mg": 300.0}
 FOLD = np.geomspace(0.1, 10.0, 9)
 DAYS = np.linspace(0.0, 28.0, 561)
+SPREAD = DAYS >= 1.0  # before, infused cells leave the blood for tissues
 FLAT, PROPORTIONAL = 0.25, 0.75
 
 type Array = NDArray[np.float64]
@@ -114,6 +115,11 @@ def worst_sentence(found: xr.Dataset) -> str:
 # --- dose and response ---------------------------------------------------------------------
 
 
+def takes_cells(model: models.Model) -> bool:
+    """Return True for a model in which a dose of CAR-T cells enters."""
+    return isinstance(model, models.OdeModel) and bool(model.dosed) and model.dose_unit == "cells"
+
+
 @dataclass(frozen=True)
 class Response:
     """Cmax, AUC0–28 and Tmax of the first endpoint over a hundredfold range of doses."""
@@ -160,9 +166,9 @@ def response(model: models.OdeModel) -> Response:
         unit=model.dose_unit,
         endpoint=endpoint,
         level_unit=model.endpoints[endpoint],
-        cmax=level.max(axis=1),
+        cmax=level[:, SPREAD].max(axis=1),
         auc=np.trapezoid(level, DAYS, axis=1),
-        tmax=DAYS[level.argmax(axis=1)],
+        tmax=DAYS[SPREAD][level[:, SPREAD].argmax(axis=1)],
     )
 
 
@@ -179,7 +185,8 @@ def dose_page(found: dict[str, Response], without: list[str]) -> str:
         "# Dose and response of the models",
         "",
         "Written by `python docs/make_model_tables.py`: one dose at the start, a tenth to ten "
-        "times the usual one, typical values; the first endpoint on days 0 to 28.",
+        "times the usual one, typical values; the first endpoint on days 0 to 28, its peak from "
+        "day 1 on, when infused cells have left the blood for tissues.",
         "",
     ]
     if found:
@@ -197,7 +204,8 @@ def dose_page(found: dict[str, Response], without: list[str]) -> str:
         ]
         lines += ["", "Slopes are d ln y / d ln dose over the whole range: 1 is proportional."]
     if without:
-        lines += ["", "The dose does not enter: " + ", ".join(f"`{n}`" for n in without) + "."]
+        listed = ", ".join(f"`{n}`" for n in without)
+        lines += ["", f"No dose of cells enters: {listed}."]
     return "\n".join(lines) + "\n"
 
 
@@ -213,8 +221,8 @@ def finding(found: dict[str, Response]) -> str:
     if flat:
         parts.append(
             f"Over a hundredfold range of doses Cmax hardly changes in {len(flat)} of "
-            f"{len(found)} models, where antigen and not the dose decides how far cells multiply: "
-            f"{listed(flat)}."
+            f"{len(found)} models, in which cells multiply until the antigen, or a limit of their "
+            f"own, stops them: {listed(flat)}."
         )
     if others:
         parts.append(f"It rises with the dose in: {listed(others)}.")
@@ -249,7 +257,7 @@ def main() -> None:
     known = {name: models.get(name) for name in models.names()}
     designs = {name: design(model) for name, model in known.items()}
     (HERE / "identifiability.md").write_text(identifiability_page(designs), encoding="utf-8")
-    dosed = {n: m for n, m in known.items() if isinstance(m, models.OdeModel) and m.dosed}
+    dosed = {n: m for n, m in known.items() if takes_cells(m)}
     found = {name: response(model) for name, model in dosed.items()}
     without = [name for name in known if name not in dosed]
     (HERE / "dose_response.md").write_text(dose_page(found, without), encoding="utf-8")

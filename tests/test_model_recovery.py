@@ -19,6 +19,11 @@ QUICK = ("stein2019", "EffectorMemory", "OneCompartment", "PredatorPrey")
 """Searched in every run; the others among the slow tests."""
 
 HELD: dict[str, dict[str, str]] = {
+    "barros2021": {"phi": "only the product phi * rho acts on cells and tumour"},
+    "mueller_schoell2021": {
+        "asct_effect": "acts only after a transplant, and the typical patient had none",
+        "cd4_cd8_power": "a power of the CD4:CD8 ratio, which is 1 in the typical patient",
+    },
     "PredatorPrey": {
         "prey0": "the tumour is observed relative to its start, so that its size acts only "
         "through feed * prey0"
