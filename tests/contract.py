@@ -22,6 +22,10 @@ from cart_pkpd._engine.solve import sensitivities
 INSTANCES = {
     **{name: models.get(name) for name in models.names()},
     **{cls.__name__: cls() for cls in own.ALL},
+    # A model made of parts: a tumour that cells kill, which drives a cytokine.
+    "stein2019+parts": models.get("stein2019")
+    + models.tumour()
+    + models.cytokines(["il6"], driver="killing"),
 }
 
 TIMES = (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 28.0, 90.0)
@@ -104,7 +108,7 @@ def doses_for(model):
     """A bolus, a short infusion, a repeated dose and a long infusion."""
     if getattr(model, "dosed", None) is None:
         return ()
-    a, t = AMOUNTS[model.dose_unit], max(model.start, 0.0)
+    a, t = AMOUNTS.get(model.dose_unit, 1.0), max(model.start, 0.0)
     return ((t, 0.5 * a, 0.0), (t, 0.5 * a, 0.02), (t + 3.0, a, 0.0), (t + 3.5, 0.5 * a, 1.0))
 
 
