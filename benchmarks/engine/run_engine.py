@@ -7,13 +7,9 @@ Run it with the project's environment::
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from typing import Any
-
-# As the package compiles what fits run; read when Numba is imported.
-os.environ.setdefault("NUMBA_OPT", "2")
 
 import numpy as np
 import problem

@@ -38,5 +38,5 @@ def solve(
     for o in range(next_ob, last_ob):
         values[o - shift] = observe(ob_endpoint[o], ob_time[o], ob_time[o], x)
         for j in range(M):
-            sens[o - shift, j] = x[COLUMN + j]
+            sens[(o - shift) * M + j] = x[COLUMN + j]
     return SOLVED

@@ -1,53 +1,112 @@
-"""Compiled functions of generated modules: compiled once per machine, loaded in a moment.
+"""Compiled functions of kernels: compiled once per machine, loaded in a moment.
 
 The first time, a process of its own compiles and leaves the result on disk; everybody,
-the first caller too, then runs what was loaded from there. Compiling in place would give code
-that rounds differently from what later processes load, and so other draws from the same seed.
-It also leaves the caller free to do something else meanwhile.
+the first caller too, then runs what was loaded from there, so that the first and every later
+process run the same machine code and give the same draws from the same seed. It also leaves
+the caller free to do something else meanwhile.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import os
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._engine.kernel import cache_folder, loaded, reload
-
-PREDICT, DENSITY = "predict", "density"
+from cart_pkpd._engine import store
+from cart_pkpd._engine.kernel import (
+    COPY,
+    LOGLIK,
+    POSTERIOR,
+    PREDICT,
+    Kernel,
+    equations,
+    posterior_kernel,
+)
+from cart_pkpd._engine.linking import link, load
+from cart_pkpd._engine.translation import constants, translate
+from cart_pkpd._engine.units import definitions, unit
 
 _LOG = logging.getLogger("cart_pkpd")
-_POINT_TO_VALUE = "int64(uint64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
-_POINT_TO_POINT = "int64(uint64, uint64, CPointer(double), CPointer(double), voidptr)"
+_POINT_TO_VALUE = "int64(int64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
 _RUNNING: dict[str, subprocess.Popen[bytes]] = {}
+_LOADED: dict[str, dict[str, int]] = {}
+_LOCK = threading.RLock()
+
+_INT, _ADDRESS = ctypes.c_int64, ctypes.c_void_p
+_Posterior = ctypes.CFUNCTYPE(_INT, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+_Copy = ctypes.CFUNCTYPE(_INT, _INT, _INT, _ADDRESS, _ADDRESS, _ADDRESS)
+_Patients = ctypes.CFUNCTYPE(_INT, _INT, _INT, _ADDRESS)
 
 
-def predict_of(kernel: ModuleType) -> Any:
-    """Return the compiled function that predicts levels and their derivatives."""
-    return _entry(kernel.__name__, PREDICT)
+class CFunction:
+    """A compiled C function.
+
+    Attributes
+    ----------
+    address : int
+        Where it is.
+    ctypes : Any
+        The function for Python; others can work while it does.
+    """
+
+    def __init__(self, address: int, kind: Any) -> None:
+        self.address = address
+        self.ctypes = kind(address)
 
 
-def density_of(kernel: ModuleType) -> Any:
-    """Return the compiled C function of a whole posterior."""
-    return _entry(kernel.__name__, DENSITY)
+def predict_of(kernel: Kernel) -> Any:
+    """Return the function ``(first, last, *arrays)`` that predicts levels and derivatives.
+
+    The arrays are those of :func:`cart_pkpd._engine.batch.predict`, in one piece each.
+    """
+    function = _Patients(addresses(kernel.name, kernel.entries)[PREDICT])
+
+    def predict(first: int, last: int, *arrays: NDArray[Any]) -> None:
+        table = np.array([a.ctypes.data for a in arrays], dtype=np.int64)
+        function(first, last, table.ctypes.data)
+
+    return predict
 
 
-def start(kernel: ModuleType) -> None:
-    """Begin to compile a module that will be needed soon; do not wait for it."""
-    name = kernel.__name__
-    if not _marker(name).is_file() and name not in _RUNNING:
-        process = _launch(name)
-        if process is not None:
-            _RUNNING[name] = process
+def loglik_of(kernel: Kernel) -> CFunction:
+    """Return the C function that :func:`cart_pkpd._engine.batch.loglik` has become."""
+    start(posterior_kernel())  # will be needed next
+    return CFunction(addresses(kernel.name, kernel.entries)[LOGLIK], _Patients)
+
+
+def posterior(threads: bool) -> CFunction:
+    """Return the C function :func:`cart_pkpd._engine.density.posterior`, for any kernel."""
+    if threads:
+        return CFunction(_threaded_posterior().address, _Posterior)
+    shared = posterior_kernel()
+    return CFunction(addresses(shared.name, shared.entries)[POSTERIOR], _Posterior)
+
+
+def copy_point() -> CFunction:
+    """Return the C function that hands a point on unchanged."""
+    shared = posterior_kernel()
+    return CFunction(addresses(shared.name, shared.entries)[COPY], _Copy)
+
+
+def start(kernel: Kernel) -> None:
+    """Begin to compile a kernel that will be needed soon; do not wait for it."""
+    name = kernel.name
+    with _LOCK:
+        if not _code_path(name).is_file() and name not in _RUNNING:
+            process = _launch(name)
+            if process is not None:
+                _RUNNING[name] = process
 
 
 @atexit.register
@@ -59,46 +118,15 @@ def _stop_waiting() -> None:
 
 
 @cache
-def copy_point() -> Any:
-    """Return the C function that hands a point on unchanged."""
+def _threaded_posterior() -> Any:
+    """Return the posterior with threads, the same for all kernels.
+
+    Numba cannot keep code with threads on disk; a few seconds, once per process.
+    """
     from numba import cfunc
 
-    from cart_pkpd._engine import density
-
-    return cfunc(_POINT_TO_POINT, cache=True, error_model="numpy")(density.copy_point)
-
-
-@cache
-def _entry(name: str, entry: str) -> Any:
-    """Return a compiled function of a module, from disk; compile it first where needed."""
-    _ensure(name)
-    try:
-        return _compiled(loaded(name), entry)
-    except Exception as problem:
-        _LOG.warning("compiled code of %s is damaged (%s); compiling it anew.", name, problem)
-        _discard(name)
-        _ensure(name)
-        return _compiled(reload(name), entry)
-
-
-def _compiled(kernel: Any, entry: str) -> Any:
-    if entry == DENSITY:
-        from numba import cfunc
-
-        keep = not _has_threads(kernel)
-        return cfunc(_POINT_TO_VALUE, cache=keep, error_model="numpy")(kernel.log_density)
-    _call_with_nothing(kernel)
-    return kernel.predict
-
-
-def _call_with_nothing(kernel: Any) -> None:
-    """Predict for no patients, so that the function is compiled, or loaded, now."""
-    f, i, none = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    floors, options = np.zeros(max(kernel.N, 1)), np.array([1e-6, 1.0, 0.0, 1.0])
-    kernel.predict(
-        0, 0, np.zeros((0, kernel.M)), np.zeros((0, kernel.VALUES)), f, i, i, f, none, f, i,
-        np.zeros(0, dtype=np.bool_), none, floors, options, f, np.zeros((0, max(kernel.M, 1))), i,
-    )  # fmt: skip
+    scope = definitions(("population", "density", "threads"))
+    return cfunc(_POINT_TO_VALUE, error_model="numpy")(scope["posterior"])
 
 
 def allow_threads(count: int) -> None:
@@ -124,43 +152,58 @@ def allow_threads(count: int) -> None:
         ) from problem
 
 
-def compile_here(name: str) -> None:
-    """Compile what a module is for in this process, and mark it as done."""
-    kernel: Any = loaded(name)
-    _compiled(kernel, DENSITY if hasattr(kernel, "log_density") else PREDICT)
-    _marker(name).touch()
+def addresses(name: str, entries: tuple[str, ...]) -> dict[str, int]:
+    """Return where the functions of a kernel are; compile it first where needed."""
+    if name in _LOADED:
+        return _LOADED[name]
+    with _LOCK:
+        if name not in _LOADED:
+            _LOADED[name] = load(name, _code(name), entries)
+        return _LOADED[name]
 
 
-def _marker(name: str) -> Path:
-    return cache_folder() / f"{name}.compiled"
+def _code(name: str) -> bytes:
+    """Return a kernel's machine code: from disk, by another process, or compiled here."""
+    path = _code_path(name)
+    code = store.kept(path)
+    if code is None:
+        process = _RUNNING.pop(name, None) or _launch(name)
+        if process is not None:
+            _, said = process.communicate()
+            if process.returncode != 0:
+                words = said.decode(errors="replace")[-500:]
+                _LOG.info("compiling %s apart failed: %s", name, words)
+        code = store.kept(path)
+    return compile_here(name) if code is None else code
 
 
-def _ensure(name: str) -> None:
-    """Return when the compiled code of a module is on disk, if it can be kept there."""
-    if _marker(name).is_file() or _has_threads(loaded(name)):
-        return
-    process = _RUNNING.pop(name, None) or _launch(name)
-    if process is not None:
-        _, said = process.communicate()
-        if process.returncode == 0:
-            return
-        _LOG.info("compiling %s apart failed: %s", name, said.decode(errors="replace")[-500:])
-    compile_here(name)
+def compile_here(name: str) -> bytes:
+    """Compile a kernel in this process, and keep its code."""
+    source = equations(name)
+    said = constants(source)
+    parts = [*map(unit, said["UNITS"]), translate(source)]
+    places = {k: v for k, v in said.items() if isinstance(v, int)}
+    code = link(name, parts, places, said["ENTRIES"])
+    store.keep(_code_path(name), code)
+    return code
+
+
+def _code_path(name: str) -> Path:
+    return store.cache_folder() / f"{name}.o"
 
 
 def _launch(name: str) -> subprocess.Popen[bytes] | None:
-    """Start a process that compiles a module; None where no interpreter can be started."""
+    """Start a process that compiles a kernel; None where no interpreter can be started."""
     if not sys.executable:
         return None
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
     code = f"from cart_pkpd._engine.compiling import compile_here; compile_here({name!r})"
     environment = {
-        # One step below the most that LLVM does: a sixth less waiting, and as fast a result.
-        "NUMBA_OPT": "2",
         **os.environ,
+        "NUMBA_OPT": "0",  # what is compiled there is optimised when it is linked
         "PYTHONPATH": path,
-        "CART_PKPD_CACHE": str(cache_folder().parent),
+        "CART_PKPD_CACHE": str(store.cache_folder().parent),
         "PYTHONWARNINGS": "ignore",
     }
     try:
@@ -173,14 +216,3 @@ def _launch(name: str) -> subprocess.Popen[bytes] | None:
         )
     except OSError:
         return None
-
-
-def _has_threads(kernel: ModuleType) -> bool:
-    """Return True for code with threads, which Numba cannot keep on disk."""
-    return hasattr(kernel, "CHUNKS")
-
-
-def _discard(name: str) -> None:
-    _marker(name).unlink(missing_ok=True)
-    for stale in (cache_folder() / "__pycache__").glob(f"{name}.*"):
-        stale.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """What generated code must define, by the example of exponential decline ``y' = -k y``.
 
 The solver's modules import these names from here, so that they can be read, checked and run
-by themselves; :mod:`cart_pkpd._engine.kernel` puts each model's own definitions in their
-place. Here y(0) = 1, k is the only parameter, and the level observed is y.
+by themselves; :mod:`cart_pkpd._engine.units` leaves them open where each model's own are to be
+linked. Here y(0) = 1, k is the only parameter, and the level observed is y.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both are registered with PyTensor's Numba linker, so that they run inside compiled graphs
 without Python; data are inputs, so that the same compiled graph serves other data. The name
-of the generated module identifies the code in PyTensor's cache on disk.
+of the kernel identifies the code in PyTensor's cache on disk.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-from cart_pkpd._engine.compiling import predict_of
-from cart_pkpd._engine.kernel import loaded, module
+from cart_pkpd._engine.compiling import addresses
+from cart_pkpd._engine.kernel import LOGLIK, PREDICT, kernel
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import NAMES
 from cart_pkpd._engine.source import Likelihood
+from cart_pkpd._engine.symbols import entry
 
 _INT = frozenset(("ev_kind", "ev_index", "ev_start", "ob_endpoint", "ob_start", "code"))
 RECORDS = ("code", "dv", "low")
@@ -78,10 +79,7 @@ class LevelsOp(_KernelOp):
         return Apply(self, inputs, [pt.dvector(), pt.dmatrix()])
 
     def perform(self, node: Apply, inputs: Sequence[Any], outputs: Any) -> None:
-        # Python calls what is compiled already; within Numba it would be compiled once more.
-        predict_of(loaded(self.kernel))
-        levels = _levels(self.kernel, self.n_parameters).py_func
-        outputs[0][0], outputs[1][0] = levels(*inputs)
+        outputs[0][0], outputs[1][0] = _levels(self.kernel, self.n_parameters)(*inputs)
 
     def infer_shape(self, node: Any, shapes: Any) -> list[tuple[Any, ...]]:
         n = shapes[1 + self.names.index("ob_time")][0]
@@ -134,8 +132,8 @@ class LoglikOp(_KernelOp):
 
 @lru_cache(maxsize=128)
 def _levels(kernel: str, m: int) -> Any:
-    predict = loaded(kernel).predict
-    width = max(m, 1)
+    addresses(kernel, (PREDICT,))  # from now on, the name is known to compiled code
+    predict, width = entry(f"{kernel}_{PREDICT}"), max(m, 1)
 
     @njit
     def levels(
@@ -144,16 +142,16 @@ def _levels(kernel: str, m: int) -> Any:
     ):  # fmt: skip
         k, n = base.shape[0], ob_time.shape[0]
         values, sens = np.empty(n), np.empty((n, width))
-        status = np.empty(k, dtype=np.int64)
-        predict(
-            0, k, np.ascontiguousarray(given), np.ascontiguousarray(base),
+        arrays = (
+            np.ascontiguousarray(given), np.ascontiguousarray(base),
             np.ascontiguousarray(ev_time), np.ascontiguousarray(ev_kind),
             np.ascontiguousarray(ev_index), np.ascontiguousarray(ev_value),
             np.ascontiguousarray(ev_start), np.ascontiguousarray(ob_time),
             np.ascontiguousarray(ob_endpoint), np.ascontiguousarray(ob_before),
             np.ascontiguousarray(ob_start), np.ascontiguousarray(floors),
-            np.ascontiguousarray(options), values, sens, status,
+            np.ascontiguousarray(options), values, sens, np.empty(k, dtype=np.int64),
         )  # fmt: skip
+        predict(0, k, arrays)
         return values, sens
 
     return levels
@@ -161,20 +159,18 @@ def _levels(kernel: str, m: int) -> Any:
 
 @lru_cache(maxsize=128)
 def _loglik(kernel: str, m: int, s: int) -> Any:
-    loglik = loaded(kernel).loglik
-    width, residual = max(m, 1), max(s, 1)
+    addresses(kernel, (LOGLIK,))
+    loglik, width, residual = entry(f"{kernel}_{LOGLIK}"), max(m, 1), max(s, 1)
 
     @njit
     def total(
         free, sigmas, base, ev_time, ev_kind, ev_index, ev_value, ev_start, ob_time, ob_endpoint,
         ob_before, ob_start, code, dv, low, floors, options,
     ):  # fmt: skip
-        k = base.shape[0]
+        k, n = base.shape[0], dv.shape[0]
         value, slope, by_sigma = np.empty(k), np.empty((k, width)), np.empty((k, residual))
-        status = np.empty(k, dtype=np.int64)
-        values, sens = np.empty(dv.shape[0]), np.empty((dv.shape[0], width))
-        loglik(
-            0, k, np.ascontiguousarray(free), np.ascontiguousarray(sigmas),
+        arrays = (
+            np.ascontiguousarray(free), np.ascontiguousarray(sigmas),
             np.ascontiguousarray(base), np.ascontiguousarray(ev_time),
             np.ascontiguousarray(ev_kind), np.ascontiguousarray(ev_index),
             np.ascontiguousarray(ev_value), np.ascontiguousarray(ev_start),
@@ -182,8 +178,9 @@ def _loglik(kernel: str, m: int, s: int) -> Any:
             np.ascontiguousarray(ob_before), np.ascontiguousarray(ob_start),
             np.ascontiguousarray(code), np.ascontiguousarray(dv), np.ascontiguousarray(low),
             np.ascontiguousarray(floors), np.ascontiguousarray(options), value, slope, by_sigma,
-            status, values, sens,
+            np.empty(k, dtype=np.int64), np.empty(n), np.empty((n, width)),
         )  # fmt: skip
+        loglik(0, k, arrays)
         return value, slope, by_sigma
 
     return total
@@ -201,12 +198,12 @@ def _funcify_loglik(op: LoglikOp, node: Any = None, **kwargs: Any) -> Any:
 
 def levels_op(program: Program, wrt: tuple[str, ...]) -> LevelsOp:
     """Return the operation that predicts levels, differentiable by the parameters `wrt`."""
-    return LevelsOp(module(program, wrt, None).__name__, len(wrt), 0)
+    return LevelsOp(kernel(program, wrt, None).name, len(wrt), 0)
 
 
 def loglik_op(program: Program, wrt: tuple[str, ...], likelihood: Likelihood) -> LoglikOp:
     """Return the operation that gives log-likelihoods, differentiable by `wrt`."""
-    name = module(program, wrt, likelihood).__name__
+    name = kernel(program, wrt, likelihood).name
     return LoglikOp(name, len(wrt), len(likelihood.sigmas))
 
 

@@ -154,7 +154,7 @@ def write(t: float, piece: float, x: Any, row: int, endpoint: int, values: Any, 
     """Write the level of an endpoint, and its sensitivities, for the states in AT."""
     values[row] = observe(endpoint, t, piece, x)
     for j in range(M):
-        sens[row, j] = x[COLUMN + j]
+        sens[row * M + j] = x[COLUMN + j]
 
 
 @compiled

@@ -145,14 +145,14 @@ def sensitivities(
     status : ndarray of int, shape (k,)
         0 where solved; `REASONS` has the words.
     """
-    # Numba takes half a second to import; declaring a model must not wait for it.
+    # LLVM takes a moment to import; declaring a model must not wait for it.
     from cart_pkpd._engine.compiling import predict_of
-    from cart_pkpd._engine.kernel import module
+    from cart_pkpd._engine.kernel import kernel
 
     k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
     values, sens = np.empty(n), np.empty((n, max(m, 1)))
     status = np.zeros(k, dtype=np.int64)
-    predict = predict_of(module(program, wrt, None))
+    predict = predict_of(kernel(program, wrt, None))
     rows = np.ascontiguousarray(base, dtype=float)
     given = np.ascontiguousarray(rows[:, program.columns(wrt)])
     settings = options_of(program, Solver(rtol, max_steps))

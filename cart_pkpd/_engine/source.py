@@ -138,7 +138,7 @@ def generate(program: Program, wrt: Sequence[str], likelihood: Likelihood | None
     ]
     if likelihood is not None:
         blocks.append(_record(likelihood))
-    functions = ("@compiled\n" + "\n".join(b) for b in blocks)
+    functions = ("\n".join(b) for b in blocks)
     layout = _layout(eq, second, 0 if likelihood is None else len(likelihood.sigmas))
     listed = "\n".join(f"{k} = {v}" for k, v in layout.items())
     return "\n\n\n".join([listed, *(_resolved(f, layout) for f in functions)]) + "\n\n\n"

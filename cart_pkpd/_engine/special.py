@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
 _LOG_ROOT_TWO_PI = 0.9189385332046727
 _ROOT_HALF = 0.7071067811865476
@@ -37,13 +34,3 @@ def mills(x: float) -> float:
         return density / (0.5 * math.erfc(-x * _ROOT_HALF))
     y = 1.0 / (x * x)
     return -x / (1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y))))
-
-
-@intrinsic
-def pointer_at(typing_context: Any, address: Any) -> Any:
-    """Return a whole number as the pointer that it is."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate

@@ -8,7 +8,6 @@ tested.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -19,7 +18,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.compiling import density_of as compiled_density
+from cart_pkpd._engine.compiling import loglik_of
+from cart_pkpd._engine.compiling import posterior as compiled_posterior
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
@@ -133,7 +133,7 @@ class Evaluation:
     c_function : Any
         The compiled function; its ``address`` and :attr:`table` are all that a sampler needs.
     table : ndarray of int
-        Counts and addresses of the data; see :func:`cart_pkpd._engine.density.log_density`.
+        Counts and addresses of the data; see :func:`cart_pkpd._engine.density.posterior`.
     unsolved : ndarray of int, shape (k,)
         How often each patient's equations could not be solved so far.
     """
@@ -147,23 +147,24 @@ class Evaluation:
         k = structure.design.n_patients
         self._order = plan_of(structure)[0].order
         self.size = posterior.size
-        self.c_function = compiled_density(kernel_of(structure, posterior.threads > 1))
+        self._loglik = loglik_of(kernel_of(structure))
+        self.c_function = compiled_posterior(posterior.threads > 1)
         self.unsolved = np.zeros(k, dtype=np.int64)
         arrays = [getattr(layout, f.name) for f in fields(layout)]
         arrays += [*data.values(), self.unsolved]
         # Held here, because the table has only their addresses.
         self._arrays = [np.ascontiguousarray(a) for a in arrays[:-1]] + arrays[-1:]
         self.table = np.zeros(40, dtype=np.int64)
-        self.table[:6] = (
+        self.table[:5] = (
             k,
             len(structure.quantities),
             len(structure.population.iiv),
             len(structure.effects),
             structure.design.n_obs,
-            data["ev_time"].size,
         )
         self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
-        self.table[35:37] = data["base"].shape[1], data["floors"].size
+        self.table[35:37] = len(structure.model.estimated), len(layout.residual)
+        self.table[37] = self._loglik.address
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Return the log density and its gradient; NaN where an equation has no solution."""
@@ -172,13 +173,12 @@ class Evaluation:
     def _evaluate(self, x: Vector, table: NDArray[np.int64]) -> tuple[float, Vector]:
         point = np.ascontiguousarray(x, dtype=float)
         gradient, value = np.empty(self.size), np.empty(1)
-        double = ctypes.POINTER(ctypes.c_double)
         self.c_function.ctypes(
             self.size,
-            point.ctypes.data_as(double),
-            gradient.ctypes.data_as(double),
-            value.ctypes.data_as(double),
-            table.ctypes.data_as(ctypes.c_void_p),
+            point.ctypes.data,
+            gradient.ctypes.data,
+            value.ctypes.data,
+            table.ctypes.data,
         )
         return float(value[0]), gradient
 

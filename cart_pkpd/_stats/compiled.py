@@ -37,12 +37,12 @@ def likelihood_of(structure: Structure) -> Likelihood:
     )
 
 
-def kernel_of(structure: Structure, threads: bool = False) -> Any:
-    """Return the module that computes the likelihood, with `threads` of several at once."""
-    from cart_pkpd._engine.kernel import module
+def kernel_of(structure: Structure) -> Any:
+    """Return the kernel of the likelihood."""
+    from cart_pkpd._engine.kernel import kernel
 
     model = structure.model
-    return module(model.program, model.estimated, likelihood_of(structure), threads)
+    return kernel(model.program, model.estimated, likelihood_of(structure))
 
 
 @lru_cache(maxsize=128)
@@ -137,7 +137,7 @@ def _named(plan: Schedule) -> dict[str, NDArray[Any]]:
 def prepare_predictions(model: Model) -> None:
     """Begin to compile what predictions will need, while something else takes its time."""
     from cart_pkpd._engine.compiling import start
-    from cart_pkpd._engine.kernel import module
+    from cart_pkpd._engine.kernel import kernel
 
     if model.program.states:  # closed forms are predicted without compiled code
-        start(module(observing_states(model.program), (), None))
+        start(kernel(observing_states(model.program), (), None))

@@ -1,0 +1,266 @@
+"""Generated equations as LLVM code, without a detour.
+
+What :mod:`cart_pkpd._engine.source` writes is a small part of Python: numbers, places of one
+array, conditions, loops of known length. Translating just that takes milliseconds where a
+compiler for all of Python takes seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from cart_pkpd._engine.linking import PREFIX
+
+_FLOAT, _INT, _STATUS = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+_TRUTH, _FLOATS = ir.IntType(1), _FLOAT.as_pointer()
+_POINTER = ir.IntType(8).as_pointer()
+_FLAGS = ("contract", "nsz")
+
+_INTRINSICS = MappingProxyType(
+    {name: f"llvm.{name}.f64" for name in ("exp", "log", "sqrt", "sin", "cos")}
+    | {"abs": "llvm.fabs.f64", "pow": "llvm.pow.f64"}
+)
+_LIBRARY = ("log1p", "expm1", "tanh")
+_OWN = ("log_ndtr", "mills")
+_ARITHMETIC = MappingProxyType({ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"})
+_COMPARISONS = MappingProxyType({ast.Lt: "<", ast.LtE: "<=", ast.Eq: "=="})
+_INTEGERS = ("endpoint", "code")
+_ARRAYS = ("x", "sigmas")
+
+
+def constants(source: str) -> dict[str, Any]:
+    """Return the values that generated source gives names to."""
+    named = (node for node in ast.parse(source).body if isinstance(node, ast.Assign))
+    return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in named}
+
+
+def translate(source: str) -> bytes:
+    """Return the LLVM code of the functions in generated source.
+
+    Each takes what :mod:`cart_pkpd._engine.equations` says, after two pointers, to where its
+    result goes and to one that is not used, as functions compiled by Numba do.
+    """
+    module, known = ir.Module("equations"), constants(source)
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            _Function(module, known, node).write()
+    return llvm.parse_assembly(str(module)).as_bitcode()
+
+
+class _Function:
+    """One function on its way to LLVM code."""
+
+    def __init__(self, module: ir.Module, places: Mapping[str, Any], tree: ast.FunctionDef) -> None:
+        names = [a.arg for a in tree.args.args]
+        kinds = [_kind(name) for name in names]
+        whole = ir.FunctionType(_STATUS, [_POINTER, _POINTER, *kinds])
+        self.function = ir.Function(module, whole, PREFIX + tree.name)
+        self.entry = ir.IRBuilder(self.function.append_basic_block("variables"))
+        self.code = ir.IRBuilder(self.function.append_basic_block("code"))
+        self.module, self.places, self.tree = module, places, tree
+        self.given = dict(zip(names, self.function.args[2:], strict=True))
+        self.known: dict[tuple[str, str], Any] = {}
+        self.variables: dict[str, Any] = {}
+
+    def write(self) -> None:
+        """Write everything."""
+        first = self.code.block
+        self.statements(self.tree.body)
+        if not self.code.block.is_terminated:
+            self.code.ret(_STATUS(0))
+        self.entry.branch(first)
+
+    # --- statements ------------------------------------------------------------------------
+
+    def statements(self, nodes: Iterable[ast.stmt]) -> None:
+        for node in nodes:
+            getattr(self, f"on_{type(node).__name__}")(node)
+
+    def on_Pass(self, node: ast.Pass) -> None:
+        return
+
+    def on_Expr(self, node: ast.Expr) -> None:
+        assert isinstance(node.value, ast.Constant)  # a docstring
+
+    def on_Assign(self, node: ast.Assign) -> None:
+        (target,), value = node.targets, self.value(node.value)
+        if isinstance(target, ast.Subscript):
+            self.code.store(self.as_float(value), self.place(target))
+            return
+        assert isinstance(target, ast.Name)
+        # A name may be a number in one branch and a condition in another.
+        key = target.id, str(value.type)
+        if key not in self.known:
+            self.known[key] = self.entry.alloca(value.type)
+        self.variables[target.id] = self.known[key]
+        self.code.store(value, self.known[key])
+
+    def on_AugAssign(self, node: ast.AugAssign) -> None:
+        assert isinstance(node.target, ast.Subscript)
+        place = self.place(node.target)
+        total = self.code.fadd(self.code.load(place), self.value(node.value), flags=_FLAGS)
+        self.code.store(total, place)
+
+    def on_For(self, node: ast.For) -> None:
+        """Write ``for j in range(n)``."""
+        assert isinstance(node.iter, ast.Call)
+        assert isinstance(node.target, ast.Name)
+        count = self.value(node.iter.args[0])
+        if count.constant == 0:
+            return
+        before, body = self.code.block, self.code.append_basic_block("loop")
+        after = self.code.append_basic_block("after")
+        self.code.branch(body)
+        self.code.position_at_end(body)
+        at = self.code.phi(_INT)
+        at.add_incoming(_INT(0), before)
+        self.given[node.target.id] = at
+        self.statements(node.body)
+        following = self.code.add(at, _INT(1), flags=("nuw", "nsw"))
+        at.add_incoming(following, self.code.block)
+        self.code.cbranch(self.code.icmp_signed("<", following, count), body, after)
+        self.code.position_at_end(after)
+
+    def on_If(self, node: ast.If) -> None:
+        assert not node.orelse
+        then, after = (self.code.append_basic_block(name) for name in ("then", "after"))
+        self.code.cbranch(self.value(node.test), then, after)
+        self.code.position_at_end(then)
+        self.statements(node.body)
+        if not self.code.block.is_terminated:
+            self.code.branch(after)
+        self.code.position_at_end(after)
+
+    def on_Return(self, node: ast.Return) -> None:
+        given = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        target = self.code.bitcast(self.function.args[0], _FLOATS)
+        for n, value in enumerate(v for v in given if v is not None):
+            self.code.store(self.as_float(self.value(value)), self.code.gep(target, [_INT(n)]))
+        self.code.ret(_STATUS(0))
+
+    # --- values ----------------------------------------------------------------------------
+
+    def value(self, node: ast.expr) -> Any:
+        return getattr(self, f"of_{type(node).__name__}")(node)
+
+    def of_Constant(self, node: ast.Constant) -> Any:
+        if isinstance(node.value, bool):
+            return _TRUTH(int(node.value))
+        assert isinstance(node.value, (int, float))
+        return (_INT if isinstance(node.value, int) else _FLOAT)(node.value)
+
+    def as_float(self, value: Any) -> Any:
+        return self.code.sitofp(value, _FLOAT) if value.type == _INT else value
+
+    def pair(self, left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
+        """Return two values of one type."""
+        a, b = self.value(left), self.value(right)
+        return (a, b) if a.type == b.type else (self.as_float(a), self.as_float(b))
+
+    def of_Name(self, node: ast.Name) -> Any:
+        if node.id in self.places:
+            return _INT(self.places[node.id])
+        if node.id in self.variables:
+            return self.code.load(self.variables[node.id])
+        return self.given[node.id]
+
+    def of_Attribute(self, node: ast.Attribute) -> Any:
+        return _FLOAT(getattr(math, node.attr))
+
+    def of_Subscript(self, node: ast.Subscript) -> Any:
+        return self.code.load(self.place(node))
+
+    def place(self, node: ast.Subscript) -> Any:
+        return self.code.gep(self.value(node.value), [self.value(node.slice)], inbounds=True)
+
+    def of_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        value = self.value(node.operand)
+        if isinstance(node.op, ast.Not):
+            return self.code.not_(value)
+        assert isinstance(node.op, ast.USub)
+        return self.code.fneg(value, flags=_FLAGS)
+
+    def of_BinOp(self, node: ast.BinOp) -> Any:
+        left, right = self.pair(node.left, node.right)
+        if isinstance(node.op, ast.Pow):
+            return self.call(_INTRINSICS["pow"], left, right)
+        name = _ARITHMETIC[type(node.op)]
+        if left.type == _INT:
+            return getattr(self.code, name)(left, right, flags=("nsw",))
+        return getattr(self.code, f"f{name}")(left, right, flags=_FLAGS)
+
+    def of_BoolOp(self, node: ast.BoolOp) -> Any:
+        join = self.code.and_ if isinstance(node.op, ast.And) else self.code.or_
+        first, *rest = (self.value(v) for v in node.values)
+        for value in rest:
+            first = join(first, value)
+        return first
+
+    def of_Compare(self, node: ast.Compare) -> Any:
+        left, right = self.pair(node.left, node.comparators[0])
+        sign = _COMPARISONS[type(node.ops[0])]
+        if left.type == _INT:
+            return self.code.icmp_signed(sign, left, right)
+        return self.code.fcmp_ordered(sign, left, right, flags=_FLAGS)
+
+    def of_IfExp(self, node: ast.IfExp) -> Any:
+        """Write ``a if condition else b``; only what is chosen is computed."""
+        sides = [self.code.append_basic_block(name) for name in ("true", "false")]
+        after = self.code.append_basic_block("after")
+        self.code.cbranch(self.value(node.test), *sides)
+        found = []
+        for side, formula in zip(sides, (node.body, node.orelse), strict=True):
+            self.code.position_at_end(side)
+            found.append((self.value(formula), self.code.block))
+            self.code.branch(after)
+        self.code.position_at_end(after)
+        chosen = self.code.phi(found[0][0].type)
+        for value, block in found:
+            chosen.add_incoming(value, block)
+        return chosen
+
+    def of_Call(self, node: ast.Call) -> Any:
+        called = node.func
+        name = called.attr if isinstance(called, ast.Attribute) else ""
+        if isinstance(called, ast.Name):
+            name = called.id
+        values = [self.value(a) for a in node.args]
+        if name in ("min", "max"):
+            first, second = values
+            sign = "<" if name == "min" else ">"
+            other = self.code.fcmp_ordered(sign, second, first, flags=_FLAGS)
+            return self.code.select(other, second, first)
+        if name in _OWN:
+            return self.call_own(name, *values)
+        assert name in _INTRINSICS or name in _LIBRARY
+        return self.call(_INTRINSICS.get(name, name), *values)
+
+    def call(self, name: str, *values: Any) -> Any:
+        """Call a function of numbers that LLVM or the C library knows."""
+        function = self.declared(name, ir.FunctionType(_FLOAT, [_FLOAT] * len(values)))
+        return self.code.call(function, values, fastmath=_FLAGS)
+
+    def call_own(self, name: str, *values: Any) -> Any:
+        """Call a function of a number that Numba compiled."""
+        kind = ir.FunctionType(_STATUS, [_FLOATS, _POINTER, *(v.type for v in values)])
+        result = self.entry.alloca(_FLOAT)
+        function = self.declared(PREFIX + name, kind)
+        self.code.call(function, [result, _POINTER(None), *values])
+        return self.code.load(result)
+
+    def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        found = self.module.globals.get(name)
+        return ir.Function(self.module, kind, name) if found is None else found
+
+
+def _kind(name: str) -> Any:
+    if name in _ARRAYS:
+        return _FLOATS
+    return _INT if name in _INTEGERS else _FLOAT
