@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cart_pkpd import checks as checks
     from cart_pkpd import compare as compare
+    from cart_pkpd import crs as crs
     from cart_pkpd import data as data
     from cart_pkpd import datasets as datasets
     from cart_pkpd import fit as fit
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "checks",
     "compare",
+    "crs",
     "data",
     "datasets",
     "fit",

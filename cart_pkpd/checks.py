@@ -1,11 +1,14 @@
-"""Checks of a fit, computed and never drawn.
+"""Checks of a fit, computed and never drawn, and of a design before there is one.
 
-Every function takes a FitResult and returns an ``xr.Dataset`` that ``cart_pkpd.plots`` draws.
+Every function returns an ``xr.Dataset``; those that take a FitResult are drawn by
+``cart_pkpd.plots``.
 """
 
 from cart_pkpd._checks.exposure import exposure as exposure
+from cart_pkpd._checks.identifiability import PHASE_1 as PHASE_1
+from cart_pkpd._checks.identifiability import identifiability as identifiability
 from cart_pkpd._checks.predictions import predictions as predictions
 from cart_pkpd._checks.shrinkage import shrinkage as shrinkage
 from cart_pkpd._checks.vpc import vpc as vpc
 
-__all__ = ["exposure", "predictions", "shrinkage", "vpc"]
+__all__ = ["PHASE_1", "exposure", "identifiability", "predictions", "shrinkage", "vpc"]

@@ -22,6 +22,10 @@ from cart_pkpd._engine.solve import sensitivities
 INSTANCES = {
     **{name: models.get(name) for name in models.names()},
     **{cls.__name__: cls() for cls in own.ALL},
+    # A model made of parts: a tumour that cells kill, which drives a cytokine.
+    "stein2019+parts": models.get("stein2019")
+    + models.tumour()
+    + models.cytokines(["il6"], driver="killing"),
 }
 
 TIMES = (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 28.0, 90.0)
@@ -79,8 +83,18 @@ SPECIAL = {
     "hanson2016": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 28.0, 40.0)},
     "OneCompartment": {"times": (0.01, 0.5, 1.5, 3.2, 5.0, 9.0)},
     "AntigenDriven": {"times": (0.5, 1.0, 6.0, 9.0, 14.0, 28.0, 60.0)},
+    "chaudhury2020_predator_prey": {"signed": ("log_tumour",)},
+    "chaudhury2020_first_order": {"signed": ("log_tumour",)},
+    "chaudhury2020_ec50": {"signed": ("log_tumour",)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
+    "owens_bozic2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0)},  # later, cure hangs on digits
+    "mueller_schoell2021": {  # no transplant and a CD4:CD8 ratio of 1: nothing to act on
+        "silent": ("asct_effect", "cd4_cd8_power"),
+    },
 }
+
+SLOW = frozenset({"park2025"})
+"""Models whose kernel takes minutes: 24 equations with derivatives by 36 parameters."""
 
 TWINS: dict[str, Callable] = {
     "stein2019": lambda t, p, doses: np.log(reference.two_phases(t, p)),
@@ -96,7 +110,7 @@ def doses_for(model):
     """A bolus, a short infusion, a repeated dose and a long infusion."""
     if getattr(model, "dosed", None) is None:
         return ()
-    a, t = AMOUNTS[model.dose_unit], max(model.start, 0.0)
+    a, t = AMOUNTS.get(model.dose_unit, 1.0), max(model.start, 0.0)
     return ((t, 0.5 * a, 0.0), (t, 0.5 * a, 0.02), (t + 3.0, a, 0.0), (t + 3.5, 0.5 * a, 1.0))
 
 

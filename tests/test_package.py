@@ -21,7 +21,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_after("import cart_pkpd", HEAVY) == []
 
 
-@pytest.mark.parametrize("module", ["data", "nca", "models", "fit", "checks", "compare", "study"])
+@pytest.mark.parametrize(
+    "module", ["data", "nca", "models", "fit", "crs", "checks", "compare", "study"]
+)
 def test_describing_an_analysis_loads_neither_sampler_nor_figures(module):
     light = ("pymc", "nutpie", "matplotlib")
     assert loaded_after(f"from cart_pkpd import {module}", light) == []

@@ -5,6 +5,9 @@ and a censored one ``sqrt(-2 ln P)``, with P the probability of lying beyond its
 the best of several starts the likelihood itself is maximised over parameters and scatter, so
 that censored records and errors that grow with the level count as they should; with a
 log-normal error and nothing censored that is ordinary least squares.
+
+Models given by equations are searched with the solver's own derivatives. Closed forms cost so
+little that differences and, for the hard switch at their peak, a simplex serve them better.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
+from cart_pkpd._fit.slopes import Predictor, curvature, elementwise, maximise, slope_of
 from cart_pkpd._fit.start import guessed_measure
 from cart_pkpd._stats.agreement import check_measures, check_units, check_values
 from cart_pkpd._stats.design import QUANTIFIED, Design
@@ -28,7 +32,7 @@ from cart_pkpd._stats.error import ErrorModel, Sigma
 from cart_pkpd._stats.likelihood import pointwise_loglik, record_loglik
 from cart_pkpd._stats.population import error_models, population
 from cart_pkpd._stats.predict import predict
-from cart_pkpd.models import Model, Parameter
+from cart_pkpd.models import ClosedFormModel, Model, Parameter
 
 METHODS = ("individual", "pooled")
 _SIGMA_START = 0.5
@@ -44,6 +48,9 @@ _UNDETERMINED = 2.0
 _LOWEST, _HIGHEST = -1e4, 0.0
 _Z95 = 1.959963984540054
 
+type _Vector = NDArray[np.float64]
+type _Matrix = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
@@ -52,6 +59,23 @@ class _Problem:
     model: Model
     records: Design
     errors: tuple[ErrorModel, ...]
+    names: tuple[str, ...]
+
+    @property
+    def log(self) -> tuple[bool, ...]:
+        """By measure: whether predictions are compared as ln."""
+        return tuple(error.on_log for error in self.errors)
+
+    @cached_property
+    def predictor(self) -> Predictor | None:
+        """Predictions with derivatives, of a model given by equations."""
+        if isinstance(self.model, ClosedFormModel):
+            return None
+        return Predictor(self.model, self.records, self.names, self.log)
+
+    @cached_property
+    def on_log(self) -> NDArray[np.bool_]:
+        return np.array(self.log)[self.records.measure]
 
     @cached_property
     def quantified(self) -> NDArray[np.bool_]:
@@ -134,8 +158,9 @@ def least_squares(
     check_measures(model, design)
     check_units(model, design)
     check_values(residual, design)
-    problems = {k: _Problem(model, g, residual) for k, g in _groups(design, method).items()}
-    outcomes = [_fit(problem, names) for problem in problems.values()]
+    groups = _groups(design, method)
+    problems = {k: _Problem(model, g, residual, names) for k, g in groups.items()}
+    outcomes = [_fit(problem) for problem in problems.values()]
     return _dataset(model, design, names, problems, outcomes)
 
 
@@ -145,25 +170,64 @@ def _groups(design: Design, method: str) -> dict[str, Design]:
     return {str(i): design.among([k]) for k, i in enumerate(design.ids)}
 
 
-def _fit(problem: _Problem, names: Sequence[str]) -> _Outcome:
-    too_few = _too_few(problem, names)
+def _fit(problem: _Problem) -> _Outcome:
+    names = problem.names
+    too_few = _too_few(problem)
     if too_few:
         return _Outcome(too_few, {}, {})
-    starts = [_with_sigmas(p, problem) for p in _starts(problem, names)]
+    starts = [_with_sigmas(p, problem) for p in _starts(problem)]
     begun = min((_least_squares(p, problem) for p in starts), key=_chisqr)
-    fitted = Minimizer(_minus_loglik, begun.params, fcn_args=(problem,)).minimize(
-        method="nelder", max_nfev=_MOST_EVALUATIONS
-    )
-    if not np.isfinite(fitted.residual[0]):
+    search = _by_simplex if problem.predictor is None else _by_gradient
+    best, value, hessian = search(begun.params, problem)
+    if not np.isfinite(value) or value >= _HUGE:
         return _Outcome("the optimiser found no finite likelihood", {}, {})
-    free = {n: float(fitted.params[n].value) for n in names}
-    stderr = _standard_errors(fitted.params, names, problem)
-    values = _sigmas(fitted.params, problem)
+    free = {n: float(best[n].value) for n in names}
+    stderr = _standard_errors(hessian, problem)
+    values = _sigmas(best, problem)
     present = {m for m, _ in problem.scatters}
     sigma = {m: values[m][problem.errors[m].sigmas[0].name] for m in present}
     known = all(s < _UNDETERMINED for s in stderr.values())
     status = "ok" if known else _no_stderr(stderr)
-    return _Outcome(status, free, stderr, sigma, -float(fitted.residual[0]))
+    return _Outcome(status, free, stderr, sigma, -value)
+
+
+def _by_simplex(start: Parameters, problem: _Problem) -> tuple[Parameters, float, _Matrix]:
+    """Return the best parameters, −ln likelihood there, and its second derivatives."""
+    fitted = Minimizer(_minus_loglik, start, fcn_args=(problem,)).minimize(
+        method="nelder", max_nfev=_MOST_EVALUATIONS
+    )
+    return fitted.params, float(fitted.residual[0]), _hessian(fitted.params, problem)
+
+
+def _by_gradient(start: Parameters, problem: _Problem) -> tuple[Parameters, float, _Matrix]:
+    """Return the same as `_by_simplex`, with the derivatives of the predictions."""
+    x = np.array([p.value for p in start.values()])
+    jacobian = _jacobian(start, problem)
+    information = np.diag([2.0 * problem.records.n_obs] * x.size)
+    m = len(problem.names)
+    information[:m, :m] = jacobian.T @ jacobian
+
+    def value_and_slope(at: _Vector) -> tuple[float, _Vector]:
+        return _with_gradient(_moved(start, at), problem)
+
+    x, value = maximise(value_and_slope, x, information)
+    best = _moved(start, x)
+    free = [i for i, n in enumerate(best) if _can_move(best, n)]
+    second = curvature(lambda at: value_and_slope(at)[1], x, free)
+    return best, value, second
+
+
+def _moved(parameters: Parameters, x: _Vector) -> Parameters:
+    """Return the parameters at other values; those beyond a bound are at it."""
+    out = parameters.copy()
+    for name, value in zip(out, x, strict=True):
+        out[name].set(value=float(value))
+    return out
+
+
+def _can_move(at: Parameters, name: str) -> bool:
+    """Return False for a scatter at its least, where the likelihood has no bound."""
+    return not name.startswith(_LN) or at[name].value > at[name].min + _CURVATURE_STEP
 
 
 def _chisqr(fitted: Any) -> float:
@@ -176,7 +240,8 @@ def _least_squares(start: Parameters, problem: _Problem) -> Any:
     for m, sigma in problem.scatters:
         held[_ln(m, sigma)].vary = False
     search = Minimizer(_residuals, held, fcn_args=(problem,), scale_covar=False)
-    fitted = search.minimize(method="leastsq", max_nfev=400 * (len(held) + 1))
+    slopes = {} if problem.predictor is None else {"Dfun": _jacobian}
+    fitted = search.minimize(method="leastsq", max_nfev=400 * (len(held) + 1), **slopes)
     for m, sigma in problem.scatters:
         fitted.params[_ln(m, sigma)].vary = True
     return fitted
@@ -207,29 +272,57 @@ def _sigmas(parameters: Parameters, problem: _Problem) -> tuple[dict[str, float]
     return out
 
 
-def _prediction(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
-    log = [error.on_log for error in problem.errors]
-    return predict(problem.model, problem.records, _natural(problem.model, free), log=log)
+def _prediction(free: Parameters, problem: _Problem) -> _Vector:
+    if problem.predictor is not None:
+        return problem.predictor(_free(free, problem))[0]
+    values = _natural(problem.model, free)
+    return predict(problem.model, problem.records, values, log=problem.log)
 
 
-def _minus_loglik(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
+def _free(parameters: Parameters, problem: _Problem) -> _Vector:
+    return np.array([parameters[n].value for n in problem.names], dtype=float)
+
+
+def _loglik(f: _Vector, free: Parameters, problem: _Problem) -> _Vector:
+    return pointwise_loglik(problem.errors, problem.records, f, _sigmas(free, problem))
+
+
+def _minus_loglik(free: Parameters, problem: _Problem) -> _Vector:
     """Return −ln likelihood of all records, capped where it overflows."""
     with np.errstate(all="ignore"):
-        f = _prediction(free, problem)
-        sigmas = _sigmas(free, problem)
-        value = -pointwise_loglik(problem.errors, problem.records, f, sigmas).sum()
+        value = -_loglik(_prediction(free, problem), free, problem).sum()
     return np.array([value if np.isfinite(value) else _HUGE])
 
 
-def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) -> dict[str, float]:
-    """Return standard errors on the free scale from the curvature of the likelihood.
+def _with_gradient(free: Parameters, problem: _Problem) -> tuple[float, _Vector]:
+    """Return −ln likelihood and its slopes by parameters and ln scatters."""
+    value = float(_minus_loglik(free, problem)[0])
+    if value >= _HUGE or problem.predictor is None:
+        return _HUGE, np.zeros(len(free))
+    with np.errstate(all="ignore"):
+        f, by = problem.predictor(_free(free, problem))
+        each = elementwise(lambda g: _loglik(g, free, problem), f, problem.on_log)
+        slopes = [-(each @ by)]
+        for name in list(free)[len(problem.names) :]:
+            up, down = (_shifted(free, name, h) for h in (_CURVATURE_STEP, -_CURVATURE_STEP))
+            change = (_loglik(f, up, problem) - _loglik(f, down, problem)).sum()
+            # Below its least a scatter acts as at it.
+            slopes.append(np.array([-change / (2 * _CURVATURE_STEP)]) * _can_move(free, name))
+    return value, np.nan_to_num(np.concatenate(slopes), nan=0.0, posinf=0.0, neginf=0.0)
 
-    Central differences; NaN for all where the curvature is not that of a maximum.
-    """
-    moved = [n for n in at if not n.startswith(_LN) or at[n].value > at[n].min + _CURVATURE_STEP]
+
+def _shifted(parameters: Parameters, name: str, by: float) -> Parameters:
+    out = parameters.copy()
+    out[name].set(value=float(out[name].value) + by)
+    return out
+
+
+def _hessian(at: Parameters, problem: _Problem) -> _Matrix:
+    """Return the curvature of −ln likelihood, by central differences of its values."""
+    moved = [n for n in at if _can_move(at, n)]
     centre = np.array([at[n].value for n in moved])
 
-    def value(x: NDArray[np.float64]) -> float:
+    def value(x: _Vector) -> float:
         trial = at.copy()
         for name, v in zip(moved, x, strict=True):
             trial[name].set(value=float(v))
@@ -245,6 +338,15 @@ def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) ->
             ]
             second = (corners[0] - corners[1] - corners[2] + corners[3]) / (4 * _CURVATURE_STEP**2)
             hessian[i, j] = hessian[j, i] = second
+    return hessian
+
+
+def _standard_errors(hessian: _Matrix, problem: _Problem) -> dict[str, float]:
+    """Return standard errors on the free scale from the curvature of the likelihood.
+
+    NaN for all where the curvature is not that of a maximum.
+    """
+    names = problem.names
     if not np.isfinite(hessian).all():
         return dict.fromkeys(names, np.nan)
     curvatures = np.linalg.eigvalsh(hessian)
@@ -252,15 +354,16 @@ def _standard_errors(at: Parameters, names: Sequence[str], problem: _Problem) ->
         return dict.fromkeys(names, np.nan)
     variance = np.diag(np.linalg.inv(hessian))
     # Near a ridge rounding can make a variance negative: then nothing was learnt either.
-    known = {n: float(variance[moved.index(n)]) for n in names}
+    known = {n: float(v) for n, v in zip(names, variance, strict=False)}
     return {n: float(np.sqrt(v)) if v > 0 else np.nan for n, v in known.items()}
 
 
-def _too_few(problem: _Problem, names: Sequence[str]) -> str:
+def _too_few(problem: _Problem) -> str:
     """Return why there is no fit: every parameter and scatter needs a record of its own."""
     n = int(problem.quantified.sum())
-    if n < len(names) + len(problem.scatters):
-        return f"{n} quantified records cannot determine {len(names)} parameters and their scatter"
+    m = len(problem.names)
+    if n < m + len(problem.scatters):
+        return f"{n} quantified records cannot determine {m} parameters and their scatter"
     for m, _ in problem.scatters:
         if not (problem.quantified & (problem.records.measure == m)).any():
             return f"no quantified record of {problem.records.endpoints[m]} shows its scatter"
@@ -272,12 +375,12 @@ def _no_stderr(stderr: dict[str, float]) -> str:
     return f"fitted, but the data do not determine {bad}"
 
 
-def _starts(problem: _Problem, names: Sequence[str]) -> list[Parameters]:
+def _starts(problem: _Problem) -> list[Parameters]:
     """Return where to start: the data's own guess, and points around it.
 
     A hard switch at the peak makes local optima; the same points are tried for everyone.
     """
-    model, records = problem.model, problem.records
+    model, records, names = problem.model, problem.records, problem.names
     own = records.measure == guessed_measure(model, records)
     seen = problem.quantified & (records.dv > 0) & own
     guess = model.guess(records.time[seen], records.dv[seen]) if seen.any() else {}
@@ -316,21 +419,33 @@ def _natural(model: Model, free: Parameters) -> dict[str, Any]:
     }
 
 
-def _residuals(free: Parameters, problem: _Problem) -> NDArray[np.float64]:
+def _residuals(free: Parameters, problem: _Problem) -> _Vector:
     """Return z of quantified records and sqrt(−2 ln P) of censored ones."""
-    records = problem.records
-    out = np.empty(records.n_obs)
     with np.errstate(all="ignore"):
-        f = _prediction(free, problem)
-        sigmas = _sigmas(free, problem)
-        for m, code, rows in problem.parts:
-            error, dv, low = problem.errors[m], records.dv[rows], records.low[rows]
-            if code == QUANTIFIED:
-                out[rows] = error.z(dv, f[rows], sigmas[m])
-            else:
-                log_p = record_loglik(error, code, dv, low, f[rows], sigmas[m])
-                out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
+        out = _residuals_of(_prediction(free, problem), free, problem)
     return np.nan_to_num(out, nan=1e3, posinf=1e3, neginf=-1e3)
+
+
+def _residuals_of(f: _Vector, free: Parameters, problem: _Problem) -> _Vector:
+    records, sigmas = problem.records, _sigmas(free, problem)
+    out = np.empty(records.n_obs)
+    for m, code, rows in problem.parts:
+        error, dv, low = problem.errors[m], records.dv[rows], records.low[rows]
+        if code == QUANTIFIED:
+            out[rows] = error.z(dv, f[rows], sigmas[m])
+        else:
+            log_p = record_loglik(error, code, dv, low, f[rows], sigmas[m])
+            out[rows] = np.sqrt(-2.0 * np.clip(log_p, _LOWEST, _HIGHEST))
+    return out
+
+
+def _jacobian(free: Parameters, problem: _Problem) -> _Matrix:
+    """Return the derivatives of the residuals by the parameters, at the scatter given."""
+    assert problem.predictor is not None
+    with np.errstate(all="ignore"):
+        f, by = problem.predictor(_free(free, problem))
+        each = elementwise(lambda g: _residuals_of(g, free, problem), f, problem.on_log)
+        return np.nan_to_num(each[:, None] * by, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _dataset(
@@ -355,7 +470,7 @@ def _dataset(
             with np.errstate(over="ignore"):
                 columns["lower"][i, j] = p.to_natural(free - _Z95 * se)
                 columns["upper"][i, j] = p.to_natural(free + _Z95 * se)
-            columns["stderr"][i, j] = se * _slope(p, free)
+            columns["stderr"][i, j] = se * slope_of(p, free)
     sigma = np.array([[o.sigma.get(m, np.nan) for m in range(len(errors))] for o in outcomes])
     n_parameters = np.array([len(names) + len(g.scatters) for g in groups])
     loglik = np.array([o.loglik for o in outcomes])
@@ -386,9 +501,3 @@ def _dataset(
         "interval": "95 % Wald on the free scale",
     }
     return dataset
-
-
-def _slope(parameter: Parameter, free: float) -> float:
-    """Return d natural / d free."""
-    h = 1e-6
-    return float((parameter.to_natural(free + h) - parameter.to_natural(free - h)) / (2 * h))

@@ -214,7 +214,8 @@ class Evaluation:
         table[33:35] = level.ctypes.data, slopes.ctypes.data
         self._evaluate(x, table)
         level[self._order], slopes[self._order] = level.copy(), slopes.copy()
-        return on_scale(self._structure, level, slopes)
+        s = self._structure
+        return on_scale(s.model.program, np.array(s.log)[s.design.measure], level, slopes)
 
     def linearised(self, x: Vector) -> tuple[Vector, Vector]:
         """Return what is predicted of every record, and how that depends on its patient.

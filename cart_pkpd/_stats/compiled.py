@@ -99,23 +99,26 @@ def plan_of(structure: Structure) -> tuple[Schedule, NDArray[np.float64]]:
 
 
 def on_scale(
-    structure: Structure, level: NDArray[np.float64], slopes: NDArray[np.float64]
+    program: Program,
+    wants_log: NDArray[np.bool_],
+    level: NDArray[np.float64],
+    slopes: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what a kernel observed on the scale of each record's error.
 
     Parameters
     ----------
-    structure : Structure
-        Whose n records these are.
+    program : Program
+        The equations.
+    wants_log : ndarray of bool, shape (n,)
+        By record: ln of the level, or the level itself.
     level : ndarray, shape (n,)
         What the kernel's equations give: the level, or its ln.
     slopes : ndarray, shape (n, m)
         Its derivatives.
     """
-    is_log = structure.model.program.observe_log
-    wants_log = np.array(structure.log)[structure.design.measure]
     with np.errstate(all="ignore"):
-        if is_log:
+        if program.observe_log:
             natural = np.exp(level)
             return (
                 np.where(wants_log, level, natural),

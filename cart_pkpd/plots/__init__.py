@@ -12,6 +12,9 @@ from cart_pkpd.plots._axes import TimeScale as TimeScale
 from cart_pkpd.plots._chains import ranks as ranks
 from cart_pkpd.plots._chains import trace as trace
 from cart_pkpd.plots._comparison import comparison as comparison
+from cart_pkpd.plots._crs import crs_incidence as crs_incidence
+from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
+from cart_pkpd.plots._crs import crs_response as crs_response
 from cart_pkpd.plots._exposure import exposure as exposure
 from cart_pkpd.plots._individual import individual as individual
 from cart_pkpd.plots._nca import nca_profile as nca_profile
@@ -30,6 +33,9 @@ from cart_pkpd.plots._vpc import vpc as vpc
 __all__ = [
     "TimeScale",
     "comparison",
+    "crs_incidence",
+    "crs_odds_ratios",
+    "crs_response",
     "cytokines",
     "exposure",
     "exposure_twin",

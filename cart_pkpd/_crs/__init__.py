@@ -1,0 +1,1 @@
+"""The work behind ``cart_pkpd.crs``, one topic per file."""
