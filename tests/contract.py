@@ -79,6 +79,8 @@ SPECIAL = {
     },
     "barros2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 20.0)},  # Raji grows without limit
     "brummer2022": {"times": (0.05, 0.2, 0.5, 1.0, 2.0, 3.2, 4.0, 6.0)},  # an assay of a week
+    # Where refilling stops is a kink that costs digits, and later cycles of blasts amplify it.
+    "hanson2016": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 28.0, 40.0)},
     "OneCompartment": {"times": (0.01, 0.5, 1.5, 3.2, 5.0, 9.0)},
     "AntigenDriven": {"times": (0.5, 1.0, 6.0, 9.0, 14.0, 28.0, 60.0)},
     "chaudhury2020_predator_prey": {"signed": ("log_tumour",)},

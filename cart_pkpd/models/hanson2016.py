@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cart_pkpd.models._ode import Input, OdeModel, State
-from cart_pkpd.models._parameters import Positive, Reference
+from cart_pkpd.models._parameters import ParameterSet, Positive, Reference
 from cart_pkpd.models.math import Value, exp, maximum
 
 _SBML = "BIOMD0000000837"
@@ -63,6 +64,14 @@ class Hanson2016(OdeModel):
         "The dose does not enter: the CAR-T cells at the start are parameters.",
         "The drug takes inflammation away at a constant rate, as in the file, where it is 0; a "
         "rate above p0 would make inflammation negative.",
+    )
+
+    parameter_sets = MappingProxyType(
+        {
+            "lymphodepleted": ParameterSet(
+                "few lymphocytes at the infusion, so that all cells refill", {"lymphocytes0": 100.0}
+            )
+        }
     )
 
     drug = Input(0.0, "1/day", "inflammation taken away by a drug")
