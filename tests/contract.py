@@ -31,7 +31,7 @@ INSTANCES = {
 TIMES = (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 28.0, 90.0)
 STEP = 5e-4
 """Relative step of differences; switches move by up to three of them."""
-AMOUNTS = {"cells": 1e8, "mg": 300.0, "copies/µg": 0.2}
+AMOUNTS = {"cells": 1e8, "mg": 300.0, "copies/µg": 0.2, "1": 0.5}
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,22 @@ SPECIAL = {
         "width": 0.1,
         "prior": 0.1,
     },
+    "barros2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0, 20.0)},  # Raji grows without limit
+    "brummer2022": {"times": (0.05, 0.2, 0.5, 1.0, 2.0, 3.2, 4.0, 6.0)},  # an assay of a week
     "OneCompartment": {"times": (0.01, 0.5, 1.5, 3.2, 5.0, 9.0)},
     "AntigenDriven": {"times": (0.5, 1.0, 6.0, 9.0, 14.0, 28.0, 60.0)},
+    "chaudhury2020_predator_prey": {"signed": ("log_tumour",)},
+    "chaudhury2020_first_order": {"signed": ("log_tumour",)},
+    "chaudhury2020_ec50": {"signed": ("log_tumour",)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
+    "owens_bozic2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0)},  # later, cure hangs on digits
+    "mueller_schoell2021": {  # no transplant and a CD4:CD8 ratio of 1: nothing to act on
+        "silent": ("asct_effect", "cd4_cd8_power"),
+    },
 }
+
+SLOW = frozenset({"park2025"})
+"""Models whose kernel takes minutes: 24 equations with derivatives by 36 parameters."""
 
 TWINS: dict[str, Callable] = {
     "stein2019": lambda t, p, doses: np.log(reference.two_phases(t, p)),

@@ -9,10 +9,17 @@ from cart_pkpd._engine.solve import sensitivities
 
 
 def point(model, rng, width=0.3):
-    """A parameter point near the typical values, on the natural scale."""
+    """A parameter point near the typical values, on the natural scale.
+
+    The width of a real number is no more than its spread, which is in its own unit.
+    """
+    widths = {
+        n: min(width, p.spread) if p.scale == "identity" else width
+        for n, p in model.parameters.items()
+    }
     return {
-        name: float(p.to_natural(p.to_free(p.typical) + width * rng.standard_normal()))
-        for name, p in model.parameters.items()
+        n: float(p.to_natural(p.to_free(p.typical) + widths[n] * rng.standard_normal()))
+        for n, p in model.parameters.items()
     }
 
 

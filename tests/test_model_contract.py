@@ -14,7 +14,7 @@ import numpy as np
 import ode_plain
 import ode_reference as reference
 import pytest
-from contract import CASES, TWINS, in_other_units, size_of
+from contract import CASES, SLOW, TWINS, in_other_units, size_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 from cart_pkpd import models
@@ -24,9 +24,12 @@ REGISTERED = models.names()
 
 def of(names):
     """Parametrise over models; the tests of one model run in one process."""
-    return pytest.mark.parametrize(
-        "name", [pytest.param(n, marks=pytest.mark.xdist_group(f"contract-{n}")) for n in names]
-    )
+
+    def marks(name):
+        group = pytest.mark.xdist_group(f"contract-{name}")
+        return (group, pytest.mark.slow) if name in SLOW and names is not REGISTERED else group
+
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in names])
 
 
 EQUATIONS = [n for n in CASES if CASES[n].is_ode]

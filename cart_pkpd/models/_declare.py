@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
 from cart_pkpd._engine.solve import Solver
+from cart_pkpd.models._cite import citation
 from cart_pkpd.models._parameters import (
     Fixed,
     Parameter,
@@ -276,9 +277,17 @@ class Model(abc.ABC):
 
         return compose(self, part)
 
-    def cite(self) -> str:
-        """Return the reference as one line."""
-        return str(self.reference) if self.reference else "No publication."
+    def cite(self, style: Literal["text", "bibtex"] = "text") -> str:
+        """Return how to cite the model: one line, or BibTeX.
+
+        A model without a publication is cited as this package, and one made of parts by both.
+
+        Raises
+        ------
+        ValueError
+            For another style.
+        """
+        return citation(self, style)
 
 
 def _refuse_change(model: Model, name: str, value: object) -> None:

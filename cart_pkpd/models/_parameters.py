@@ -219,7 +219,7 @@ class Reference:
     Attributes
     ----------
     authors, year, title, journal, doi : str
-        As printed.
+        As printed; empty where not known.
     """
 
     authors: str
@@ -229,7 +229,6 @@ class Reference:
     doi: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.authors} ({self.year}). {self.title}. {self.journal}. "
-            f"https://doi.org/{self.doi}"
-        )
+        said = [f"{self.authors} ({self.year})", self.title, self.journal]
+        text = " ".join(f"{s}." for s in said if s)
+        return f"{text} https://doi.org/{self.doi}" if self.doi else text
