@@ -117,7 +117,7 @@ def moved(name):
     start = {}
     for i, (n, value) in enumerate(true.items()):
         p, up = model.parameters[n], i % 2 == 0
-        shift = {"identity": 0.25 * max(abs(value), 0.1)}.get(p.scale, np.log(1.25))
+        shift = {"identity": 0.25 * (abs(value) or p.spread)}.get(p.scale, np.log(1.25))
         free = float(p.to_free(value)) + (shift if up else -shift)
         start[n] = {"typical": float(p.to_natural(free))}
     return model.with_(**start), true
