@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 from lmfit import Minimizer, Parameters
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
@@ -42,6 +43,8 @@ _LN = "ln_"
 _HUGE = 1e10
 _MOST_EVALUATIONS = 6000
 _CURVATURE_STEP = 1e-3
+_NOTHING_LEFT = 1e-14
+_WIDEST = 20.0
 _STARTS, _START_SPREAD, _START_SEED = 6, 0.4, 1
 # A standard error of 2 on the log scale spans a factor of 2500: nothing was learnt.
 _UNDETERMINED = 2.0
@@ -176,7 +179,7 @@ def _fit(problem: _Problem) -> _Outcome:
     if too_few:
         return _Outcome(too_few, {}, {})
     starts = [_with_sigmas(p, problem) for p in _starts(problem)]
-    begun = min((_least_squares(p, problem) for p in starts), key=_chisqr)
+    begun = _best_of(starts, problem)
     search = _by_simplex if problem.predictor is None else _by_gradient
     best, value, hessian = search(begun.params, problem)
     if not np.isfinite(value) or value >= _HUGE:
@@ -200,7 +203,11 @@ def _by_simplex(start: Parameters, problem: _Problem) -> tuple[Parameters, float
 
 
 def _by_gradient(start: Parameters, problem: _Problem) -> tuple[Parameters, float, _Matrix]:
-    """Return the same as `_by_simplex`, with the derivatives of the predictions."""
+    """Return the same as `_by_simplex`, with the derivatives of the predictions.
+
+    The search begins at the scatter that is left: that of a start would let it wander off.
+    """
+    start = _with_scatter_left(start, problem)
     x = np.array([p.value for p in start.values()])
     jacobian = _jacobian(start, problem)
     information = np.diag([2.0 * problem.records.n_obs] * x.size)
@@ -217,6 +224,23 @@ def _by_gradient(start: Parameters, problem: _Problem) -> tuple[Parameters, floa
     return best, value, second
 
 
+def _with_scatter_left(at: Parameters, problem: _Problem) -> Parameters:
+    """Return the parameters with the scatters that are likeliest at these predictions."""
+    out, f = at.copy(), _prediction(at, problem)
+    for name in list(at)[len(problem.names) :]:
+        least = float(at[name].min)
+
+        def minus_loglik(value: float, name: str = name) -> float:
+            out[name].set(value=float(value))
+            with np.errstate(all="ignore"):
+                total = -float(_loglik(f, out, problem).sum())
+            return total if np.isfinite(total) else _HUGE
+
+        found = minimize_scalar(minus_loglik, bounds=(least, least + _WIDEST), method="bounded")
+        out[name].set(value=float(found.x))
+    return out
+
+
 def _moved(parameters: Parameters, x: _Vector) -> Parameters:
     """Return the parameters at other values; those beyond a bound are at it."""
     out = parameters.copy()
@@ -230,8 +254,16 @@ def _can_move(at: Parameters, name: str) -> bool:
     return not name.startswith(_LN) or at[name].value > at[name].min + _CURVATURE_STEP
 
 
-def _chisqr(fitted: Any) -> float:
-    return float(fitted.chisqr)
+def _best_of(starts: Sequence[Parameters], problem: _Problem) -> Any:
+    """Return the best fit; where one leaves nothing, the other starts cannot do better."""
+    best: Any = None
+    for start in starts:
+        fitted = _least_squares(start, problem)
+        if best is None or fitted.chisqr < best.chisqr:
+            best = fitted
+        if best.chisqr < _NOTHING_LEFT * problem.records.n_obs:
+            break
+    return best
 
 
 def _least_squares(start: Parameters, problem: _Problem) -> Any:
