@@ -45,7 +45,13 @@ from cart_pkpd._engine.special import log_ndtr, mills, pointer_at
 
 compiled = njit(
     error_model="numpy",
-    fastmath={{"contract", "nsz"}},
+    fastmath={{"contract", "nsz", "arcp", "reassoc"}},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
+formulas = njit(
+    error_model="numpy",
+    fastmath={{"contract", "nsz", "arcp"}},
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
 )
