@@ -13,7 +13,8 @@
 
 #define N 4
 #define P 10
-#define SIZE (N * (1 + P))
+#define W 12 /* P filled up with zeros to a multiple of four: rows begin where registers do */
+#define SIZE (N * (1 + W))
 #define Y0 5.0
 #define SLACK 10.0
 #define PEAK_SHARE 1e-9
@@ -70,13 +71,13 @@ static inline void rhs(const double *restrict z, const double *restrict p, doubl
     const double ee = p[RHO] * h - p[ALPHA] - p[K], ea = p[RHO] * e * h1;
     const double ae = -p[KAPPA] * a, aa = -p[G] - p[KAPPA] * e;
     const double ye = p[PROD] * h, ya = p[PROD] * e * h1;
-    const double *se = z + N, *sm = se + P, *sa = sm + P, *sy = sa + P;
-    double *de = d + N, *dm = de + P, *da = dm + P, *dy = da + P;
+    const double *se = z + N, *sm = se + W, *sa = sm + W, *sy = sa + W;
+    double *de = d + N, *dm = de + W, *da = dm + W, *dy = da + W;
     d[0] = ee * e;
     d[1] = p[K] * e - p[BETA] * m;
     d[2] = p[G] * (1.0 - a) - p[KAPPA] * e * a;
     d[3] = p[KOUT] * (Y0 - y) + p[PROD] * growth;
-    for (int j = 0; j < P; j++) {
+    for (int j = 0; j < W; j++) {
         de[j] = ee * se[j] + ea * sa[j];
         dm[j] = p[K] * se[j] - p[BETA] * sm[j];
         da[j] = ae * se[j] + aa * sa[j];
@@ -101,10 +102,10 @@ static inline void curvature(
     const linear *l, const double *restrict p, const double *restrict z, double *restrict u
 ) {
     const double ve = u[0], vm = u[1], va = u[2], vy = u[3];
-    const double *se = z + N, *sa = se + 2 * P;
-    double *ue = u + N, *um = ue + P, *ua = um + P, *uy = ua + P;
+    const double *se = z + N, *sa = se + 2 * W;
+    double *ue = u + N, *um = ue + W, *ua = um + W, *uy = ua + W;
     const double bend = l->h1 * ve + l->e * l->h2 * va, turn = l->h1 * va;
-    for (int j = 0; j < P; j++) {
+    for (int j = 0; j < W; j++) {
         const double growth = turn * se[j] + bend * sa[j];
         ue[j] += p[RHO] * growth;
         ua[j] -= p[KAPPA] * (va * se[j] + ve * sa[j]);
@@ -159,7 +160,7 @@ static inline void solve_stage(
 ) {
     backsolve(l, w, 1, u, u + 1, u + 2, u + 3);
     curvature(l, p, z, u);
-    backsolve(l, w, P, u + N, u + N + P, u + N + 2 * P, u + N + 3 * P);
+    backsolve(l, w, W, u + N, u + N + W, u + N + 2 * W, u + N + 3 * W);
 }
 
 #define EACH for (int i = 0; i < SIZE; i++)
@@ -306,7 +307,7 @@ static double error_of(
     double total = 0.0, column[P] = {0.0};
     for (int i = 0; i < N; i++) {
         const double size = weight(z[i], new[i], peak[i], floors[i]), share = e[i] / size;
-        const double *es = e + N + i * P, *ns = new + N + i * P;
+        const double *es = e + N + i * W, *ns = new + N + i * W;
         total += share * share;
         for (int j = 0; j < P; j++) {
             const double there = es[j] / larger(fabs(ns[j]), size);
@@ -366,7 +367,7 @@ static void observe(
     double *restrict gradient
 ) {
     const double cells = z[0] + z[1];
-    const double *se = z + N, *sm = se + P, *sy = sm + 2 * P;
+    const double *se = z + N, *sm = se + W, *sy = sm + 2 * W;
     const double off = (obs[0] - log(cells)) / sigma, off6 = (obs[1] - log(z[3])) / sigma;
     const double by = off / (sigma * cells), by6 = off6 / (sigma * z[3]);
     *loglik -= 0.5 * (off * off + off6 * off6) + 2.0 * log(sigma) + log(2.0 * M_PI);

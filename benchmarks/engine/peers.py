@@ -30,6 +30,13 @@ PEERS = ("engine", "c", "scipy", "diffrax", "pydiffsol")
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 SLOW = "rk45-fd"
 QUICK = ("lsoda-fd", "rk45-fd-stacked", "lsoda-sens")
+TOLERANCES = ("1e-4", "1e-5", "1e-7", "1e-8", "1e-9")  # besides 1e-6, at which all are run
+PRECISE = {
+    "engine": ("auto",),
+    "c": ("auto",),
+    "diffrax": ("tsit5-reverse-map",),
+    "pydiffsol": ("bdf-free", "tsit45-loose"),
+}
 
 
 def processor() -> str:
@@ -78,7 +85,26 @@ def lines(args: argparse.Namespace) -> list[list[str]]:
             if args.slow or variant != "stiff":
                 once = command(args.python, peer, variant, 0, args.core)
                 todo.append([*once, "--method", SLOW])
+    if "base" in (args.variant or ["base"]):
+        todo += precise(args)
     return todo
+
+
+def precise(args: argparse.Namespace) -> list[list[str]]:
+    """Commands of the base problem at other tolerances, for the cost at equal error."""
+    at = [word for rtol in TOLERANCES for word in ("--rtol", rtol)]
+    return [
+        [
+            *command(
+                sys.executable if peer == "engine" else args.python,
+                peer, "base", args.repeats, args.core,
+            ),
+            *at,
+            *(word for method in methods for word in ("--method", method)),
+        ]
+        for peer, methods in PRECISE.items()
+        if peer in (args.peer or PEERS)
+    ]  # fmt: skip
 
 
 def main() -> None:

@@ -168,9 +168,11 @@ def measure(
     repeats: int,
     note: str,
     setup_seconds: float = 0.0,
+    rtol: float = RTOL,
 ) -> None:
     """Time ``evaluate(log_params)`` and print one JSON line; a failure is a line with ``error``."""
     line: dict[str, Any] = {"peer": peer, "version": version, "variant": problem.variant}
+    line["rtol"] = rtol
     try:
         line |= times_and_errors(problem, evaluate, repeats)
         line["compile_seconds"] += setup_seconds
@@ -185,6 +187,8 @@ def arguments(doc: str | None, methods: tuple[str, ...]) -> argparse.Namespace:
     parser.add_argument("--variant", choices=VARIANTS, default="base")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--method", choices=methods, action="append", help="all if not given")
+    parser.add_argument("--rtol", type=float, action="append", help=f"{RTOL:g} if not given")
     args = parser.parse_args()
+    args.rtol = args.rtol or [RTOL]
     args.method = args.method or list(methods)
     return args

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,16 @@ def compiled() -> tuple[ctypes.CDLL, float]:
 
 
 def evaluate(
-    library: ctypes.CDLL, at: problem.Problem, method: int, counts: Counts, log_params: np.ndarray
+    library: ctypes.CDLL,
+    at: problem.Problem,
+    method: int,
+    counts: Counts,
+    rtol: float,
+    log_params: np.ndarray,
 ) -> tuple[float, np.ndarray]:
     loglik, gradient = ctypes.c_double(), np.empty_like(log_params)
     status = library.population(
-        *at.times.shape, log_params, at.times, at.obs, problem.SIGMA, problem.RTOL, FLOORS,
+        *at.times.shape, log_params, at.times, at.obs, problem.SIGMA, rtol, FLOORS,
         method, MAX_STEPS, ctypes.byref(loglik), gradient, counts,
     )  # fmt: skip
     if status:
@@ -61,15 +67,15 @@ def main() -> None:
     at = problem.load(args.variant)
     gcc = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True)
     library, seconds = compiled()
-    for name in args.method:
+    for name, rtol in product(args.method, args.rtol):
         counts = Counts()
-        run = partial(evaluate, library, at, METHODS[name], counts)
+        run = partial(evaluate, library, at, METHODS[name], counts, rtol)
         run(at.log_params)
         explicit, implicit, refused = counts
         problem.measure(
             f"C {name}", f"gcc {gcc.stdout.strip()}", at, run, args.repeats,
             f"{explicit} steps of Tsit5, {implicit} of Rodas5P, {refused} of them refused; "
-            "floor under each state = atol vector / rtol", seconds,
+            "floor under each state = atol vector / rtol", seconds, rtol,
         )  # fmt: skip
 
 

@@ -14,22 +14,29 @@ from numba import njit
 
 compiled = njit(
     error_model="numpy",
-    fastmath={"contract", "nsz"},
+    fastmath={"contract", "nsz", "arcp", "reassoc"},
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
 )
-"""Decorator of everything that only compiled code calls."""
+"""Decorator of everything that only compiled code calls.
 
-N, M, S, SIZE, SWITCHES, VALUES = 1, 1, 1, 2, 0, 1
-"""Counts: states, parameters differentiated by, residual parameters, length of a vector of
-states with its sensitivities, switches, and all values."""
+Sums may be taken in any order, and NaN and infinity stay what they are; the formulas of a model
+keep the order in which they were written."""
+
+N, M, S, SENS, ROW, SIZE, SWITCHES, VALUES = 1, 1, 1, 1, 1, 2, 0, 1
+"""Counts: states, parameters differentiated by, residual parameters, where the sensitivities
+begin in a vector of states, the length of their rows and of all, switches, and all values."""
+
+FEW, TIMED = 1, 0
+"""Whether triangular systems are written out, and whether slopes depend on time."""
 
 Z, NEW, WORK, SLOPE, ERR, FT, AT = range(0, 14, 2)
 K1, K2, K3, K4, K5, K6, K7 = range(14, 28, 2)
 U1, U2, U3, U4, U5, U6, U7, U8 = range(28, 44, 2)
-JAC, LU, PIVOT, HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(44, 52)
-TIMES = DTIMES = ORDER = 52
-GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, TOTAL = range(52, 61)
+JAC, LU, PIVOT = range(44, 47)
+HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(48, 53)
+TIMES = DTIMES = ORDER = 53
+GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, TOTAL = range(53, 62)
 """Places in the array `x` of a solve."""
 
 
@@ -56,6 +63,12 @@ def linearise(t: float, t_piece: float, x: Any) -> None:
 def curvature(x: Any) -> None:
     """Add to the sensitivities in SLOPE what the Jacobian's change along its states adds."""
     x[SLOPE + 1] += x[HESSIAN] * x[SLOPE]
+
+
+@compiled
+def substitute(x: Any) -> None:
+    """Solve with the factors in LU for the sensitivities in SLOPE, in place."""
+    x[SLOPE + 1] *= x[LU]
 
 
 @compiled

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from cart_pkpd._engine.equations import JAC, LU, PIVOT, SLOPE, M, N, compiled
+from cart_pkpd._engine.equations import (
+    FEW,
+    JAC,
+    LU,
+    PIVOT,
+    ROW,
+    SENS,
+    SLOPE,
+    N,
+    compiled,
+    substitute,
+)
 
 
 @compiled
 def factor(x: Any, diagonal: float) -> bool:
-    """Factor ``diagonal · I − JAC`` into LU with row exchanges; False if it is singular."""
+    """Factor ``diagonal · I − JAC`` into LU with row exchanges; False if it is singular.
+
+    The diagonal of U holds reciprocals; PIVOT ends with whether rows were exchanged at all.
+    """
     for i in range(N * N):
         x[LU + i] = -x[JAC + i]
     for i in range(N):
         x[LU + i * N + i] += diagonal
+    x[PIVOT + N] = 0.0
     for k in range(N):
         best, largest = k, abs(x[LU + k * N + k])
         for i in range(k + 1, N):
@@ -23,11 +38,13 @@ def factor(x: Any, diagonal: float) -> bool:
         if not largest > 0.0:
             return False
         if best != k:
+            x[PIVOT + N] = 1.0
             for j in range(N):
                 kept = x[LU + k * N + j]
                 x[LU + k * N + j] = x[LU + best * N + j]
                 x[LU + best * N + j] = kept
         inverse = 1.0 / x[LU + k * N + k]
+        x[LU + k * N + k] = inverse
         for i in range(k + 1, N):
             share = x[LU + i * N + k] * inverse
             x[LU + i * N + k] = share
@@ -38,44 +55,57 @@ def factor(x: Any, diagonal: float) -> bool:
 
 
 @compiled
-def solve_states(x: Any) -> None:
-    """Solve with the states in SLOPE as right-hand side, in place."""
+def exchange(x: Any, first: int, row: int) -> None:
+    """Put rows of numbers from the place `first` on in the order of the factors."""
     for k in range(N):
         best = int(x[PIVOT + k])
-        kept = x[SLOPE + k]
-        x[SLOPE + k] = x[SLOPE + best]
-        x[SLOPE + best] = kept
+        if best > k:
+            for j in range(row):
+                kept = x[first + k * row + j]
+                x[first + k * row + j] = x[first + best * row + j]
+                x[first + best * row + j] = kept
+
+
+@compiled
+def solve_states(x: Any) -> None:
+    """Solve with the states in SLOPE as right-hand side, in place."""
+    if x[PIVOT + N] > 0.0:
+        exchange(x, SLOPE, 1)
     for i in range(1, N):
         for k in range(i):
             x[SLOPE + i] -= x[LU + i * N + k] * x[SLOPE + k]
     for i in range(N - 1, -1, -1):
         for k in range(i + 1, N):
             x[SLOPE + i] -= x[LU + i * N + k] * x[SLOPE + k]
-        x[SLOPE + i] /= x[LU + i * N + i]
+        x[SLOPE + i] *= x[LU + i * N + i]
 
 
 @compiled
 def solve_sensitivities(x: Any) -> None:
     """Solve with the sensitivities in SLOPE as right-hand sides, in place, a row per state."""
-    for k in range(N):
-        best = int(x[PIVOT + k])
-        if best > k:
-            for j in range(M):
-                kept = x[SLOPE + N + k * M + j]
-                x[SLOPE + N + k * M + j] = x[SLOPE + N + best * M + j]
-                x[SLOPE + N + best * M + j] = kept
+    if x[PIVOT + N] > 0.0:
+        exchange(x, SLOPE + SENS, ROW)
+    if FEW:
+        substitute(x)
+    else:
+        substitute_many(x)
+
+
+@compiled
+def substitute_many(x: Any) -> None:
+    """Do what `substitute` does in loops, without the factors that are zero."""
     for i in range(1, N):
         for k in range(i):
             share = x[LU + i * N + k]
             if share != 0.0:
-                for j in range(M):
-                    x[SLOPE + N + i * M + j] -= share * x[SLOPE + N + k * M + j]
+                for j in range(ROW):
+                    x[SLOPE + SENS + i * ROW + j] -= share * x[SLOPE + SENS + k * ROW + j]
     for i in range(N - 1, -1, -1):
         for k in range(i + 1, N):
             share = x[LU + i * N + k]
             if share != 0.0:
-                for j in range(M):
-                    x[SLOPE + N + i * M + j] -= share * x[SLOPE + N + k * M + j]
-        inverse = 1.0 / x[LU + i * N + i]
-        for j in range(M):
-            x[SLOPE + N + i * M + j] *= inverse
+                for j in range(ROW):
+                    x[SLOPE + SENS + i * ROW + j] -= share * x[SLOPE + SENS + k * ROW + j]
+        inverse = x[LU + i * N + i]
+        for j in range(ROW):
+            x[SLOPE + SENS + i * ROW + j] *= inverse

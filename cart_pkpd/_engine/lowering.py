@@ -24,6 +24,7 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
         "rhs": _NONE(_FLOAT, _FLOAT, _FLOATS),
         "linearise": _NONE(_FLOAT, _FLOAT, _FLOATS),
         "curvature": _NONE(_FLOATS),
+        "substitute": _NONE(_FLOATS),
         "gain": _NONE(_FLOATS),
         "switch_times": _NONE(_FLOATS),
         "observe": _FLOAT(_INT, _FLOAT, _FLOAT, _FLOATS),
@@ -49,7 +50,7 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
 _OPTIONS = MappingProxyType(
     {
         "error_model": "numpy",
-        "fastmath": {"contract", "nsz"},
+        "fastmath": {"contract", "nsz", "arcp", "reassoc"},
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
     }

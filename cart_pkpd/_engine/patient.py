@@ -3,8 +3,9 @@
 All numbers of a solve lie in one array, at places that are constants of the generated code:
 compilers then know that no two of them overlap. A vector of states holds the N states, then
 their sensitivities row by row: the derivative of state i by parameter j is at
-``N + i * M + j``. Q holds parameters, covariates and inputs, then the infusion rate into each
-state.
+``SENS + i * ROW + j``. Rows are filled up with zeros to a multiple of four numbers, and so are
+the states, for processors work on four at a time. Q holds parameters, covariates and inputs,
+then the infusion rate into each state.
 
 Between two breaks the equations are smooth, and each piece is integrated by the explicit
 method until it is held back by stability, then by the implicit one, and back. At a switch
@@ -36,6 +37,8 @@ from cart_pkpd._engine.equations import (
     PEAK,
     PER,
     RATES,
+    ROW,
+    SENS,
     SIZE,
     SLOPE,
     SWITCHES,
@@ -93,14 +96,14 @@ def step_error(x: Any, rtol: float) -> float:
     for i in range(N):
         share = x[ERR + i] * x[BEST + i]
         total += share * share
-    for j in range(M):
+    for j in range(ROW):
         x[COLUMN + j] = 0.0
     for i in range(N):
         best = x[BEST + i]
-        for j in range(M):
+        for j in range(ROW):
             change = x[PER + j] * best
-            moved = x[NEW + N + i * M + j] * change
-            share = x[ERR + N + i * M + j] * change
+            moved = x[NEW + SENS + i * ROW + j] * change
+            share = x[ERR + SENS + i * ROW + j] * change
             x[COLUMN + j] += share * share / (1.0 + moved * moved)
     for j in range(M):
         column = x[COLUMN + j] / (SENSITIVITY_SLACK * SENSITIVITY_SLACK)
@@ -292,7 +295,7 @@ def dose(target: int, amount: float, x: Any) -> None:
     gain(x)
     x[Z + target] += amount * x[GAIN + target]
     for j in range(M):
-        x[Z + N + target * M + j] += amount * x[DGAIN + target * M + j]
+        x[Z + SENS + target * ROW + j] += amount * x[DGAIN + target * M + j]
 
 
 @compiled
@@ -386,7 +389,7 @@ def solve(
             for i in range(N):
                 jump = x[K1 + i] - x[SLOPE + i]
                 for j in range(M):
-                    x[Z + N + i * M + j] += jump * x[DTIMES + at_switch * M + j]
+                    x[Z + SENS + i * ROW + j] += jump * x[DTIMES + at_switch * M + j]
         for i in range(before, next_ev):
             if ev_kind[i] == INPUT:
                 x[Q + ev_index[i]] = ev_value[i]

@@ -25,6 +25,7 @@ from cart_pkpd._engine.equations import (
     NEW,
     SIZE,
     SLOPE,
+    TIMED,
     U1,
     U2,
     U3,
@@ -161,6 +162,14 @@ def solve_stage(x: Any) -> None:
 
 
 @compiled
+def drift(share: float, x: Any) -> None:
+    """Add to SLOPE a share of the slope's derivative by time."""
+    if TIMED:
+        for i in range(SIZE):
+            x[SLOPE + i] += share * x[FT + i]
+
+
+@compiled
 def implicit_step(t: float, piece: float, h: float, x: Any) -> bool:
     """Make one step from Z to NEW; K1, JAC, HESSIAN and FT belong to Z.
 
@@ -171,30 +180,32 @@ def implicit_step(t: float, piece: float, h: float, x: Any) -> bool:
     if not factor(x, inverse / RGAMMA):
         return False
     for i in range(SIZE):
-        x[SLOPE + i] = x[K1 + i] + h * RD1 * x[FT + i]
+        x[SLOPE + i] = x[K1 + i]
+    drift(h * RD1, x)
     solve_stage(x)
     for i in range(SIZE):
         x[U1 + i] = x[SLOPE + i]
         x[WORK + i] = x[Z + i] + RA21 * x[SLOPE + i]
     rhs(t + RT2 * h, piece, x)
     for i in range(SIZE):
-        x[SLOPE + i] += inverse * (RC21 * x[U1 + i]) + h * RD2 * x[FT + i]
+        x[SLOPE + i] += inverse * (RC21 * x[U1 + i])
+    drift(h * RD2, x)
     solve_stage(x)
     for i in range(SIZE):
         x[U2 + i] = x[SLOPE + i]
         x[WORK + i] = x[Z + i] + RA31 * x[U1 + i] + RA32 * x[SLOPE + i]
     rhs(t + RT3 * h, piece, x)
     for i in range(SIZE):
-        x[SLOPE + i] += inverse * (RC31 * x[U1 + i] + RC32 * x[U2 + i]) + h * RD3 * x[FT + i]
+        x[SLOPE + i] += inverse * (RC31 * x[U1 + i] + RC32 * x[U2 + i])
+    drift(h * RD3, x)
     solve_stage(x)
     for i in range(SIZE):
         x[U3 + i] = x[SLOPE + i]
         x[WORK + i] = x[Z + i] + RA41 * x[U1 + i] + RA42 * x[U2 + i] + RA43 * x[SLOPE + i]
     rhs(t + RT4 * h, piece, x)
     for i in range(SIZE):
-        x[SLOPE + i] += (
-            inverse * (RC41 * x[U1 + i] + RC42 * x[U2 + i] + RC43 * x[U3 + i]) + h * RD4 * x[FT + i]
-        )
+        x[SLOPE + i] += inverse * (RC41 * x[U1 + i] + RC42 * x[U2 + i] + RC43 * x[U3 + i])
+    drift(h * RD4, x)
     solve_stage(x)
     for i in range(SIZE):
         x[U4 + i] = x[SLOPE + i]
@@ -203,10 +214,10 @@ def implicit_step(t: float, piece: float, h: float, x: Any) -> bool:
         )
     rhs(t + RT5 * h, piece, x)
     for i in range(SIZE):
-        x[SLOPE + i] += (
-            inverse * (RC51 * x[U1 + i] + RC52 * x[U2 + i] + RC53 * x[U3 + i] + RC54 * x[U4 + i])
-            + h * RD5 * x[FT + i]
+        x[SLOPE + i] += inverse * (
+            RC51 * x[U1 + i] + RC52 * x[U2 + i] + RC53 * x[U3 + i] + RC54 * x[U4 + i]
         )
+    drift(h * RD5, x)
     solve_stage(x)
     for i in range(SIZE):
         x[U5 + i] = x[SLOPE + i]

@@ -32,6 +32,12 @@ from cart_pkpd._engine.program import (
 
 _PLACE = re.compile(r"x\[([A-Z]\w*)((?: \+ \d+)+)")
 
+_TOGETHER = 4
+"""Numbers of double precision in a register of most processors."""
+
+_FEW = 8
+"""Most states for which a triangular system is written out: its text grows with their square."""
+
 LEVEL, DV, LOW = symbol("f"), symbol("dv"), symbol("low")
 
 
@@ -56,6 +62,16 @@ def sigma_symbol(name: str) -> Expression:
     return symbol(f"s_{name}")
 
 
+def _filled_up(length: int, parameters: int) -> int:
+    """Return a length as a multiple of what a processor works on at a time.
+
+    With rows that begin anywhere, reading takes parts of two things just written, which waits
+    until both are in memory: a fifth of the time of a solve. With one parameter or two,
+    zeros would be most of the work.
+    """
+    return length if parameters < 3 else -(-length // _TOGETHER) * _TOGETHER
+
+
 @dataclass(frozen=True, eq=False)
 class _Equations:
     """A program with everything differentiated that the solver needs."""
@@ -73,7 +89,12 @@ class _Equations:
 
     def at(self, state: int) -> int:
         """Return where the sensitivities of a state begin within a vector of states."""
-        return self.n + state * self.m
+        return _filled_up(self.n, self.m) + state * self.row
+
+    @property
+    def row(self) -> int:
+        """Return the length of a row of sensitivities, with what fills it up."""
+        return _filled_up(self.m, self.m)
 
     @property
     def y(self) -> list[Expression]:
@@ -94,6 +115,11 @@ class _Equations:
             for f, r, g in zip(program.rhs, self.rates(), program.dose_factor, strict=True)
         ]
         return by_piece(full)
+
+    @property
+    def timed(self) -> bool:
+        """Return True if the slopes depend on time within a piece."""
+        return any(not is_constant(derivative(f, TIME), 0.0) for f in self.rhs())
 
     def places(self, states: str) -> dict[str, str]:
         """Return where each symbol is found, the states from the place `states` on."""
@@ -127,11 +153,12 @@ def generate(program: Program, wrt: Sequence[str], likelihood: Likelihood | None
     eq = _Equations(program, tuple(wrt))
     second, parts = _linearise(eq)
     blocks = [
-        _filled(eq, "def initial(x):", "Z", f"Z + {eq.n}", program.initial),
+        _filled(eq, "def initial(x):", "Z", f"Z + {eq.at(0)}", program.initial, eq.row),
         _rhs(eq),
         *parts,
-        _filled(eq, "def gain(x):", "GAIN", "DGAIN", program.dose_factor),
-        _filled(eq, "def switch_times(x):", "TIMES", "DTIMES", program.switches),
+        _substitute(eq),
+        _filled(eq, "def gain(x):", "GAIN", "DGAIN", program.dose_factor, eq.m),
+        _filled(eq, "def switch_times(x):", "TIMES", "DTIMES", program.switches, eq.m),
         _observe(eq),
         _weigh(eq),
         _natural(eq),
@@ -158,12 +185,13 @@ _VECTORS = (
 def _layout(eq: _Equations, second: int, sigmas: int) -> dict[str, int]:
     """Return the constants: counts, and where everything lies in the one array."""
     n, m, k = eq.n, eq.m, len(eq.program.switches)
-    counts = {"N": n, "M": m, "S": sigmas, "SIZE": n * (1 + m), "SWITCHES": k}
+    counts = {"N": n, "M": m, "S": sigmas, "SENS": eq.at(0), "ROW": eq.row}
+    counts |= {"SIZE": eq.at(n), "SWITCHES": k, "FEW": int(n <= _FEW), "TIMED": int(eq.timed)}
     counts["VALUES"] = len(eq.program.values)
     lengths = dict.fromkeys(_VECTORS, counts["SIZE"])
-    lengths |= {"JAC": n * n, "LU": n * n, "PIVOT": n, "HESSIAN": second, "PEAK": n, "BEST": n}
-    lengths |= {"FLOORS": n, "COLUMN": m, "TIMES": k, "DTIMES": k * m, "ORDER": k, "GAIN": n}
-    lengths |= {"DGAIN": n * m, "Q": counts["VALUES"], "RATES": n, "GIVEN": m, "PER": m}
+    lengths |= {"JAC": n * n, "LU": n * n, "PIVOT": n + 1, "HESSIAN": second, "PEAK": n, "BEST": n}
+    lengths |= {"FLOORS": n, "COLUMN": eq.row, "TIMES": k, "DTIMES": k * m, "ORDER": k, "GAIN": n}
+    lengths |= {"DGAIN": n * m, "Q": counts["VALUES"], "RATES": n, "GIVEN": m, "PER": eq.row}
     lengths |= {"CHAIN": m, "SIGMA": sigmas}
     places, at = {}, 0
     for name, length in lengths.items():
@@ -216,7 +244,7 @@ def _sensitivity_loop(
         terms = [f"{prefix}_{i}_{k} * x[{source} + {eq.at(k)} + j]" for r, k in keys if r == i]
         if terms or sign == "=":
             body.append(f"        x[{target} + {eq.at(i)} + j] {sign} {_sum(terms)}")
-    return [f"    for j in range({eq.m}):", *body] if body else []
+    return [f"    for j in range({eq.row}):", *body] if body else []
 
 
 def _rhs(eq: _Equations) -> list[str]:
@@ -250,12 +278,13 @@ def _linearise(eq: _Equations) -> tuple[int, list[list[str]]]:
     ]
     seconds = [*by_yy.values(), *by_py.values()]
     filled += [(f"x[HESSIAN + {at}]", e) for at, e in enumerate(seconds)]
-    filled += [(f"x[FT + {i}]", derivative(f, TIME)) for i, f in enumerate(rhs)]
     slope_y, slope_p = (_time_slopes(by_y), _time_slopes(by_p)) if m else ({}, {})
+    if eq.timed:
+        filled += [(f"x[FT + {i}]", derivative(f, TIME)) for i, f in enumerate(rhs)]
     filled += [(f"a_{i}_{k}", e) for (i, k), e in slope_y.items()]
     filled += [(f"b_{i}_{j}", e) for (i, j), e in slope_p.items()]
     lines = ["def linearise(t, t_piece, x):", *_lines(eq.places("Z"), filled)]
-    lines += _sensitivity_loop(eq, "Z", "FT", list(slope_y), "a")
+    lines += _sensitivity_loop(eq, "Z", "FT", list(slope_y), "a") if eq.timed else []
     lines += [f"    x[FT + {eq.at(i)} + {j}] += b_{i}_{j}" for i, j in slope_p]
     lines += _nothing(lines)
     return len(seconds), [lines, _curvature(eq, list(by_yy), list(by_py))]
@@ -293,21 +322,42 @@ def _curvature(
     return lines + _nothing(lines)
 
 
+def _substitute(eq: _Equations) -> list[str]:
+    """Return the solution of triangular systems, a column of sensitivities at a time.
+
+    Written out, the numbers between stay in registers; in loops, each waits for memory.
+    """
+    lines, n = ["def substitute(x):"], eq.n
+    if not eq.m or not n or n > _FEW:
+        return [*lines, "    return"]
+    lines += [f"    w_{i}_{k} = x[LU + {i * n + k}]" for i in range(n) for k in range(n)]
+    lines.append(f"    for j in range({eq.row}):")
+    for i in range(n):
+        known = "".join(f" - w_{i}_{k} * s_{k}" for k in range(i))
+        lines.append(f"        s_{i} = x[SLOPE + {eq.at(i)} + j]{known}")
+    for i in reversed(range(n)):
+        known = "".join(f" - w_{i}_{k} * s_{k}" for k in range(i + 1, n))
+        lines.append(f"        s_{i} = (s_{i}{known}) * w_{i}_{i}")
+        lines.append(f"        x[SLOPE + {eq.at(i)} + j] = s_{i}")
+    return lines
+
+
 def _filled(
     eq: _Equations,
     head: str,
     place: str,
     slopes: str,
     formulas: Sequence[Expression],
+    row: int,
     known: str = "Q",
 ) -> list[str]:
     """Return a function that writes formulas and their derivatives by the parameters."""
     named = [(f"x[{place} + {i}]", e) for i, e in enumerate(formulas)]
     by_p = jacobian(formulas, eq.p)
-    named += [(f"x[{slopes} + {i * eq.m + j}]", e) for (i, j), e in by_p.items()]
+    named += [(f"x[{slopes} + {i * row + j}]", e) for (i, j), e in by_p.items()]
     lines = [head]
     if eq.m and formulas:
-        lines += [f"    for i in range({len(formulas) * eq.m}):", f"        x[{slopes} + i] = 0.0"]
+        lines += [f"    for i in range({len(formulas) * row}):", f"        x[{slopes} + i] = 0.0"]
     lines += _lines(eq.places(known), named)
     return lines + _nothing(lines)
 
@@ -324,7 +374,7 @@ def _observe(eq: _Equations) -> list[str]:
         body = _lines(eq.places("AT"), named)
         if eq.m:
             terms = [f"a_{k} * x[AT + {eq.at(k)} + j]" for k in by_y]
-            body += [f"    for j in range({eq.m}):", f"        x[COLUMN + j] = {_sum(terms)}"]
+            body += [f"    for j in range({eq.row}):", f"        x[COLUMN + j] = {_sum(terms)}"]
             body += [f"    x[COLUMN + {j}] += b_{j}" for j in by_p]
         lines += [f"    if endpoint == {e}:", *("    " + b for b in [*body, "    return level"])]
     return [*lines, "    return math.nan"]

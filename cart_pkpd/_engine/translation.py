@@ -21,7 +21,8 @@ from cart_pkpd._engine.linking import PREFIX
 _FLOAT, _INT, _STATUS = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 _TRUTH, _FLOATS = ir.IntType(1), _FLOAT.as_pointer()
 _POINTER = ir.IntType(8).as_pointer()
-_FLAGS = ("contract", "nsz")
+_FLAGS = ("contract", "nsz", "arcp")
+"""The order of sums stays as written, so that formulas round as their author expects."""
 
 _INTRINSICS = MappingProxyType(
     {name: f"llvm.{name}.f64" for name in ("exp", "log", "sqrt", "sin", "cos")}
