@@ -67,7 +67,7 @@ PEAK_SHARE = 1e-12
 SENSITIVITY_SLACK = 10.0
 """Sensitivities are held to the tolerance times this."""
 TINY = 1e-290
-SAFETY, LEAST, MOST = 0.9, 0.2, 6.0
+SAFETY, LEAST, MOST = 0.95, 0.2, 6.0
 STIFF_STEPS, EASY_STEPS, EASY = 2, 4, 1.5
 TRIAL_AFTER, TRIAL_STEPS, TRIAL_GAIN = 60, 6, 6.0
 
