@@ -88,6 +88,14 @@ SPECIAL = {
     "chaudhury2020_ec50": {"signed": ("log_tumour",)},
     "FastCytokine": {"times": (0.02, 2.0, 8.5, 9.5, 20.0, 365.0)},
     "owens_bozic2021": {"times": (0.5, 1.5, 4.5, 7.0, 10.0, 14.0)},  # later, cure hangs on digits
+    # Complexes are made and lost within minutes: what SciPy leaves of them when their cells are
+    # gone has either sign. Far from the published values they outlive their cells, and grow
+    # without limit.
+    "park2025": {
+        "signed": tuple(f"cd{n}_complexes{place}" for n in (4, 8) for place in ("", "_marrow")),
+        "width": 0.1,
+        "prior": 0.1,
+    },
     "mueller_schoell2021": {  # no transplant and a CD4:CD8 ratio of 1: nothing to act on
         "silent": ("asct_effect", "cd4_cd8_power"),
     },

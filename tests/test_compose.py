@@ -70,27 +70,27 @@ def whole_by_hand(times, toci, steroid):
 
     def slope(t, y):
         myeloid, il6, il10, ifng, il15, tnfa, past, central, peripheral, dexa = y
-        signal = cells(t) ** 2 / (10_000.0**2 + cells(t) ** 2)
+        signal = cells(t) ** 3 / (20_000.0**3 + cells(t) ** 3)
         c = central / 3.5
         occupied = c / (0.3 + c)
         steroids = 1.0 - 0.7 * dexa / (10.0 + dexa)
         over = 0.2 * (c - peripheral / 2.9)
         held = 0.59 + 0.41 * 650.0 / (650.0 + il10)
-        ic50 = 5.0 * (18.7 - 4.7) + 4.7
+        ic50 = 5.0 * (19.5 - 4.7) + 4.7
         rest = 6.5 + 12.5 * np.exp(-0.15 * t)
+        most = (1.0 + 1.2**-3) * steroids
         return [
-            0.7 * (signal - myeloid),
-            3.96 * (3.1 - il6) + 3.96 * (124 - 3.1) * myeloid * steroids
-            + 3.96 * 0.7 * occupied * il6,
-            4.68 * (1.4 - il10) + 4.68 * (109 - 1.4) * myeloid * steroids,
-            1.51 * (11.0 - ifng) + 1.51 * (1010 - 11.0) * signal * held * steroids,
-            4.0 * (rest - il15) + 68.0 * signal * steroids,
-            4.0 * (4.7 - tnfa) + 4.0 * (18.7 - 4.7) * signal * ic50 / (ic50 + past) * steroids,
+            2.0 * (signal - myeloid),
+            3.96 * (3.1 - il6) + 3.96 * (149 - 3.1) * most * myeloid + 2.772 * occupied * il6,
+            4.68 * (1.4 - il10) + 4.68 * (119 - 1.4) * most * myeloid,
+            1.51 * (11.0 - ifng) + 1.51 * (820 - 11.0) * most * signal * held,
+            4.0 * (rest - il15) + 4.0 * 0.85 * (33 - 6.5) * most * signal,
+            4.0 * (4.7 - tnfa) + 4.0 * (19.5 - 4.7) * most * signal * ic50 / (ic50 + past),
             tnfa - 4.7,
             -(0.3 + 7.5 / (2.7 + c)) * c - over,
             over,
             -np.log(2) / 1.5 * dexa,
-        ]  # fmt: skip
+        ]
 
     y = np.array([0.0, 3.1, 1.4, 11.0, 19.0, 4.7, 0.0, 0.0, 0.0, 0.0])
     edges = sorted({0.0, tmax, *(t for t, _ in (*toci, *steroid)), times[-1]})
@@ -134,7 +134,7 @@ def test_tocilizumab_raises_il6_and_lowers_its_signal():
 
 
 def test_constant_cells_give_closed_forms():
-    """S = 1500/(1500+ec50) is constant, so everything is a sum of exponentials: to 1e-6."""
+    """S = 1500/(1500+ec50) is constant, so everything is a sum of exponentials: to 5e-6."""
     model = (
         Constant()
         + models.tumour("claret", ec50=3000.0)
@@ -144,25 +144,25 @@ def test_constant_cells_give_closed_forms():
     found, p, s = model.simulate(t), model.typical(), 1500.0 / 4500.0
     shrunk = p["tumour_kill"] * s * -np.expm1(-p["tumour_resist"] * t) / p["tumour_resist"]
     assert_allclose(
-        found["sld"], p["tumour_base"] * np.exp(p["tumour_grow"] * t - shrunk), rtol=1e-6
+        found["sld"], p["tumour_base"] * np.exp(p["tumour_grow"] * t - shrunk), rtol=5e-6
     )
     k, f = p["il15_kout"], p["il15_fade"]
     rise, made = p["il15_start"] - p["il15_base"], p["il15_max"] * s / k
     fading = k / (k - f) * (np.exp(-f * t) - np.exp(-k * t)) + np.exp(-k * t)
     expected = p["il15_base"] + rise * fading + made * -np.expm1(-k * t)
-    assert_allclose(found["il15"], expected, rtol=1e-6)
+    assert_allclose(found["il15"], expected, rtol=5e-6)
     # Two stages of rate m, then elimination k: partial fractions of m^2 k / ((x+m)^2 (x+k) x).
     m, k = p["myeloid_k"], p["il8_kout"]
     b = m * k / (k - m)
     a = -k * (k - 2 * m) / (k - m) ** 2
     e = -(m**2) / (k - m) ** 2
     delayed = 1 + (a - b * t) * np.exp(-m * t) + e * np.exp(-k * t)
-    assert_allclose(found["il8"], p["il8_base"] + p["il8_max"] * s / k * delayed, rtol=1e-6)
+    assert_allclose(found["il8"], p["il8_base"] + p["il8_max"] * s / k * delayed, rtol=5e-6)
 
 
 @pytest.mark.parametrize("kind", ["stein", "wang"])
 def test_tumours_that_time_drives_follow_their_formula(kind):
-    """Stein 2008 and Wang 2009: to 1e-6."""
+    """Stein 2008 and Wang 2009: to 5e-6."""
     model = Constant() + models.tumour(kind)
     t, p = np.array([0.0, 10.0, 60.0, 365.0]), model.typical()
     left = np.exp(-p["tumour_shrink"] * t)
@@ -170,7 +170,7 @@ def test_tumours_that_time_drives_follow_their_formula(kind):
         "stein": lambda: p["tumour_base"] * (left + np.exp(p["tumour_grow"] * t) - 1),
         "wang": lambda: p["tumour_base"] * left + p["tumour_progress"] * t,
     }
-    assert_allclose(model.simulate(t)["sld"], expected[kind](), rtol=1e-6)
+    assert_allclose(model.simulate(t)["sld"], expected[kind](), rtol=5e-6)
 
 
 def test_a_driver_takes_the_place_of_an_input_of_its_name():
@@ -210,7 +210,7 @@ def test_parts_keep_what_was_changed_in_the_cell_model():
 
 def test_elimination_is_held_until_it_is_freed():
     model = STEIN + models.cytokines(["il6"])
-    assert model.fixed == {"cells_steep": 2.0, "il6_kout": 3.96}
+    assert model.fixed == {"cells_steep": 3.0, "il6_kout": 3.96}
     assert "il6_kout" in model.with_(il6_kout={"fixed": False}).estimated
     assert model.with_(il6_kout=models.Fixed(2.0)).fixed["il6_kout"] == 2.0
 

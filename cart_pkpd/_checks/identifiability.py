@@ -25,7 +25,7 @@ PHASE_1 = (0.0, 1.0, 3.0, 7.0, 10.0, 14.0, 21.0, 28.0, 60.0, 90.0, 180.0, 365.0)
 _RTOL = 1e-10
 # Columns of derivatives have length 1: a combination that acts less than this does not act.
 _NOTHING = 1e-6
-_TAKES_PART = 1e-3
+_TAKES_PART = 1e-5
 
 type _Array = NDArray[np.float64]
 

@@ -16,6 +16,7 @@ from cart_pkpd._crs.integral import area, refinement_error
 from cart_pkpd._crs.parts import Hazard
 from cart_pkpd._crs.terms import Term
 
+_ROUNDING = 1e-9  # a level further below 0, relative to the largest, is an error
 _TOLERANCE = 0.01  # largest relative error of the integral before a warning is given
 GRADE, DAY = "crs_grade", "crs_day"
 
@@ -34,6 +35,7 @@ def predictors(
     placed = on_window(courses, window)
     needed = dict.fromkeys(t.variable for t in terms if t.of_course)
     _check_courses(placed, needed)
+    placed = placed.assign({name: placed[name].clip(min=0.0) for name in needed})
     if patients is not None:
         placed = _reindexed(placed, patients)
     out = placed.drop_vars([v for v in placed.data_vars if v not in needed])
@@ -57,7 +59,9 @@ def _check_courses(courses: xr.Dataset, needed: Iterable[str]) -> None:
                 f"the courses have no {name!r}.{did_you_mean(name, known)} "
                 f"They have: {', '.join(known)}."
             )
-        negative = (courses[name] < 0).any([d for d in courses[name].dims if d != "id"])
+        # A solver leaves a level that has gone to nothing at a rounding error, of either sign.
+        rounding = _ROUNDING * float(np.nanmax(np.abs(courses[name].values), initial=0.0))
+        negative = (courses[name] < -rounding).any([d for d in courses[name].dims if d != "id"])
         if bool(negative.any()):
             who = str(courses["id"].values[negative.values][0])
             raise DataError(f"courses: {name} is below 0 for patient {who!r}; levels cannot be.")

@@ -110,7 +110,8 @@ def tocilizumab(dose: float = 560.0) -> Tocilizumab:
     """Return tocilizumab with its levels and the receptors it occupies.
 
     Two compartments with linear and saturable elimination [1]_; occupancy is level / (KD +
-    level). It drives every input called ``tocilizumab``, such as that of
+    level). Correlations between patients' parameters, which the paper has, are left out. It
+    drives every input called ``tocilizumab``, such as that of
     ``cytokines(receptor=True)``.
 
     Parameters

@@ -17,11 +17,13 @@ from cart_pkpd.models._parameters import Fraction, Positive
 from cart_pkpd.models.math import Value, exp, hill
 
 UNIT = "pg/mL"
-_CAR22 = "median of open data, NIH CD22 CAR-T trial (Lichtenstein 2021)"
+_OPEN = "open data of the NIH CD22 CAR-T trial (Lichtenstein 2021)"
 _USUAL_EC50: Mapping[str, float] = MappingProxyType(
-    {canonical("copies/µg"): 10_000.0, canonical("cells/µL"): 300.0, "1/day": 0.05, "1": 0.5}
+    {canonical("copies/µg"): 20_000.0, canonical("cells/µL"): 500.0, "1/day": 0.05, "1": 0.5}
 )
-"""By unit of the driver: about 0.4 of the peaks of Stein 2019 and of the NIH CD22 trial."""
+"""By unit of the driver: the peaks of Stein 2019 and of the NIH CD22 trial, by _ABOVE."""
+_ABOVE = 1.2
+"""A usual peak of the driver, in units of EC50: there a cytokine reaches its usual peak."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Cytokine:
         Where the numbers come from; ``"assumed"`` if from nowhere.
     confidence, kout_confidence : str
         How sure levels and elimination are, of ``models.CONFIDENCE``; by default by the source.
+    base_iiv, peak_iiv : float
+        Standard deviation between patients of ln base, and of ln production.
+    iiv_source : str
+        Where those come from.
     """
 
     name: str
@@ -57,6 +63,9 @@ class Cytokine:
     kout_source: str = "assumed"
     confidence: str = ""
     kout_confidence: str = ""
+    base_iiv: float = 0.6
+    peak_iiv: float = 1.0
+    iiv_source: str = "assumed"
 
     def __post_init__(self) -> None:
         if not (0 < self.base <= self.peak and self.kout > 0):
@@ -66,18 +75,23 @@ class Cytokine:
             )
 
 
-def _measured(name: str, base: float, peak: float, **more: Any) -> Cytokine:
-    """Return a cytokine whose levels are those of the open data."""
+def _measured(
+    name: str, base: float, peak: float, iiv: tuple[float, float] | None = None, **more: Any
+) -> Cytokine:
+    """Return a cytokine whose levels, and how they vary, are those of the open data."""
+    mean = "geometric mean of" if iiv else "mean on the log scale of the median"
+    if iiv is not None:
+        more |= {"base_iiv": iiv[0], "peak_iiv": iiv[1], "iiv_source": f"SD of ln, {_OPEN}"}
     return Cytokine(
-        name, base, peak, base_source=f"baseline, {_CAR22}",
-        peak_source=f"geometric mean of peaks with CRS grade 1 and 2, {_CAR22}",
+        name, base, peak, base_source=f"median at baseline, {_OPEN}",
+        peak_source=f"{mean} peaks with CRS grade 1 and 2, {_OPEN}",
         confidence="computed", **more,
     )  # fmt: skip
 
 
 def _hardiansyah(half_life: str) -> dict[str, Any]:
     return {
-        "kout_source": f"ln 2 / {half_life} h, Hardiansyah 2019",
+        "kout_source": f"Hardiansyah 2019 (half-life {half_life} h)",
         "kout_confidence": "transcribed",
     }
 
@@ -88,13 +102,18 @@ CYTOKINES: Mapping[str, Cytokine] = MappingProxyType(
         for c in (
             _measured("il2", 0.75, 4.3),
             _measured("il4", 0.12, 0.27),
-            _measured("il6", 3.1, 124.0, kout=3.96, relay=True, **_hardiansyah("4.2")),
-            _measured("il8", 15.0, 305.0, relay=True),
-            _measured("il10", 1.4, 109.0, kout=4.68, relay=True, **_hardiansyah("3.6")),
-            # The base is what is left when the rise after lymphodepletion has gone.
-            _measured("il15", 6.5, 33.0),
-            _measured("ifng", 11.0, 1010.0, kout=1.51, **_hardiansyah("11.0")),
-            _measured("tnfa", 4.7, 18.7),
+            _measured("il6", 3.1, 149.0, (1.2, 1.9), kout=3.96, relay=True, **_hardiansyah("4.2")),
+            _measured("il8", 15.0, 269.0, (1.2, 1.3), relay=True),
+            _measured(
+                "il10", 1.4, 119.0, (1.05, 1.15), kout=4.68, relay=True, **_hardiansyah("3.6")
+            ),
+            replace(
+                _measured("il15", 6.5, 33.0),
+                # What is left when the rise after lymphodepletion has gone.
+                base_source=f"medians of days 21 and 28, {_OPEN}",
+            ),
+            _measured("ifng", 11.0, 820.0, (1.1, 1.2), kout=1.51, **_hardiansyah("11.0")),
+            _measured("tnfa", 4.7, 19.5, (0.77, 0.84)),
             Cytokine("mcp1", 200.0, 1500.0, relay=True),
         )
     }
@@ -109,7 +128,7 @@ class Cytokines(Part):
     species: tuple[Cytokine, ...]
     driver: str = "cells"
     ec50: float | None = None
-    steepness: float = 2.0
+    steepness: float = 3.0
     relay: bool = False
     relay_steps: int = 1
     tolerance: tuple[str, ...] = ()
@@ -151,7 +170,7 @@ class Cytokines(Part):
         if self._relayed:
             found |= {k: State("1", "activated myeloid cells") for k in self._stages}
             found["myeloid_k"] = Positive(
-                0.7, "1/day", "rate of activation and loss of myeloid cells", spread=0.5, fixed=True
+                2.0, "1/day", "rate of activation and loss of myeloid cells", spread=0.5, fixed=True
             )
         for c in self.species:
             found |= self._of(c)
@@ -237,21 +256,23 @@ class Cytokines(Part):
 
     def _of(self, c: Cytokine) -> dict[str, Record]:
         said = _name(c.name)
-        most, source = c.kout * (c.peak - c.base), f"kout times (peak - base); {c.peak_source}"
-        if c.name == "il15":
-            most, source = c.kout * 17.0, "kout times the rise of 17 pg/mL above the falling base"
+        # To the peak of IL-15 the rise after lymphodepletion adds what is left of it by then.
+        rise = 0.85 * (c.peak - c.base) if c.name == "il15" else c.peak - c.base
+        most = c.kout * rise * (1.0 + _ABOVE**-self.steepness)
+        source = f"for the usual peak at {_ABOVE:g} EC50; {c.peak_source}"
         found: dict[str, Record] = {
             c.name: State(UNIT, said),
             f"{c.name}_base": Positive(
-                c.base, UNIT, f"{said} without CAR-T cells", iiv=0.6, spread=0.7,
-                source=c.base_source, confidence=c.confidence,
+                c.base, UNIT, f"{said} without CAR-T cells", iiv=c.base_iiv, spread=0.7,
+                source=c.base_source, confidence=c.confidence, iiv_source=c.iiv_source,
             ),
             f"{c.name}_kout": Positive(
                 c.kout, "1/day", f"elimination rate of {said}", spread=0.3,
                 source=c.kout_source, confidence=c.kout_confidence, fixed=True,
             ),
             f"{c.name}_max": Positive(
-                max(most, 1e-6 * c.base), f"{UNIT}/day", f"largest production of {said}", iiv=1.0,
+                max(most, 1e-6 * c.base), f"{UNIT}/day", f"largest production of {said}",
+                iiv=c.peak_iiv, iiv_source=c.iiv_source,
                 source=source if c.peak_source != "assumed" else "assumed",
                 confidence="computed" if c.peak_source != "assumed" else "",
             ),
@@ -274,7 +295,7 @@ _IL15: Mapping[str, Record] = MappingProxyType(
     {
         "il15_start": Positive(
             19.0, UNIT, "IL-15 at the infusion, after lymphodepletion", iiv=0.4, spread=0.5,
-            source=f"baseline, {_CAR22}", confidence="computed",
+            source=f"median at baseline, {_OPEN}", confidence="computed",
         ),
         "il15_fade": Positive(
             0.15, "1/day", "rate at which the rise after lymphodepletion fades", spread=0.5
@@ -316,7 +337,7 @@ def cytokines(
     *,
     driver: str = "cells",
     ec50: float | None = None,
-    steepness: float = 2.0,
+    steepness: float = 3.0,
     relay: bool = False,
     relay_steps: int = 1,
     tolerance: Sequence[str] = (),
@@ -346,15 +367,16 @@ def cytokines(
         Usual level of the driver at half of the largest release; has a default where the
         driver is in copies/µg, cells/µL, 1/day or a pure number. [unit of the driver]
     steepness : float
-        Hill exponent n, held in fits; 1 for none. At 2, and with Stein's cells, IL-6 and IFN-γ rise
-        and fall within about two weeks, as they do in patients.
+        Hill exponent n, held in fits; 1 for none. At 3, and with Stein's cells, IL-6 stays above
+        half of its peak for 4 days; in patients, who peak on different days, for about 2.
     relay : bool
         IL-6, IL-8, IL-10 and MCP-1 come from myeloid cells that the signal activates, which
         delays them: one more state, or `relay_steps` for a longer delay.
     relay_steps : int
         Number of stages of the relay, each with a mean of 1 / ``myeloid_k`` days.
     tolerance : sequence of str
-        Cytokines whose production falls with their own past, IC50 / (IC50 + sum) [2]_.
+        Cytokines whose production falls with their own past, IC50 / (IC50 + sum): the form of
+        [2]_ without its priming factor per dose, and far weaker than there by default.
     counter_regulation : bool, optional
         IL-10 inhibits IFN-γ [1]_; by default where both are in the panel.
     receptor : bool

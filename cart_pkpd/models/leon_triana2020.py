@@ -24,7 +24,7 @@ class LeonTriana2020Ball(OdeModel):
     burden and hardly by the dose: the peak is near ``rhoc / alpha`` times the CD19-positive
     cells at the infusion. The leukaemia never dies out and comes back after months, as prey
     does when the predator starves. Choose it for B-ALL with B-cell aplasia as an endpoint; for
-    recovery of B cells from immature ones see :class:`LeonTriana2020BallSource`.
+    recovery of B cells from immature ones see ``leon_triana2020_ball_source``.
 
     References
     ----------
@@ -121,7 +121,7 @@ class LeonTriana2020Ball(OdeModel):
 class LeonTriana2020BallSource(LeonTriana2020Ball):
     r"""B-ALL with immature B cells that feed mature ones and, weakly, the CAR-T cells [1]_.
 
-    As :class:`LeonTriana2020Ball`; CD19-negative progenitors keep making B cells, fewer while
+    As ``leon_triana2020_ball``; CD19-negative progenitors keep making B cells, fewer while
     there are many CAR-T cells, so that B-cell aplasia ends once the CAR-T cells are gone. Choose
     it where the duration of B-cell aplasia matters.
 

@@ -140,7 +140,7 @@ class LeonTriana2021Dual(LeonTriana2021Solid):
 
     The infused cells carry a second target on B cells; there they expand without being
     inactivated and move to the tumour at rate ``k``, which carries small doses past the
-    threshold of :class:`LeonTriana2021Solid`. Choose it to ask what an off-tumour reservoir adds.
+    threshold of ``leon_triana2021_solid``. Choose it to ask what an off-tumour reservoir adds.
 
     References
     ----------

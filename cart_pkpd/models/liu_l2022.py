@@ -32,7 +32,7 @@ class LiuL2022(OdeModel):
     Activation, expansion and killing each saturate with the CD19-positive blasts. Fitted patient
     by patient it gives continuous remission, CD19-positive relapse and non-response; blasts at
     the infusion are a covariate (``b0``). Choose it for B-ALL where both CAR-T cells and blasts are
-    counted per µL; for escape see :class:`LiuL2022Negative`.
+    counted per µL; for escape see ``liu_l2022_negative``.
 
     References
     ----------

@@ -65,7 +65,8 @@ class MuellerSchoell2021(OdeModel):
     )
     parameter_sets = MappingProxyType({
         "low expansion": ParameterSet(
-            "class of low expansion, 19.7 % of the patients; CD4:CD8 does not act in it",
+            "class of low expansion, 19.7 % of the patients, who do not differ in v1; CD4:CD8 does "
+            "not act in it",
             {"v1": 0.0007, "cd4_cd8_power": 0.0},
             source=f"{_TABLE}, equation 11",
             confidence="transcribed",

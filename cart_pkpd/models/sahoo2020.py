@@ -45,7 +45,8 @@ class Sahoo2020Carrgo(OdeModel):
     deviations = (
         "Levels per volume divide by an assumed 10 mL in and around the tumour: the cells of the "
         "paper are in the brain and not in blood.",
-        "Carrying capacity and tumour at the start were not read in the paper and are assumed.",
+        "The tumour at the start was not read in the paper and is assumed; it must be below `k`.",
+        "The whole dose reaches the tumour; the paper lets 5 to 10 % of it arrive.",
         "The infused cells are a dose instead of an initial value.",
     )
     parameter_sets = MappingProxyType(
@@ -67,7 +68,9 @@ class Sahoo2020Carrgo(OdeModel):
         0.065, "1/day", "growth rate of the tumour", spread=0.5, confidence="computed",
         source=f"middle of 0.06 to 0.07 per day, {_MRI}",
     )  # fmt: skip
-    k = Positive(1e10, "cells", "largest tumour", fixed=True)
+    k = Positive(
+        1e9, "cells", "largest tumour", fixed=True, source="section 4: of the order of 1e9"
+    )
     kappa1 = Positive(6e-9, "1/cells/day", "killing rate per CAR-T cell", source=_MRI)
     # Both signs are possible, so the free scale is the natural one and the spread is in its unit.
     kappa2 = Real(
@@ -75,7 +78,7 @@ class Sahoo2020Carrgo(OdeModel):
         source=_MRI,
     )  # fmt: skip
     theta = Positive(1e-6, "1/day", "death rate of CAR-T cells", source=_MRI, fixed=True)
-    tumour0 = Positive(1e9, "cells", "tumour cells at the infusion")
+    tumour0 = Positive(3e8, "cells", "tumour cells at the infusion")
     volume = Positive(1e4, "µL", "volume in which CAR-T cells are counted", fixed=True)
 
     def initial(self, p: Any) -> Mapping[str, Value]:

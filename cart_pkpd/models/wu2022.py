@@ -39,7 +39,8 @@ class Wu2022(OdeModel):
         "cells that decline fast and cells that decline slowly.",
         "Every number is assumed, chosen so that the typical course has the non-compartmental "
         "results published for CARTITUDE-1, taken as those of log-normal quantities with the "
-        "published means and standard deviations.",
+        "published means and standard deviations. The terminal half-life, 40 d, is longer than "
+        "that published (mean 23.5 d), which was taken from shorter follow-up.",
         "The level is 0 until the lag has passed.",
         "The dose does not enter.",
     )
