@@ -78,6 +78,7 @@ def default(
     *,
     dose: str | None = "dose_level",
     dose_reference: float = 1e7,
+    dose_unit: str = "cells",
     window: tuple[float, float] = DEFAULT_WINDOW,
 ) -> Layer:
     """Return the usual layer: Cmax and dose for whether, a cytokine for how severe and when.
@@ -91,7 +92,9 @@ def default(
     dose : str or None
         Patient-level variable of the dose; None to leave it out.
     dose_reference : float
-        Dose at which its term is 0, in the unit of that variable.
+        Dose at which its term is 0. [dose_unit]
+    dose_unit : str
+        Unit of the dose; a variable without a unit is taken to be in it.
     window : (float, float)
         First and last day.
 
@@ -110,7 +113,7 @@ def default(
     """
     whether = [peak(cells)]
     if dose is not None:
-        whether.append(covariate(dose, reference=dose_reference))
+        whether.append(covariate(dose, reference=dose_reference, unit=dose_unit))
     return Layer(
         occurrence=Logistic(whether),
         grade=ProportionalOdds([peak(cytokine)]),

@@ -336,8 +336,58 @@ REFUSED = {
         lambda: STEIN.with_(cmax={"unit": "cells/L", "typical": 1e6}) + models.tumour(),
         ["cells/L", "ec50="],
     ),
+    "another's state": (lambda: _meddling(), ["Meddler.rhs", "'cells'", "another piece"]),
+    "parts first": (lambda: models.tumour() + models.tocilizumab(), ["cell model comes first"]),
+    "too much of an input": (
+        lambda: PANEL.simulate([1.0], inputs={"tocilizumab": [(0.0, 560.0)]}),
+        ["tocilizumab = 560", "between 0 and 1"],
+    ),
+    "no pair": (lambda: PANEL.simulate([1.0], inputs={"tocilizumab": 1.0}), ["[(day, value), ...]"]),
+    "half a stage": (lambda: models.cytokines(relay_steps=1.5), ["whole number"]),
     "a dose of nothing": (lambda: models.tocilizumab(0.0), ["above 0 mg"]),
 }  # fmt: skip
+
+
+PARTS = (models.tocilizumab(), models.corticosteroids(), models.cytokines(["il2", "il8"], ec50=1.0))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_takes_parts(name):
+    model = models.get(name)
+    for part in PARTS:
+        assert set(model.endpoints) < set((model + part).endpoints) or part is PARTS[1]
+
+
+def test_a_model_with_a_driver_that_is_zero_at_times_has_its_unit():
+    """In wu2025 no cell is active before the lag: 0 has every unit."""
+    model = models.get("wu2025") + models.cytokines(["il2"], driver="activated", ec50=1e4)
+    assert model.parameters["activated_ec50"].unit == "copies/µg"
+
+
+def test_inputs_of_one_name_are_one_input():
+    """Tocilizumab acts on growth and on the receptor, given by events or through its levels."""
+    cells = models.get("stein2019_comedication") + models.cytokines(["il6"], receptor=True)
+    assert list(cells.inputs) == ["tocilizumab", "steroid"]
+    assert list((cells + models.tocilizumab()).inputs) == ["steroid"]
+
+
+def test_a_composed_model_says_what_it_is_made_of():
+    assert PANEL.structure == "assumed"
+    assert any("Hardiansyah" in line for line in PANEL.sources)
+    assert any("Frey" in line for line in WHOLE.sources)
+
+
+def _meddling():
+    class Meddler(models.Part):
+        own = models.State("1", "something")
+
+        def initial(self, p):
+            return {"own": 1.0}
+
+        def rhs(self, t, y, p, d):
+            return {"own": 0.0, "cells": -y.cells / p.start_level}
+
+    return Constant() + Meddler()
 
 
 @pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)

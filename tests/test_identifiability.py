@@ -118,3 +118,28 @@ def test_impossible_questions_are_refused():
         checks.identifiability("stein2019", doses=1e8)
     with pytest.raises(ModelError, match="no parameter 'cmx'"):
         checks.identifiability("stein2019", estimate=["cmx"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"lloq": {"transgen": 50.0}}, "lloq names 'transgen'.*Did you mean 'transgene'"),
+        ({"sd": -1.0}, "sd must be above 0"),
+        ({"sd": {"il6": 0.5}}, "sd names 'il6'"),
+    ],
+)
+def test_misspelt_and_impossible_settings_are_refused(given, said):
+    with pytest.raises(ModelError, match=said):
+        checks.identifiability("stein2019", **given)
+
+
+def test_a_forgotten_dose_is_said():
+    with pytest.raises(ModelError, match="every sample is 0 .* Was doses= forgotten"):
+        checks.identifiability("effector_memory")
+
+
+def test_a_sum_hidden_in_a_null_space_is_found():
+    """Only ke + kep acts on the level in chaudhury2020_ec50 seen at its end: neither is known."""
+    days = np.linspace(0.5, 90.0, 10)
+    found = checks.identifiability("chaudhury2020_ec50", days, endpoint="car_cells")
+    assert np.isnan(found["rse"].sel(parameter=["ke", "kep"])).all()

@@ -179,3 +179,22 @@ def test_equal_models_have_equal_hashes_whatever_the_order_of_changes():
     other = model.with_(fb=models.Fixed(0.02)).with_(beta=models.Fixed(0.01))
     assert one == other
     assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.simulate("a"), "times must be numbers"),
+        (lambda m: m.simulate([1.0], {"cmax": "high"}), "cmax = 'high' is not a number"),
+        (lambda m: m.simulate([1.0], [0.5]), "given by name"),
+        (lambda m: m.simulate([1.0], {"cmax": []}), "cmax has no value"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_sentence(call, said):
+    with pytest.raises(ModelError, match=said):
+        call(models.get("stein2019"))
+
+
+def test_covariates_have_limits():
+    with pytest.raises(ModelError, match="msln_share = 3 is not possible: .* between 0 and 1"):
+        models.get("dual_antigen").simulate([1.0], doses=1e7, covariates={"msln_share": 3.0})

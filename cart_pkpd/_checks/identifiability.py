@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import did_you_mean, positive_int
 from cart_pkpd._engine.schedule import Change, Dose, base_values, schedule
 from cart_pkpd._engine.solve import REASONS, sensitivities
 from cart_pkpd._stats.compiled import on_scale
@@ -105,6 +105,12 @@ def identifiability(
     names = chosen.estimated if estimate is None else tuple(estimate)
     chosen.check_names(names, "identifiability")
     measured = _measured(chosen, endpoint)
+    for what, given in (("lloq", lloq), ("sd", sd), ("errors", errors)):
+        if isinstance(given, Mapping):
+            _check_endpoints(what, given, measured)
+    sizes = sd.values() if isinstance(sd, Mapping) else [sd]
+    if not all(np.isfinite(v) and v > 0 for v in sizes):
+        raise ModelError(f"identifiability: sd must be above 0, not {sd!r}.")
     one = patients_of(chosen, params, {}, count=1)
     records = [chosen.parameters[n] for n in names]
     level, slope = _solution(chosen, names, times_of(times), one, doses, covariates, inputs)
@@ -119,6 +125,9 @@ def identifiability(
         used, rows = _weighted(chosen, residual, size, limit, level[:, at], slope[:, at] * chain)
         by_free.append(rows[used])
     jacobian = np.concatenate(by_free)
+    if not jacobian.shape[0]:
+        doses_too = " Was doses= forgotten?" if doses is None and _takes_doses(chosen) else ""
+        raise ModelError(f"identifiability: every sample is 0 or below its LLOQ.{doses_too}")
     free_se, null, worst, worst_se = _solved(jacobian)
     counts = np.array([positive_int(k, "patients") for k in patients])
     relative = np.array([_relative(p, float(v)) for p, v in zip(records, at_values, strict=True)])
@@ -147,6 +156,19 @@ def identifiability(
         },
         attrs={"model": chosen.name or type(chosen).__name__, "endpoints": ", ".join(measured)},
     )
+
+
+def _check_endpoints(what: str, given: Mapping[str, Any], measured: Sequence[str]) -> None:
+    for name in given:
+        if name not in measured:
+            raise ModelError(
+                f"identifiability: {what} names {name!r}, which is not measured."
+                f"{did_you_mean(name, measured)} Measured: {', '.join(measured)}."
+            )
+
+
+def _takes_doses(model: Model) -> bool:
+    return getattr(model, "dosed", None) is not None
 
 
 def _measured(model: Model, endpoint: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -73,9 +73,10 @@ def arrange(found: xr.Dataset, parts: Sequence[Part], window: tuple[float, float
     for part in parts:
         made, said = _made(found, part, seen, window)
         if not made.rows.size:
+            why = f" ({'; '.join(said)})" if said else ", perhaps because nobody had CRS"
             raise DataError(
-                f"{part.name}: no patient has both the outcome and every predictor "
-                f"({'; '.join(said)}); look at the ids and at missing values."
+                f"{part.name}: no patient has both the outcome and every predictor{why}; look at "
+                "the ids and at missing values, or leave this part of the layer out."
             )
         notes += said
         told, alarming = _informative(made)

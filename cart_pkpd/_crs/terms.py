@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cart_pkpd._core.errors import DataError, ModelError
+from cart_pkpd._core.errors import DataError, DataWarning, ModelError, UnitError
 from cart_pkpd._core.names import ENDPOINTS, label
 from cart_pkpd._core.units import canonical, conversion_factor
 from cart_pkpd._core.validate import one_of
@@ -206,10 +207,31 @@ def _in_unit(values: xr.DataArray, unit: str, name: str) -> xr.DataArray:
         )
     numbers = values.astype(float)
     given = str(values.attrs.get("units") or "")
-    return numbers * conversion_factor(given, unit) if given else numbers
+    if not given:
+        return numbers
+    try:
+        return numbers * conversion_factor(given, unit)
+    except UnitError:
+        raise DataError(
+            f"{name} is in {given}, and the layer expects {unit}; declare its term with the unit "
+            f"of the data, such as crs.covariate({name!r}, reference=..., unit={given!r})."
+        ) from None
 
 
 def _is(values: xr.DataArray, category: Any) -> xr.DataArray:
+    found = _one_of(values, category)
+    if not (found == 1.0).any():
+        held = sorted({str(v) for v in values.values} - {"", "nan", "None"})
+        warnings.warn(
+            f"{values.name}: no patient is in the category {category!r}; there are: "
+            f"{', '.join(held) or 'none'}.",
+            DataWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _one_of(values: xr.DataArray, category: Any) -> xr.DataArray:
     text = values.values.astype(str) if values.dtype.kind not in "fiub" else None
     if text is None:
         numbers = values.astype(float)

@@ -33,6 +33,9 @@ class Tocilizumab(Part):
     dose: float = 560.0
 
     gives: ClassVar[tuple[str, ...]] = ("tocilizumab",)
+    sources: ClassVar[tuple[str, ...]] = (
+        "Levels of tocilizumab: Frey N, Grange S, Woodworth T (2010). J Clin Pharmacol 50:754.",
+    )
     event_doses: ClassVar[Mapping[str, str]] = MappingProxyType({"tocilizumab": "toci_central"})
 
     def records(self, units: Mapping[str, str]) -> Mapping[str, Record]:

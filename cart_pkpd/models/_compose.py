@@ -44,7 +44,10 @@ class Part:
     gives : tuple of str
         Names of the drivers that :meth:`drivers` returns.
     shares : tuple of str
-        Names that may stand in the rest of the model too, if they mean the same there.
+        Parameters that may stand in the rest of the model too, if they are the same there;
+        inputs of one name and unit always may.
+    sources : tuple of str
+        Publications behind the part, one line each.
     event_doses : mapping of str to str
         Events of the trial whose value is an amount for a state: ``{"tocilizumab": "drug"}``.
 
@@ -68,6 +71,7 @@ class Part:
 
     gives: ClassVar[tuple[str, ...]] = ()
     shares: ClassVar[tuple[str, ...]] = ()
+    sources: ClassVar[tuple[str, ...]] = ()
     event_doses: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -112,6 +116,13 @@ class Part:
         """Return by state what an amount of 1 adds to it; 1 by default."""
         return {}
 
+    def __add__(self, other: Any) -> Any:
+        """Refuse: the cell model comes first."""
+        raise ModelError(
+            f"{type(self).__name__} + {type(other).__name__} is not possible: the cell model comes "
+            "first, then its parts, as in models.get('stein2019') + part + another."
+        )
+
     @property
     def label(self) -> str:
         """The part in a few words."""
@@ -146,34 +157,36 @@ def part_from(record: Mapping[str, Any]) -> Part:
 class Composed(OdeModel):
     """A cell model with parts; made by ``model + part``, never directly."""
 
-    base: ClassVar[Model]
-    parts: ClassVar[tuple[Part, ...]] = ()
-    wires: ClassVar[frozenset[str]] = frozenset()
-    givers: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    # Underscored, so that no state or parameter of the pieces has such a name.
+    _base: ClassVar[Model]
+    _parts: ClassVar[tuple[Part, ...]] = ()
+    _owned: ClassVar[tuple[frozenset[str], ...]] = ()
+    _wires: ClassVar[frozenset[str]] = frozenset()
+    _givers: ClassVar[Mapping[str, int]] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        units = _changed_units(self.base)
+        units = _changed_units(self._base)
         own = (dict(self.parameters), dict(self.fixed), self.solver)
-        return _rebuilt, (type(self.base), units, self.parts, *own)
+        return _rebuilt, (type(self._base), units, self._parts, *own)
 
     def initial(self, p: Any) -> Mapping[str, Value]:
-        linked = _Wired(p, None, self.wires)
-        start = dict(self.base.initial(linked)) if isinstance(self.base, OdeModel) else {}
-        for part in self.parts:
-            start |= part.initial(linked)
+        linked = _Wired(p, None, self._wires)
+        start = dict(self._base.initial(linked)) if isinstance(self._base, OdeModel) else {}
+        for part, own in zip(self._parts, self._owned, strict=True):
+            start |= self._of_its_own(part, "initial", part.initial(linked), own)
         return start
 
     def rhs(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         d, linked = self._linked(t, y, p)
-        slopes = dict(self.base.rhs(t, y, linked)) if isinstance(self.base, OdeModel) else {}
-        for part in self.parts:
-            slopes |= part.rhs(t, y, linked, d)
+        slopes = dict(self._base.rhs(t, y, linked)) if isinstance(self._base, OdeModel) else {}
+        for part, own in zip(self._parts, self._owned, strict=True):
+            slopes |= self._of_its_own(part, "rhs", part.rhs(t, y, linked, d), own)
         return slopes
 
     def observe(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         d, linked = self._linked(t, y, p)
-        levels = dict(_observed(self.base, t, y, linked))
-        for part in self.parts:
+        levels = dict(_observed(self._base, t, y, linked))
+        for part in self._parts:
             for name, level in part.observe(t, y, linked, d).items():
                 if name in levels:
                     raise _clash(type(self).__name__, "endpoint", name)
@@ -182,27 +195,40 @@ class Composed(OdeModel):
 
     def drivers(self, t: Value, y: Any, p: Any) -> Mapping[str, Value]:
         d, _ = self._linked(t, y, p)
-        return {name: getattr(d, name) for name in self.givers}
+        return {name: getattr(d, name) for name in self._givers}
 
     def switches(self, p: Any) -> Sequence[Value]:
         found: list[Value] = []
-        for piece in (self.base, *self.parts):
+        for piece in (self._base, *self._parts):
             given = piece.switches(p)  # type: ignore[attr-defined]
             found += given if isinstance(given, (tuple, list)) else [given]
         return tuple(found)
 
     def dose_factor(self, p: Any) -> Mapping[str, Value]:
-        factors = dict(self.base.dose_factor(p)) if isinstance(self.base, OdeModel) else {}
-        for part in self.parts:
-            factors |= part.dose_factor(p)
+        factors = dict(self._base.dose_factor(p)) if isinstance(self._base, OdeModel) else {}
+        for part, own in zip(self._parts, self._owned, strict=True):
+            factors |= self._of_its_own(part, "dose_factor", part.dose_factor(p), own)
         return factors
 
     def guess(self, time: Any, level: Any) -> Mapping[str, float]:
-        return self.base.guess(time, level)
+        return self._base.guess(time, level)
+
+    def _of_its_own(
+        self, part: Part, method: str, given: Mapping[str, Value], own: frozenset[str]
+    ) -> Mapping[str, Value]:
+        """Return what a part says of states, which must be its own."""
+        for name in given:
+            if name in self.states and name not in own:
+                raise ModelError(
+                    f"{type(self).__name__}: {type(part).__name__}.{method} says something about "
+                    f"{name!r}, a state of another piece; a part acts on others through drivers "
+                    "that stand for their inputs."
+                )
+        return given
 
     def _linked(self, t: Value, y: Any, p: Any) -> tuple[_Drivers, _Wired]:
         d = _Drivers(self, t, y)
-        linked = _Wired(p, d, self.wires)
+        linked = _Wired(p, d, self._wires)
         d.values_from(linked)
         return d, linked
 
@@ -222,7 +248,7 @@ class _Drivers:
     def __getattr__(self, name: str) -> Value:
         if name.startswith("__"):
             raise AttributeError(name)
-        givers = self._model.givers
+        givers = self._model._givers
         if name not in givers:
             raise ModelError(_no_driver(type(self._model).__name__, name, givers))
         at = givers[name]
@@ -239,8 +265,8 @@ class _Drivers:
     def _of(self, at: int) -> Mapping[str, Value]:
         model = self._model
         if at < 0:
-            return _base_drivers(model.base, self._t, self._y, self._p)
-        return model.parts[at].drivers(self._t, self._y, self._p, self)
+            return _base_drivers(model._base, self._t, self._y, self._p)
+        return model._parts[at].drivers(self._t, self._y, self._p, self)
 
 
 class _Wired:
@@ -279,7 +305,7 @@ def compose(model: Model, part: object) -> Model:
 
 def pieces(model: Model) -> tuple[Model, tuple[Part, ...]]:
     """Return the cell model, as declared, and the parts of a model."""
-    return (model.base, model.parts) if isinstance(model, Composed) else (model, ())
+    return (model._base, model._parts) if isinstance(model, Composed) else (model, ())
 
 
 def _rebuilt(
@@ -296,7 +322,7 @@ def _rebuilt(
 
 def _changed_units(model: Model) -> tuple[tuple[str, str], ...]:
     """Return the units of a cell model's parameters that differ from the declared ones."""
-    base = model.base if isinstance(model, Composed) else model
+    base = model._base if isinstance(model, Composed) else model
     return tuple(
         (k, model.parameters[k].unit)
         for k, p in type(base).declared.items()
@@ -319,18 +345,23 @@ def _composed(
         **{k: v for k, v in plan.records.items() if k not in wires},
         "__doc__": f"{title}.",
         "__module__": __name__,
-        "base": base,
-        "parts": parts,
-        "wires": wires,
-        "givers": MappingProxyType(plan.givers),
+        "_base": base,
+        "_parts": parts,
+        "_wires": wires,
+        "_givers": MappingProxyType(plan.givers),
+        "_owned": tuple(plan.owned),
         "label": title,
         "endpoint": base.endpoint,
         "population": kind.population,
         "reference": kind.reference,
-        "structure": kind.structure,
-        "deviations": kind.deviations,
+        # Cells and parts have not been published together.
+        "structure": "assumed",
+        "deviations": (
+            *kind.deviations,
+            *(f"Added to the published cells: {p.label}." for p in parts),
+        ),
         "errata": kind.errata,
-        "sources": kind.sources,
+        "sources": (*kind.sources, *dict.fromkeys(line for p in parts for line in p.sources)),
         "event_doses": MappingProxyType(plan.event_doses),
     }
     if isinstance(base, OdeModel):
@@ -348,14 +379,17 @@ class _Plan:
         self.event_doses = dict(base.event_doses) if isinstance(base, OdeModel) else {}
         self.givers: dict[str, int] = {}
         self.formulas: dict[str, Any] = {}
+        self.owned: list[frozenset[str]] = []
         self._given(-1, _base_drivers(base, TIME, self._states(), self._values()))
 
     def add(self, at: int, part: Part) -> None:
-        for name, record in part.records(self.units()).items():
-            shared = name in part.shares and self.records.get(name) == record
-            if name in self.records and not shared:
+        own = part.records(self.units())
+        self.owned.append(frozenset(k for k, r in own.items() if isinstance(r, State)))
+        for name, record in own.items():
+            if name not in self.records:
+                self.records[name] = record
+            elif not _shared(self.records[name], record, name in part.shares):
                 raise _clash(self.title, type(record).__name__.lower(), name)
-            self.records[name] = record
         self.event_doses |= part.event_doses
         y, p = self._states(), self._values()
         found = part.drivers(TIME, y, p, Symbols("drivers", f"{self.title}.drivers", self.formulas))
@@ -401,6 +435,13 @@ class _Plan:
     def _values(self) -> Symbols:
         values = {k: value_symbol(k) for k, r in self.records.items() if not isinstance(r, State)}
         return Symbols("parameters, covariates and inputs", self.title, values)
+
+
+def _shared(there: Record, new: Record, allowed: bool) -> bool:
+    """Return True if two records of one name mean the same: equal, or inputs of one unit."""
+    if isinstance(there, Input) and isinstance(new, Input):
+        return alike(there.unit, new.unit) and there.typical == new.typical
+    return allowed and there == new
 
 
 def _records_of(model: Model) -> Iterator[tuple[str, Record]]:

@@ -136,7 +136,7 @@ def _input_rows(model: OdeModel, inputs: Any) -> list[tuple[str, float, float, A
     else:
         rows = [
             {"input": name, "time": t, "value": v}
-            for name, steps in inputs.items()
+            for name, steps in _by_input(inputs)
             for t, v in steps
         ]
     known = [*model.inputs, *model.event_doses]
@@ -150,8 +150,27 @@ def _input_rows(model: OdeModel, inputs: Any) -> list[tuple[str, float, float, A
             )
         if not (np.isfinite(time) and np.isfinite(value)):
             raise ModelError(f"inputs: {name} = {value:g} at day {time:g} is not possible.")
+        if name in model.inputs:
+            model.inputs[name].check(f"inputs: {name}", np.array([value]))
         out.append((name, time, value, row.get("id")))
     return out
+
+
+def _by_input(inputs: Any) -> list[tuple[str, list[tuple[Any, Any]]]]:
+    """Return the changes of each input, as pairs."""
+    how = "give inputs={'name': [(day, value), ...]}, or a table with input, time and value"
+    if not isinstance(inputs, Mapping):
+        raise ModelError(f"inputs: {inputs!r} cannot be read; {how}.")
+    found = []
+    for name, steps in inputs.items():
+        pairs = steps if isinstance(steps, list | tuple | np.ndarray) else [steps]
+        for pair in pairs:
+            if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
+                raise ModelError(
+                    f"inputs: {pair!r} of {name} is not a pair of day and value; {how}."
+                )
+        found.append((str(name), [(p[0], p[1]) for p in pairs]))
+    return found
 
 
 def patients_with(
@@ -192,6 +211,7 @@ def known_values(
             )
         if value.ndim > 1 or (value.ndim == 1 and value.size != k) or not np.isfinite(value).all():
             raise ModelError(f"covariates: {name} needs one finite value, or one for each of {k}.")
+        model.covariates[name].check(f"covariates: {name}", np.atleast_1d(value))
     known: dict[str, Any] = {n: v.typical for n, v in {**model.covariates, **model.inputs}.items()}
     return {
         n: np.broadcast_to(np.asarray(v, dtype=float), (k,)) for n, v in (known | given).items()
@@ -262,6 +282,10 @@ def design_changes(model: OdeModel, design: Any) -> list[Change]:
     """Return the events of a design's patients that are inputs of the model."""
     offset = len(model.parameters) + len(model.covariates)
     names = list(model.inputs)
+    for c in design.changes:
+        if c.name in names:
+            who = f"event {c.name} of patient {str(design.ids[int(c.patient)])!r} at day {c.time:g}"
+            model.inputs[c.name].check(who, np.array([c.value]))
     return [
         Change(int(c.patient), c.time, c.value, offset + names.index(c.name))
         for c in design.changes
@@ -286,5 +310,6 @@ def design_covariates(model: OdeModel, design: Any) -> dict[str, NDArray[np.floa
                 f"{type(model).__name__} uses the covariate {name!r}, which is missing for "
                 f"patient {str(design.ids[missing[0]])!r} ({missing.size} such patients)."
             )
+        model.covariates[name].check(f"covariate {name}", values)
         found[name] = values
     return found

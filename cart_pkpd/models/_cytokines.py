@@ -136,7 +136,14 @@ class Cytokines(Part):
     receptor: bool = False
     steroid: bool = False
 
-    shares: ClassVar[tuple[str, ...]] = ("steroid", "steroid_imax")
+    shares: ClassVar[tuple[str, ...]] = ("steroid_imax",)
+    sources: ClassVar[tuple[str, ...]] = (
+        "Turnover, elimination and counter-regulation of cytokines: Hardiansyah D, Ng CM (2019). "
+        "Clin Transl Sci 12:343. https://doi.org/10.1111/cts.12636",
+        "Usual levels of cytokines: open data of Lichtenstein DA et al. (2021). Blood 138:2469. "
+        "https://doi.org/10.1182/blood.2021011898",
+        "Tolerance: Chen X et al. (2019). Clin Transl Sci 12:600. https://doi.org/10.1111/cts.12662",
+    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -316,7 +323,9 @@ _REGULATION: Mapping[str, Record] = MappingProxyType(
 )  # fmt: skip
 _RECEPTOR: Mapping[str, Record] = MappingProxyType(
     {
-        "tocilizumab": Input(0.0, "1", "share of IL-6 receptors that tocilizumab occupies"),
+        "tocilizumab": Input(
+            0.0, "1", "share of IL-6 receptors that tocilizumab occupies", lower=0.0, upper=1.0
+        ),
         "il6_receptor_share": Fraction(
             0.7, "1", "share of IL-6 that is cleared by its receptor", fixed=True
         ),
@@ -324,7 +333,9 @@ _RECEPTOR: Mapping[str, Record] = MappingProxyType(
 )
 _STEROID: Mapping[str, Record] = MappingProxyType(
     {
-        "steroid": Input(0.0, "1", "effect of corticosteroids: 1 while they act fully"),
+        "steroid": Input(
+            0.0, "1", "effect of corticosteroids: 1 while they act fully", lower=0.0, upper=1.0
+        ),
         "steroid_imax": Fraction(
             0.7, "1", "share of cytokine production that corticosteroids stop", fixed=True
         ),
@@ -413,6 +424,7 @@ def cytokines(
     found = [c.name for c in species]
     if not found or len(set(found)) < len(found):
         raise ModelError(f"cytokines: name each of them once, not {found!r}.")
+    tolerance = (tolerance,) if isinstance(tolerance, str) else tuple(tolerance)
     for name in tolerance:
         if name not in found:
             raise ModelError(f"cytokines: tolerance names {name!r}, which is not in the panel.")
@@ -421,8 +433,10 @@ def cytokines(
     both = {"il10", "ifng"} <= set(found)
     if counter_regulation and not both:
         raise ModelError("cytokines: counter_regulation needs 'il10' and 'ifng' in the panel.")
-    if relay_steps < 1:
-        raise ModelError(f"cytokines: relay_steps must be 1 or more, not {relay_steps!r}.")
+    if not isinstance(relay_steps, int) or relay_steps < 1:
+        raise ModelError(
+            f"cytokines: relay_steps must be a whole number of 1 or more, not {relay_steps!r}."
+        )
     regulated = ("ifng",) if both and counter_regulation is not False else ()
     return Cytokines(
         species, driver, ec50, steepness, relay, relay_steps, tuple(tolerance), regulated,

@@ -45,6 +45,8 @@ class Measured:
 type Kind = Measured | None
 """A unit; None for zero, which is of every kind."""
 
+_ANY = "any"
+"""Unit of 0."""
 _PURE = Measured({}, 1.0)
 _SOME_NUMBER = Measured({}, None)
 _ALIKE = frozenset(("add", "sub", "minimum", "maximum"))
@@ -134,20 +136,24 @@ def unit_of(root: Expression, units: Mapping[Expression, str]) -> str:
         match node.op:
             case "symbol":
                 unit = declared[str(node.value)]
+            case _ if is_constant(node, 0.0):
+                unit = _ANY
+            case "mul" | "div" if _ANY in args:
+                unit = _ANY
             case "mul":
                 unit = product(args[0], args[1])
             case "div":
                 unit = product(args[0], args[1], -1)
             case "where":
-                unit = args[1]
+                unit = args[2] if args[1] in ("1", _ANY) else args[1]
             case "add" | "sub" | "minimum" | "maximum":
-                unit = args[1] if args[0] == "1" else args[0]
+                unit = args[1] if args[0] in ("1", _ANY) else args[0]
             case "neg" | "abs" | "log" | "exp":  # the exp of a ln has the unit back
                 unit = args[0]
             case _:
                 unit = "1"
         found[id(node)] = unit
-    return found[id(root)]
+    return "1" if found[id(root)] == _ANY else found[id(root)]
 
 
 def _known(model: OdeModel) -> dict[str, Kind]:

@@ -74,17 +74,32 @@ class Covariate:
         Value where none is given.
     unit, about : str
         Unit, and meaning in a few words.
+    lower, upper : float
+        Least and largest value that is possible.
     """
 
     typical: float
     unit: str = "1"
     about: str = ""
+    lower: float = -np.inf
+    upper: float = np.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", canonical(self.unit))
         object.__setattr__(self, "typical", float(self.typical))
-        if not np.isfinite(self.typical):
-            raise ModelError(f"typical value of {self.about!r} must be a finite number.")
+        if not np.isfinite(self.typical) or not self.lower <= self.typical <= self.upper:
+            raise ModelError(
+                f"typical value of {self.about!r} must be a finite number between its limits."
+            )
+
+    def check(self, name: str, values: NDArray[np.float64]) -> None:
+        """Raise ModelError for a value that is not possible."""
+        wrong = np.flatnonzero(~((values >= self.lower) & (values <= self.upper)))
+        if wrong.size:
+            raise ModelError(
+                f"{name} = {float(values[wrong[0]]):g} is not possible: {self.about} lies "
+                f"{_between(self.lower, self.upper)}."
+            )
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,12 @@ class Input(Covariate):
 
     It keeps its `typical` value until the first change.
     """
+
+
+def _between(lower: float, upper: float) -> str:
+    if np.isinf(upper):
+        return f"at {lower:g} or above"
+    return f"between {lower:g} and {upper:g}" if np.isfinite(lower) else f"at {upper:g} or below"
 
 
 class OdeModel(Model):

@@ -43,7 +43,10 @@ def times_of(times: ArrayLike) -> NDArray[np.float64]:
     ModelError
         If they are not a vector of finite numbers.
     """
-    t = np.atleast_1d(np.asarray(times, dtype=float))
+    try:
+        t = np.atleast_1d(np.asarray(times, dtype=float))
+    except (TypeError, ValueError):
+        raise ModelError(f"times must be numbers (days), not {times!r}.") from None
     if t.ndim != 1 or not t.size or not np.isfinite(t).all():
         raise ModelError("times must be a vector of finite numbers (days).")
     return t
@@ -73,7 +76,7 @@ def patients_of(
     """
     given, found = _columns(params)
     ids = found if ids is None else ids
-    given |= {k: np.asarray(v, dtype=float) for k, v in keywords.items()}
+    given |= {k: _numbers(k, v) for k, v in keywords.items()}
     model.check_names(given, "simulate")
     values = {k: np.asarray(v, dtype=float) for k, v in model.typical().items()} | given
     lengths = {k: v.shape[0] for k, v in values.items() if v.ndim == 1}
@@ -84,6 +87,9 @@ def patients_of(
     if any(v.ndim > 1 for v in values.values()) or len(set(lengths.values())) > 1:
         said = ", ".join(f"{k}: {n}" for k, n in lengths.items())
         raise ModelError(f"simulate: give one value, or one per patient, of each ({said}).")
+    empty = [n for n, v in values.items() if v.ndim == 1 and not v.size]
+    if empty:
+        raise ModelError(f"simulate: {empty[0]} has no value.")
     k = next(iter(lengths.values()), 1)
     for name, value in values.items():
         _check(model, name, value)
@@ -103,7 +109,19 @@ def _columns(
     if isinstance(params, xr.Dataset):
         columns = {str(k): v.to_numpy().astype(float) for k, v in params.data_vars.items()}
         return columns, params["id"].to_numpy() if "id" in params.coords else None
-    return {k: np.asarray(v, dtype=float) for k, v in params.items()}, None
+    if not isinstance(params, Mapping):
+        raise ModelError(
+            f"simulate: parameters must be given by name, as {{'name': value}}, a DataFrame or a "
+            f"Dataset, not {params!r}."
+        )
+    return {str(k): _numbers(str(k), v) for k, v in params.items()}, None
+
+
+def _numbers(name: str, value: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ModelError(f"simulate: {name} = {value!r} is not a number.") from None
 
 
 def _check(model: Model, name: str, values: NDArray[np.float64]) -> None:

@@ -102,7 +102,9 @@ class DualAntigen(OdeModel):
     tumour_both = State("cells", "tumour cells with both antigens", floor=1.0)
     tumour_none = State("cells", "tumour cells with neither antigen", floor=1.0)
 
-    msln_share = Covariate(0.5, "1", "share of the product's cells against mesothelin, rest MUC1")
+    msln_share = Covariate(
+        0.5, "1", "share of the product's cells against mesothelin, rest MUC1", lower=0.0, upper=1.0
+    )
 
     rho = Positive(1.5, "1/day", "largest expansion rate", iiv=0.2, spread=0.3)
     gt = Positive(5e9, "cells", "tumour cells of half the largest expansion", fixed=True)

@@ -65,8 +65,11 @@ class EffectorMemory(OdeModel):
         "alpha is the whole loss of effector cells and fb the share of the lost ones that become "
         "memory cells; Wu F 2025 has two separate rates.",
         "The dose enters as infused cells times yield_; in Wu F 2025 it is a covariate on vmax.",
+        "Where growth at rho from day 0 on cannot reach cmax by tmax (two in five patients drawn "
+        "from the typical values and their IIV), it is as fast as needed: rho then hardly acts.",
+        "The phases are those of the first infusion: cells infused after tmax only decline.",
         "A soft end of the expansion lowers ln of the peak by about ln 2 * width * (growth + "
-        "alpha); growth aims that much higher, and the peak is within 3 % of cmax.",
+        "alpha); growth aims that much higher, and the peak is within about 6 % of cmax.",
         "Every value is assumed for solid tumours: typical peaks 1e3 to 5e3 copies/µg on days 7 to "
         "14, below 50 copies/µg after a month or two.",
     )

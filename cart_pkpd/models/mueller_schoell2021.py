@@ -82,8 +82,10 @@ class MuellerSchoell2021(OdeModel):
     tumour = State("mL", "metabolic volume of the tumour", floor=1e-6)
 
     tumour0 = Covariate(85.7, "mL", "metabolic volume of the tumour at the infusion")
-    asct = Covariate(0.0, "1", "1 after an autologous stem cell transplant, else 0")
-    cd4_cd8 = Covariate(1.0, "1", "CD4+ to CD8+ CAR-T cells on day 7")
+    asct = Covariate(
+        0.0, "1", "1 after an autologous stem cell transplant, else 0", lower=0.0, upper=1.0
+    )
+    cd4_cd8 = Covariate(1.0, "1", "CD4+ to CD8+ CAR-T cells on day 7", lower=1e-9)
 
     v1 = _table(
         0.00846, "cells/µL/day/mL", "largest expansion rate per tumour volume",

@@ -185,8 +185,8 @@ class Stein2019Comedication(OdeModel):
     fast = State("copies/µg", "cells that will contract fast")
     slow = State("copies/µg", "cells that will persist")
 
-    tocilizumab = Input(0.0, "1", "tocilizumab: 1 while it acts")
-    steroid = Input(0.0, "1", "corticosteroids: 1 while they act")
+    tocilizumab = Input(0.0, "1", "tocilizumab: 1 while it acts", lower=0.0, upper=1.0)
+    steroid = Input(0.0, "1", "corticosteroids: 1 while they act", lower=0.0, upper=1.0)
 
     cmax = _CMAX
     tmax = _TMAX
