@@ -186,7 +186,8 @@ def dose_page(found: dict[str, Response], without: list[str]) -> str:
         "",
         "Written by `python docs/make_model_tables.py`: one dose at the start, a tenth to ten "
         "times 1e8 cells (of other units their usual dose), typical values; the first "
-        "endpoint on days 0 to 28, its peak from day 1 on, when infused cells have left the blood for tissues.",
+        "endpoint on days 0 to 28, its peak from day 1 on, when infused cells have left the "
+        "blood for tissues.",
         "",
     ]
     if found:

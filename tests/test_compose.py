@@ -342,7 +342,10 @@ REFUSED = {
         lambda: PANEL.simulate([1.0], inputs={"tocilizumab": [(0.0, 560.0)]}),
         ["tocilizumab = 560", "between 0 and 1"],
     ),
-    "no pair": (lambda: PANEL.simulate([1.0], inputs={"tocilizumab": 1.0}), ["[(day, value), ...]"]),
+    "no pair": (
+        lambda: PANEL.simulate([1.0], inputs={"tocilizumab": 1.0}),
+        ["[(day, value), ...]"],
+    ),
     "half a stage": (lambda: models.cytokines(relay_steps=1.5), ["whole number"]),
     "a dose of nothing": (lambda: models.tocilizumab(0.0), ["above 0 mg"]),
 }  # fmt: skip

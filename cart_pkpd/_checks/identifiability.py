@@ -125,14 +125,14 @@ def identifiability(
         used, rows = _weighted(chosen, residual, size, limit, level[:, at], slope[:, at] * chain)
         by_free.append(rows[used])
     jacobian = np.concatenate(by_free)
-    if not jacobian.shape[0]:
-        doses_too = " Was doses= forgotten?" if doses is None and _takes_doses(chosen) else ""
-        raise ModelError(f"identifiability: every sample is 0 or below its LLOQ.{doses_too}")
     free_se, null, worst, worst_se = _solved(jacobian)
     counts = np.array([positive_int(k, "patients") for k in patients])
     relative = np.array([_relative(p, float(v)) for p, v in zip(records, at_values, strict=True)])
     rse = free_se * relative / np.sqrt(counts)[:, None]
     reasons = _reasons(names, jacobian, null, relative)
+    if not jacobian.shape[0]:
+        forgotten = "; was doses= forgotten?" if doses is None and _takes_doses(chosen) else ""
+        reasons = [f"every sample is 0 or below its LLOQ{forgotten}"] * len(names)
     return xr.Dataset(
         {
             "rse": (
