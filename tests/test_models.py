@@ -196,5 +196,5 @@ def test_what_is_no_number_is_refused_in_one_sentence(call, said):
 
 
 def test_covariates_have_limits():
-    with pytest.raises(ModelError, match="msln_share = 3 is not possible: .* between 0 and 1"):
+    with pytest.raises(ModelError, match=r"msln_share = 3 is not possible: .* between 0 and 1"):
         models.get("dual_antigen").simulate([1.0], doses=1e7, covariates={"msln_share": 3.0})
