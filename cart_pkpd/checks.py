@@ -8,6 +8,7 @@ from cart_pkpd._checks.exposure import exposure as exposure
 from cart_pkpd._checks.identifiability import PHASE_1 as PHASE_1
 from cart_pkpd._checks.identifiability import identifiability as identifiability
 from cart_pkpd._checks.predictions import predictions as predictions
+from cart_pkpd._checks.residuals import residuals as residuals
 from cart_pkpd._checks.shrinkage import shrinkage as shrinkage
 from cart_pkpd._checks.vpc import vpc as vpc
 
