@@ -19,6 +19,7 @@ from cart_pkpd._checks.common import (
     records,
 )
 from cart_pkpd._checks.simulation import limits, ordered, simulated_trials
+from cart_pkpd._checks.strata import about, by_patient
 from cart_pkpd._core.validate import positive_int
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
 
@@ -108,7 +109,8 @@ def vpc(
     design = result.structure.design.only(endpoint)
     edges = _bin_edges(design, bins)
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
-    stratum_of, strata = _strata(design, by)
+    stratum, strata = by_patient(design, by, "vpc")
+    stratum_of = stratum[design.patient]
     simulated = _simulated(result, design, positive_int(n_sims, "n_sims"), seed)
     below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
     observed = ordered(design.dv, below, design.code == ABOVE)[None, :]
@@ -145,8 +147,8 @@ def vpc(
         },
         coords={
             **coords(design),
-            **_by_patient(design, by),
-            "stratum": ("stratum", np.array(strata), _about(design, by)),
+            **_variable(design, by),
+            "stratum": ("stratum", np.array(strata), about(design, by)),
             "quantile": np.array(_QUANTILES),
             "bin_left": ("bin", edges[:-1], {"units": "day"}),
             "bin_right": ("bin", edges[1:], {"units": "day"}),
@@ -183,21 +185,11 @@ def _corrected(
     }
 
 
-def _by_patient(design: Design, by: str | None) -> dict[str, Any]:
+def _variable(design: Design, by: str | None) -> dict[str, Any]:
     """Return the variable of the strata, so that records can be told apart by it."""
     if by is None:
         return {}
     return {by: ("id", design.subjects[by].to_numpy(), dict(design.subjects[by].attrs))}
-
-
-def _about(design: Design, by: str | None) -> dict[str, Any]:
-    """Return unit and label of what the strata are."""
-    if by is None:
-        return {}
-    kept = {k: v for k, v in design.subjects[by].attrs.items() if k in ("units", "long_name", "column")}
-    if by == "dose_level" and not kept.get("units") and design.dose_unit:
-        kept["units"] = design.dose_unit
-    return kept
 
 
 def _bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
@@ -213,20 +205,6 @@ def _bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
     low, high = float(design.time.min()), float(design.time.max())
     inner = edges[(edges > low) & (edges < high)]
     return np.concatenate([[low], inner, [np.nextafter(high, np.inf)]])
-
-
-def _strata(design: Design, by: str | None) -> tuple[NDArray[np.int64], list[str]]:
-    if by is None:
-        return np.zeros(design.n_obs, dtype=np.int64), ["all"]
-    if by not in design.subjects:
-        raise ValueError(
-            f"vpc: the trial has no patient-level variable {by!r}. "
-            f"It has: {', '.join(str(v) for v in design.subjects)}."
-        )
-    values, inverse = np.unique(design.subjects[by].to_numpy(), return_inverse=True)
-    return inverse[design.patient].astype(np.int64), [
-        f"{v:g}" if isinstance(v, float) else str(v) for v in values
-    ]
 
 
 def _simulated(result: FitResult, design: Design, n_sims: int, seed: int) -> NDArray[np.float64]:

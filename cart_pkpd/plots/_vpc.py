@@ -53,12 +53,12 @@ def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
         for row, tail in enumerate(tails, start=1):
             _shares(panels[row][i], one, tail)
         if len(strata) > 1:
-            _axes.heading(panels[0][i], _title(check, stratum))
+            _axes.heading(panels[0][i], stratum_title(check, stratum))
     _finish(figure, panels, check, time_scale, tails)
     return figure
 
 
-def _title(check: xr.Dataset, stratum: str) -> str:
+def stratum_title(check: xr.Dataset, stratum: str) -> str:
     """Return a stratum's label: a dose with its unit, text as it is, other numbers named."""
     about = check["stratum"].attrs
     try:
