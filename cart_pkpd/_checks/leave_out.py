@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
 _WORST_K = 0.7
+_SAME = 1e-9
+_FEWEST = 25  # draws from which a tail can be smoothed
 
 type Array = NDArray[np.float64]
 
@@ -44,8 +46,6 @@ def loo_pit(
     Gelman & Gabry 2017, Stat Comput 27:1413); the distribution of the measurement given them is
     known, so nothing is simulated.
     """
-    from arviz_stats.base import array_stats
-
     structure = result.structure
     m = structure.design.index(design.endpoint)
     error = structure.errors[m]
@@ -54,15 +54,31 @@ def loo_pit(
     sigmas = structure.sigmas(residual_draws(structure, stacked(result.draws(), picked)))[m]
     loglik = pointwise_loglik((error,), design, f, (sigmas,))
     low, high = _edges(error, design, f, sigmas)
-    log_weight, pareto_k = array_stats.psislw(-loglik, axis=0)
-    # The smoothed weights have the draws last.
-    weight = np.exp(np.asarray(log_weight)).T
+    weight, pareto_k = _weights(loglik)
     low, high = (weight * low).sum(axis=0), (weight * high).sum(axis=0)
     u = rng.uniform(size=design.n_obs)
     value = np.where(design.code == QUANTIFIED, high, low + u * (high - low))
-    bad = ~(np.asarray(pareto_k) <= _WORST_K) | ~np.isfinite(value)
+    bad = ~(pareto_k <= _WORST_K) | ~np.isfinite(value)
     why = np.where(bad, f"importance weights are unreliable (Pareto k above {_WORST_K:g})", "")
     return np.where(bad, np.nan, np.clip(value, 0.0, 1.0)), why
+
+
+def _weights(loglik: Array) -> tuple[Array, Array]:
+    """Return importance weights, shape (s, n), and the Pareto k of each record."""
+    from arviz_stats import base
+
+    s, n = loglik.shape
+    weight, pareto_k = np.full((s, n), 1.0 / s), np.full(n, -np.inf)
+    # Where every draw says the same, leaving the record out changes nothing.
+    acting = np.flatnonzero(~(np.ptp(loglik, axis=0) <= _SAME))
+    if acting.size and s < _FEWEST:
+        pareto_k[acting] = np.inf
+    elif acting.size:
+        psislw: Any = base.array_stats.psislw  # arviz-stats is partly untyped
+        log_weight, k = psislw(loglik[:, acting], axis=0)
+        # It takes the log-likelihood and turns its sign itself; the draws come back last.
+        weight[:, acting], pareto_k[acting] = np.exp(np.asarray(log_weight)).T, np.asarray(k)
+    return weight, pareto_k
 
 
 def _edges(

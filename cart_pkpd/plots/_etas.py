@@ -66,7 +66,7 @@ def _distribution(ax: Axes, one: xr.Dataset) -> None:
     eta, omega = one["mean"].values, float(one["omega"])
     reach = max(3.2 * omega, float(np.abs(eta).max()) * 1.08)
     bins = np.linspace(-reach, reach, max(9, 2 * int(np.sqrt(eta.size)) + 1))
-    ax.hist(eta, bins, density=True, color=_axes.BLUE, alpha=0.35, edgecolor="white",
+    ax.hist(eta, bins.tolist(), density=True, color=_axes.BLUE, alpha=0.35, edgecolor="white",
             linewidth=0.6, zorder=2)  # fmt: skip
     x = np.linspace(-reach, reach, 161)
     density = np.exp(-0.5 * (x / omega) ** 2) / (omega * np.sqrt(2 * np.pi))
