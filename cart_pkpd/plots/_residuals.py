@@ -163,9 +163,12 @@ def _keys(residuals: xr.Dataset, *, censored: bool, identity: bool = False) -> l
         _axes.key("median of residuals", color=_axes.INK, linewidth=1.3),
         _axes.key("5th and 95th percentile", color=_axes.INK, linewidth=1.3, linestyle=_DASHES[0]),
         Patch(
-            color=_axes.BLUE, alpha=0.22, linewidth=0, label=f"{percent} band if standard normal"
+            color=_axes.BLUE,
+            alpha=0.22,
+            linewidth=0,
+            label=f"{percent} band of a standard normal's median",
         ),
-        Patch(color=_axes.GREY, alpha=0.22, linewidth=0, label="the same of the percentiles"),
+        Patch(color=_axes.GREY, alpha=0.22, linewidth=0, label="and of its percentiles"),
     ]
 
 
