@@ -65,7 +65,7 @@ def loo_pit(
 
 def _weights(loglik: Array) -> tuple[Array, Array]:
     """Return importance weights, shape (s, n), and the Pareto k of each record."""
-    from arviz_stats import base
+    import arviz_stats
 
     s, n = loglik.shape
     weight, pareto_k = np.full((s, n), 1.0 / s), np.full(n, -np.inf)
@@ -74,7 +74,8 @@ def _weights(loglik: Array) -> tuple[Array, Array]:
     if acting.size and s < _FEWEST:
         pareto_k[acting] = np.inf
     elif acting.size:
-        psislw: Any = base.array_stats.psislw  # arviz-stats is partly untyped
+        base: Any = arviz_stats.base  # partly untyped, and not all of it exported
+        psislw = base.array_stats.psislw
         log_weight, k = psislw(loglik[:, acting], axis=0)
         # It takes the log-likelihood and turns its sign itself; the draws come back last.
         weight[:, acting], pareto_k[acting] = np.exp(np.asarray(log_weight)).T, np.asarray(k)

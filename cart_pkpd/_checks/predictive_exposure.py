@@ -65,10 +65,11 @@ def predictive_exposure(
     -------
     xr.Dataset
         Dims stratum, parameter (``cmax`` and the area, such as ``auc0_28``), statistic
-        (``geometric_mean``; ``geometric_cv``, 1 for 100 %; ``share`` of the patients who have
-        a positive value): ``observed``, ``simulated_median``, ``simulated_lower``,
-        ``simulated_upper``, ``tail_area`` and ``reason``; with dim simulation: ``simulated``;
-        dim stratum: ``n`` patients; dims id, parameter: ``observed_each``.
+        (``geometric_mean``; ``geometric_cv``, 1 for 100 %; ``share`` of the patients with a
+        record who have a positive value): ``observed``, ``simulated_median``,
+        ``simulated_lower``, ``simulated_upper``, ``tail_area`` and ``reason``; with dim
+        simulation: ``simulated``; dim stratum: ``n`` patients; dims id, parameter:
+        ``observed_each``.
 
     Raises
     ------
@@ -94,7 +95,8 @@ def predictive_exposure(
     simulated = simulated_trials(result, design, positive_int(n_sims, "n_sims"), seed)
     own = _analysed(design, *_measured(design), names, window, rules)[0]
     others = _analysed(design, *_censored(design, simulated), names, window, rules)
-    groups = [stratum == s for s in range(len(strata))]
+    sampled = np.isin(np.arange(design.n_patients), design.patient)
+    groups = [(stratum == s) & sampled for s in range(len(strata))]
     observed = np.stack([_statistics(own[g]) for g in groups])
     each = np.stack([_statistics(others[:, g]) for g in groups])
     return _dataset(result, design, observed, each, own, prob).assign_coords(
@@ -146,7 +148,7 @@ def _tail_area(observed: Array, each: Array) -> Array:
 def _measured(design: Design) -> tuple[Array, NDArray[np.bool_]]:
     """Return the measured levels as one trial, and which are below the LLOQ."""
     below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
-    return design.dv[None, :], below[None, :]
+    return design.dv[None, :], (below | ~(design.dv > 0))[None, :]
 
 
 def _censored(design: Design, simulated: Array) -> tuple[Array, NDArray[np.bool_]]:

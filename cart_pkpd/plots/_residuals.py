@@ -65,7 +65,9 @@ def residual(
     one_of(name, _SHORT, "residual")
     one_of(against, _ALONG, "what to draw along")
     x, y = residuals[against].values.astype(float), residuals[name].values
-    known = np.isfinite(x) & np.isfinite(y) & ((x > 0) | (against == "time"))
+    known = np.isfinite(x) & np.isfinite(y)
+    if against != "time" and _on_log(x[known]):
+        known &= x > 0
     if not known.any():
         raise DataError(f"no record has {_SHORT[name]}: see 'reason' in the residuals.")
     ax = _axes.axes(ax, size=(4.6, 3.8))
@@ -90,11 +92,17 @@ def _along(
         _axes.time_axis(ax, 0.0, float(x.max()), scale, most=6)
         _axes.label(ax, x=_axes.TIME_LABEL)
         return
-    lower, upper = float(x.min()) / 1.4, float(x.max()) * 1.4
-    ax.set_xscale("log")
-    ax.set_xlim(lower, upper)
-    _axes.level_axis(ax.xaxis, lower, upper)
+    if _on_log(x):
+        lower, upper = float(x.min()) / 1.4, float(x.max()) * 1.4
+        ax.set_xscale("log")
+        ax.set_xlim(lower, upper)
+        _axes.level_axis(ax.xaxis, lower, upper)
     _axes.label(ax, x=_text.with_unit(_ALONG[against], str(residuals.attrs.get("units", ""))))
+
+
+def _on_log(x: _axes.Floats) -> bool:
+    """Return whether predictions fit a log axis: most are above 0."""
+    return bool(np.mean(x > 0) > 0.5) if x.size else False
 
 
 def _running(ax: Axes, x: _axes.Floats, y: _axes.Floats) -> None:
