@@ -4,11 +4,24 @@ Every function returns an ``xr.Dataset``; those that take a FitResult are drawn 
 ``cart_pkpd.plots``.
 """
 
+from cart_pkpd._checks.etas import etas as etas
 from cart_pkpd._checks.exposure import exposure as exposure
 from cart_pkpd._checks.identifiability import PHASE_1 as PHASE_1
 from cart_pkpd._checks.identifiability import identifiability as identifiability
 from cart_pkpd._checks.predictions import predictions as predictions
+from cart_pkpd._checks.predictive_exposure import predictive_exposure as predictive_exposure
+from cart_pkpd._checks.residuals import residuals as residuals
 from cart_pkpd._checks.shrinkage import shrinkage as shrinkage
 from cart_pkpd._checks.vpc import vpc as vpc
 
-__all__ = ["PHASE_1", "exposure", "identifiability", "predictions", "shrinkage", "vpc"]
+__all__ = [
+    "PHASE_1",
+    "etas",
+    "exposure",
+    "identifiability",
+    "predictions",
+    "predictive_exposure",
+    "residuals",
+    "shrinkage",
+    "vpc",
+]

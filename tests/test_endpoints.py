@@ -407,7 +407,16 @@ def test_a_fit_of_several_endpoints_survives_the_disk(result, tmp_path):
     assert one[0].identical(one[1])
 
 
-@pytest.mark.parametrize("check", [checks.vpc, checks.predictions, checks.exposure])
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.vpc,
+        checks.predictions,
+        checks.exposure,
+        checks.residuals,
+        checks.predictive_exposure,
+    ],
+)
 def test_checks_of_several_endpoints_ask_which(result, check):
     with pytest.raises(FitError, match=r"several endpoints \(hare, lynx\)"):
         check(result)
@@ -422,6 +431,21 @@ def test_predictions_of_one_endpoint_of_several(result):
     assert_allclose(p["median"], np.tile(-3.0 + grid / 2, (3, 1)), atol=1e-9)
     assert_allclose(p["population"], -3.0 + grid / 2, atol=1e-9)
     assert_allclose(p["ipred"], -3.0 + p["time"].to_numpy() / 2, atol=1e-9)
+
+
+def test_residuals_of_one_endpoint_of_several(result):
+    """No parameter of the lynx varies: IWRES and CWRES are (y - b - t/2) / sigma, at medians."""
+    d = checks.residuals(result, endpoint="lynx", n_sims=50, n_draws=100)
+    at = result.draws().median()
+    expected = (d["dv"] - float(at["b"]) - d["time"] / 2) / float(at["sigma_add_lynx"])
+    # IPRED is the median over draws, CWRES is at the median: b moves by 0.01.
+    assert_allclose(d["cwres"], expected, rtol=1e-6)
+    assert_allclose(d["iwres"], expected, atol=0.02)
+    assert d["pred"].attrs["units"] == "1"
+    assert np.isfinite(d["npde"]).all()
+    hare = checks.residuals(result, endpoint="hare", n_sims=50, n_draws=100)
+    assert np.isnan(hare["cwres"][hare["censoring"] == "left"]).all()
+    assert np.isfinite(hare["cwres"][hare["censoring"] == "none"]).all()
 
 
 def test_the_population_curve_has_the_median_dose(result):

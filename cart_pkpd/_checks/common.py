@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._stats.design import Design
+from cart_pkpd._stats.predict import predict
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -63,6 +64,21 @@ def mean_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArra
 def as_values(draws: xr.Dataset) -> dict[str, NDArray[np.float64]]:
     """Return draws by name, for predictions."""
     return {str(k): v.to_numpy() for k, v in draws.data_vars.items()}
+
+
+def level_of_records(
+    result: FitResult, design: Design, picked: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the individual and the population prediction of every record of one endpoint.
+
+    Posterior medians of the patient's own level, and of the level of a patient with the same
+    covariates and no deviation. [unit of the endpoint]
+    """
+    model = result.structure.model
+    individual = as_values(stacked(result.individual(), picked))
+    ipred = predict(model, design, individual, log=(False,))
+    pred = predict(model, design, mean_draws(result, picked), log=(False,))
+    return np.median(ipred, axis=0), np.median(pred, axis=0)
 
 
 def records(design: Design) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from cart_pkpd._checks.common import (
     attrs,
     coords,
     interval_edges,
-    mean_draws,
+    level_of_records,
     picked_draws,
     records,
     stacked,
@@ -21,7 +21,7 @@ from cart_pkpd._checks.common import (
 )
 from cart_pkpd._core.validate import positive_int
 from cart_pkpd._stats.design import Design
-from cart_pkpd._stats.predict import on_grid, predict
+from cart_pkpd._stats.predict import on_grid
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -81,9 +81,7 @@ def predictions(
     population = on_grid(model, design, typical, grid, at, log=False)[..., 0, :]
     middle, lower, upper = np.quantile(curves, edges, axis=0)
     p_middle, p_lower, p_upper = np.quantile(population, edges, axis=0)
-    ipred = np.median(predict(model, design, individual, log=(False,)), axis=0)
-    expected = mean_draws(result, picked)
-    pred = np.median(predict(model, design, expected, log=(False,)), axis=0)
+    ipred, pred = level_of_records(result, design, picked)
     level = {"units": design.unit, "long_name": design.label}
     return xr.Dataset(
         {

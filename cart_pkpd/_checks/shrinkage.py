@@ -37,19 +37,24 @@ def shrinkage(result: FitResult) -> xr.Dataset:
     )
 
 
-def _mean_eta(result: FitResult, name: str) -> NDArray[np.float64]:
-    """Return each patient's posterior mean deviation from where their group is centred."""
+def eta_draws(result: FitResult, name: str) -> xr.DataArray:
+    """Return each patient's deviation from where their group is centred, dims chain, draw, id."""
     structure = result.structure
     parameter = structure.model.parameters[name]
     draws = result.draws()
     free = parameter.to_free(result.individual()[name].drop_vars("id", errors="ignore"))
     eta = free - patient_means(structure, name, draws)
     if name == structure.population.non_expanders:
-        eta = eta + _share_low(eta, draws, name) * draws["non_expander_shift"]
-    return np.asarray(eta.mean(("chain", "draw")), dtype=float)
+        eta = eta + share_low(eta, draws, name) * draws["non_expander_shift"]
+    return eta
 
 
-def _share_low(eta: xr.DataArray, draws: xr.Dataset, name: str) -> xr.DataArray:
+def _mean_eta(result: FitResult, name: str) -> NDArray[np.float64]:
+    """Return each patient's posterior mean deviation."""
+    return np.asarray(eta_draws(result, name).mean(("chain", "draw")), dtype=float)
+
+
+def share_low(eta: xr.DataArray, draws: xr.Dataset, name: str) -> xr.DataArray:
     """Return, per draw, the probability that a patient with this deviation is a non-expander."""
     omega, shift = draws[f"omega_{name}"], draws["non_expander_shift"]
     share = draws["p_non_expander"]

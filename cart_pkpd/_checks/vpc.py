@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,20 +14,23 @@ from cart_pkpd._checks.common import (
     attrs,
     coords,
     interval_edges,
+    level_of_records,
     picked_draws,
     records,
-    stacked,
 )
+from cart_pkpd._checks.simulation import limits, ordered, simulated_trials
+from cart_pkpd._checks.strata import about, by_patient
 from cart_pkpd._core.validate import positive_int
-from cart_pkpd._fit.draws import new_patient_draws, residual_draws
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
-from cart_pkpd._stats.predict import predict
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
 _QUANTILES = (0.05, 0.5, 0.95)
 _PER_BIN = 12
+_TAILS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.bool_]]] = MappingProxyType(
+    {"blq": np.isneginf, "alq": np.isposinf}
+)
 
 
 def vpc(
@@ -37,14 +42,16 @@ def vpc(
     bins: ArrayLike | None = None,
     prob: float = 0.9,
     seed: int = 1,
+    prediction_corrected: bool = False,
+    n_draws: int = 400,
 ) -> xr.Dataset:
-    """Return a visual predictive check with the share of records below the LLOQ.
+    """Return a visual predictive check with the shares of records beyond the limits.
 
     Every simulated trial takes one posterior draw, draws new patients with the covariates,
     times and limits of the real ones, adds residual error and censors. Quantiles of observed
     and simulated levels count a value below the LLOQ as lower than every quantified one, and
     above the ULOQ as higher; a quantile that falls beyond a limit is NaN. The BLQ share shows
-    the lower tail instead.
+    the lower tail instead, and the ALQ share the upper one.
 
     Parameters
     ----------
@@ -63,14 +70,21 @@ def vpc(
         Probability of the simulation intervals.
     seed : int
         Source of randomness.
+    prediction_corrected : bool
+        Take out what doses, covariates and times within a bin explain: every level is brought
+        to the median population prediction of its stratum and bin.
+    n_draws : int
+        Posterior draws behind the population predictions of that correction.
 
     Returns
     -------
     xr.Dataset
         Dims stratum, bin, quantile (0.05, 0.5, 0.95): ``observed``, ``simulated_median``,
         ``simulated_lower``, ``simulated_upper``; dims stratum, bin: ``n``, ``blq_observed``,
-        ``blq_median``, ``blq_lower``, ``blq_upper`` (shares); coords ``bin_left``, ``bin_right``,
-        ``bin_time`` [day]; and the records.
+        ``blq_median``, ``blq_lower``, ``blq_upper`` and the same with ``alq_`` (shares of
+        records below the LLOQ and above the ULOQ); coords ``bin_left``, ``bin_right``,
+        ``bin_time`` [day]; and the records, with ``pred`` and ``dv_corrected`` where
+        corrected (NaN where the prediction is 0 or less: such records are left out).
 
     Raises
     ------
@@ -79,22 +93,41 @@ def vpc(
     ValueError
         If the trial has no variable `by`.
 
+    Notes
+    -----
+    A corrected level is Y · PREDbin / PRED, and for errors on the log scale the same in logs,
+    ln Y + ln PREDbin − ln PRED, with the median of PRED or of ln PRED within stratum and bin,
+    for measured and simulated levels alike [2]_. Limits belong to measurements: what is beyond
+    them is decided before the correction, and such records remain lowest or highest. Shares
+    beyond the limits are not corrected.
+
     References
     ----------
-    Bergstrand & Karlsson (2009), AAPS J 11:371, for predictive checks with censored data.
+    .. [1] Bergstrand & Karlsson (2009), AAPS J 11:371, for predictive checks with censored data.
+    .. [2] Bergstrand, Hooker, Wallin & Karlsson (2011), AAPS J 13:143.
     """
     design = result.structure.design.only(endpoint)
     edges = _bin_edges(design, bins)
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
-    stratum_of, strata = _strata(design, by)
+    stratum, strata = by_patient(design, by, "vpc")
+    stratum_of = stratum[design.patient]
     simulated = _simulated(result, design, positive_int(n_sims, "n_sims"), seed)
     below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
-    observed = _censored(design.dv, below, design.code == ABOVE)[None, :]
+    observed = ordered(design.dv, below, design.code == ABOVE)[None, :]
+    corrected: dict[str, Any] = {}
+    if prediction_corrected:
+        picked = picked_draws(result, positive_int(n_draws, "n_draws"), seed)
+        pred = level_of_records(result, design, picked)[1]
+        on_log = result.structure.errors[result.structure.design.index(design.endpoint)].on_log
+        factor = _correction(pred, stratum_of * (len(edges) - 1) + bin_of, on_log)
+        observed, simulated = observed * factor, simulated * factor
+        corrected = _corrected(design, pred, design.dv * factor)
     shape = (len(strata), len(edges) - 1)
     out = _empty(shape)
     for s in range(shape[0]):
         for b in range(shape[1]):
             rows = np.flatnonzero((stratum_of == s) & (bin_of == b))
+            rows = rows[~np.isnan(observed[0, rows])]
             if rows.size:
                 _fill(out, (s, b), observed[:, rows], simulated[:, rows], interval_edges(prob))
     level = {"units": design.unit, "long_name": design.label}
@@ -110,17 +143,53 @@ def vpc(
                 for k, v in out.items()
             },
             **records(design),
+            **corrected,
         },
         coords={
             **coords(design),
-            "stratum": np.array(strata),
+            **_variable(design, by),
+            "stratum": ("stratum", np.array(strata), about(design, by)),
             "quantile": np.array(_QUANTILES),
             "bin_left": ("bin", edges[:-1], {"units": "day"}),
             "bin_right": ("bin", edges[1:], {"units": "day"}),
             "bin_time": ("bin", time, {"units": "day"}),
         },
-        attrs={**attrs(result, design), "prob": prob, "n_sims": n_sims, "by": by or ""},
-    )
+        attrs={**attrs(result, design), "prob": prob, "n_sims": n_sims, "by": by or "",
+               "prediction_corrected": int(prediction_corrected)},
+    )  # fmt: skip
+
+
+def _correction(
+    pred: NDArray[np.float64], cell: NDArray[np.int64], on_log: bool
+) -> NDArray[np.float64]:
+    """Return what each level is multiplied with: the cell's median prediction over its own.
+
+    NaN where the prediction is not above 0.
+    """
+    own = np.where(pred > 0, pred, np.nan)
+    own = np.log(own) if on_log else own
+    middle = np.full(pred.shape, np.nan)
+    for c in np.unique(cell):
+        rows = (cell == c) & np.isfinite(own)
+        middle[cell == c] = np.median(own[rows]) if rows.any() else np.nan
+    return np.exp(middle - own) if on_log else middle / own
+
+
+def _corrected(
+    design: Design, pred: NDArray[np.float64], dv: NDArray[np.float64]
+) -> dict[str, Any]:
+    level = {"units": design.unit}
+    return {
+        "pred": ("obs", pred, {**level, "long_name": "population prediction"}),
+        "dv_corrected": ("obs", dv, {**level, "long_name": f"prediction-corrected {design.label}"}),
+    }
+
+
+def _variable(design: Design, by: str | None) -> dict[str, Any]:
+    """Return the variable of the strata, so that records can be told apart by it."""
+    if by is None:
+        return {}
+    return {by: ("id", design.subjects[by].to_numpy(), dict(design.subjects[by].attrs))}
 
 
 def _bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
@@ -138,52 +207,20 @@ def _bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
     return np.concatenate([[low], inner, [np.nextafter(high, np.inf)]])
 
 
-def _strata(design: Design, by: str | None) -> tuple[NDArray[np.int64], list[str]]:
-    if by is None:
-        return np.zeros(design.n_obs, dtype=np.int64), ["all"]
-    if by not in design.subjects:
-        raise ValueError(
-            f"vpc: the trial has no patient-level variable {by!r}. "
-            f"It has: {', '.join(str(v) for v in design.subjects)}."
-        )
-    values, inverse = np.unique(design.subjects[by].to_numpy(), return_inverse=True)
-    return inverse[design.patient].astype(np.int64), [
-        f"{v:g}" if isinstance(v, float) else str(v) for v in values
-    ]
-
-
 def _simulated(result: FitResult, design: Design, n_sims: int, seed: int) -> NDArray[np.float64]:
     """Return simulated measurements, shape (n_sims, n); infinite beyond a limit."""
-    structure = result.structure
-    m = structure.design.index(design.endpoint)
-    error = structure.errors[m]
-    rng = np.random.default_rng(seed)
-    draws = stacked(result.draws(), picked_draws(result, n_sims, seed))
-    patients = new_patient_draws(structure, draws, rng)
-    f = predict(structure.model, design, patients, log=(error.on_log,))
-    sigmas = structure.sigmas(residual_draws(structure, draws))[m]
-    noise = error.base.quantile(rng.uniform(size=f.shape))
-    on_scale = f + error.scale(f, sigmas) * noise
-    dv = np.exp(on_scale) if error.on_log else on_scale
-    lloq = np.where(design.code == BELOW, design.dv, design.lloq)
-    uloq = np.where(design.code == ABOVE, design.dv, design.uloq)
-    return _censored(dv, dv < lloq, dv > uloq)
-
-
-def _censored(
-    dv: NDArray[np.float64], below: NDArray[np.bool_], above: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return `dv` with −inf below the LLOQ and +inf above the ULOQ: order without values."""
-    return np.where(below, -np.inf, np.where(above, np.inf, dv))
+    dv = simulated_trials(result, design, n_sims, seed)
+    lloq, uloq = limits(design)
+    return ordered(dv, dv < lloq, dv > uloq)
 
 
 def _empty(shape: tuple[int, int]) -> dict[str, NDArray[np.float64]]:
     deep = (*shape, len(_QUANTILES))
     names = ("observed", "simulated_median", "simulated_lower", "simulated_upper")
-    shares = ("blq_observed", "blq_median", "blq_lower", "blq_upper", "n")
+    shares = [f"{tail}_{k}" for tail in _TAILS for k in ("observed", "median", "lower", "upper")]
     return {
         **{k: np.full(deep, np.nan) for k in names},
-        **{k: np.full(shape, np.nan) for k in shares},
+        **{k: np.full(shape, np.nan) for k in (*shares, "n")},
     }
 
 
@@ -196,15 +233,15 @@ def _fill(
 ) -> None:
     out["n"][cell] = observed.shape[1]
     out["observed"][cell] = _finite(_quantiles(observed)[:, 0])
-    out["blq_observed"][cell] = np.mean(np.isneginf(observed))
     per_trial = _quantiles(simulated)
     over_trials = np.quantile(per_trial, edges, axis=1, method="inverted_cdf")
     for name, values in zip(("median", "lower", "upper"), _finite(over_trials), strict=True):
         out[f"simulated_{name}"][cell] = values
-    share = np.isneginf(simulated).mean(axis=1)
-    out["blq_median"][cell], out["blq_lower"][cell], out["blq_upper"][cell] = np.quantile(
-        share, edges
-    )
+    for tail, beyond in _TAILS.items():
+        out[f"{tail}_observed"][cell] = np.mean(beyond(observed))
+        share = np.quantile(beyond(simulated).mean(axis=1), edges)
+        for name, value in zip(("median", "lower", "upper"), share, strict=True):
+            out[f"{tail}_{name}"][cell] = value
 
 
 def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ class Posterior:
             case "residual":
                 natural = at.sigma[q.name]
             case _:
-                natural = float(q.prior.quantile(0.5))
+                natural = at.others.get(q.name, float(q.prior.quantile(0.5)))
         return on_the_line(q.prior, natural)
 
     def variables(self, points: NDArray[np.float64]) -> xr.Dataset:

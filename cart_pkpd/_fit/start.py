@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,15 @@ class Start:
         Between-patient standard deviations.
     sigma : dict of str to float
         Residual parameters, natural scale.
+    others : dict of str to float
+        Covariate coefficients and mixture quantities; the priors' medians where not given.
     """
 
     typical: dict[str, float]
     individual: dict[str, NDArray[np.float64]]
     omega: dict[str, float]
     sigma: dict[str, float]
+    others: dict[str, float] = field(default_factory=dict)
 
 
 def starting_values(structure: Structure) -> Start:

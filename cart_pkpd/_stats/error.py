@@ -26,11 +26,12 @@ _LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 
 @dataclass(frozen=True)
 class Base:
-    """A standard symmetric distribution: log density and log lower-tail probability."""
+    """A standard symmetric distribution: log density, log lower-tail probability, quantile, SD."""
 
     logpdf: Callable[[Value], Value]
     logcdf: Callable[[Value], Value]
     quantile: Callable[[Value], Value]
+    sd: float = 1.0
 
 
 def _normal_logpdf(z: Value) -> Value:
@@ -53,7 +54,7 @@ def _t4_logcdf(z: Value) -> Value:
 
 
 NORMAL = Base(_normal_logpdf, log_ndtr, special.ndtri)
-STUDENT_T4 = Base(_t4_logpdf, _t4_logcdf, lambda p: special.stdtrit(4, p))
+STUDENT_T4 = Base(_t4_logpdf, _t4_logcdf, lambda p: special.stdtrit(4, p), np.sqrt(2.0))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from cart_pkpd.plots._comparison import comparison as comparison
 from cart_pkpd.plots._crs import crs_incidence as crs_incidence
 from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
+from cart_pkpd.plots._etas import eta_covariates as eta_covariates
+from cart_pkpd.plots._etas import etas as etas
 from cart_pkpd.plots._exposure import exposure as exposure
 from cart_pkpd.plots._individual import individual as individual
 from cart_pkpd.plots._nca import nca_profile as nca_profile
@@ -24,8 +26,12 @@ from cart_pkpd.plots._posterior import intervals as intervals
 from cart_pkpd.plots._posterior import posterior as posterior
 from cart_pkpd.plots._predicted import goodness_of_fit as goodness_of_fit
 from cart_pkpd.plots._predicted import observed_vs_predicted as observed_vs_predicted
+from cart_pkpd.plots._predictive import predictive_exposure as predictive_exposure
 from cart_pkpd.plots._profiles import cytokines as cytokines
 from cart_pkpd.plots._profiles import profiles as profiles
+from cart_pkpd.plots._residuals import gof as gof
+from cart_pkpd.plots._residuals import npde as npde
+from cart_pkpd.plots._residuals import residual as residual
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
 from cart_pkpd.plots._vpc import vpc as vpc
@@ -37,19 +43,25 @@ __all__ = [
     "crs_odds_ratios",
     "crs_response",
     "cytokines",
+    "eta_covariates",
+    "etas",
     "exposure",
     "exposure_twin",
     "exposure_twins",
+    "gof",
     "goodness_of_fit",
     "individual",
     "intervals",
     "nca_profile",
     "nca_profiles",
+    "npde",
     "observed_vs_predicted",
     "persistence",
     "posterior",
+    "predictive_exposure",
     "profiles",
     "ranks",
+    "residual",
     "trace",
     "vpc",
 ]

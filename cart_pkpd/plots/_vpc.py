@@ -1,4 +1,4 @@
-"""The visual predictive check: observed quantiles over simulated bands, and the BLQ share."""
+"""The visual predictive check: observed quantiles over simulated bands, and censored shares."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
 
 _DASHES: tuple[Any, ...] = ((0, (4, 2)), "solid", (0, (4, 2)))
+_TAILS = {"alq": "Above ULOQ", "blq": "Below LLOQ"}
 _BANDS = ((_axes.GREY, 0.24), (_axes.BLUE, 0.34))  # outer quantiles, median
 
 
 def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
-    """Draw a visual predictive check with its share of values below the LLOQ.
+    """Draw a visual predictive check with its shares of values beyond the limits.
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
     -------
     Figure
         One column per stratum. Upper row: observed quantiles as lines over the simulated
-        intervals of the same quantiles, cut at the LLOQ. Lower row, where values are
-        censored: observed share below the LLOQ over its simulated interval.
+        intervals of the same quantiles, cut at the LLOQ; levels are prediction-corrected where
+        the check is, without limits then. Below it, where values are or could be censored: the
+        observed shares above the ULOQ and below the LLOQ over their simulated intervals.
 
     Raises
     ------
@@ -43,36 +45,41 @@ def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
     if not np.isfinite(check["simulated_median"].values).any():
         raise DataError("the predictive check holds no simulated quantile: nothing to draw.")
     strata = [str(s) for s in check["stratum"].values]
-    blq = _has_blq(check)
-    figure, panels = _figure(len(strata), blq)
+    tails = [tail for tail in _TAILS if _has(check, tail)]
+    figure, panels = _figure(len(strata), len(tails))
     for i, stratum in enumerate(strata):
         one = check.sel(stratum=stratum)
         _levels(panels[0][i], one, _observations(check, stratum, len(strata)))
-        if blq:
-            _shares(panels[1][i], one)
+        for row, tail in enumerate(tails, start=1):
+            _shares(panels[row][i], one, tail)
         if len(strata) > 1:
-            _axes.heading(panels[0][i], _title(check, stratum))
-    _finish(figure, panels, check, time_scale)
+            _axes.heading(panels[0][i], stratum_title(check, stratum))
+    _finish(figure, panels, check, time_scale, tails)
     return figure
 
 
-def _title(check: xr.Dataset, stratum: str) -> str:
-    """Return a stratum's label; a number is taken as a dose in the unit of the coordinate."""
+def stratum_title(check: xr.Dataset, stratum: str) -> str:
+    """Return a stratum's label: a dose with its unit, text as it is, other numbers named."""
+    about = check["stratum"].attrs
     try:
-        return _text.dose(float(stratum), str(check["stratum"].attrs.get("units", "")))
+        value = float(stratum)
     except ValueError:
         return stratum
+    if check.attrs.get("by", "dose_level") in ("", "dose_level"):
+        return _text.dose(value, str(about.get("units", "")))
+    name = _text.name_of(check["stratum"].rename(check.attrs["by"]))
+    return f"{name} {_text.short(value)} {_text.unit(str(about.get('units', '')))}".strip()
 
 
-def _has_blq(check: xr.Dataset) -> bool:
-    observed = check["blq_observed"].values if "blq_observed" in check else np.array([np.nan])
-    return bool(np.nansum(observed) > 0 or np.nansum(check.get("blq_median", np.nan)) > 0)
+def _has(check: xr.Dataset, tail: str) -> bool:
+    found = (check.get(f"{tail}_{k}", xr.DataArray(np.nan)) for k in ("observed", "median"))
+    return any(bool(np.nansum(share.values) > 0) for share in found)
 
 
-def _figure(columns: int, blq: bool) -> tuple[Figure, list[list[Axes]]]:
+def _figure(columns: int, tails: int) -> tuple[Figure, list[list[Axes]]]:
     width = 7.8 if columns == 1 else max(2.6 * columns, 7.8)
-    figure = _axes.sheet(width, 5.4 if blq else 4.0)
-    ratios = [2.6, 1.0] if blq else [1.0]
+    figure = _axes.sheet(width, 4.0 + 1.4 * tails)
+    ratios = [2.6, *[1.0] * tails]
     panels = figure.subplots(
         len(ratios), columns, squeeze=False, sharex=True, sharey="row",
         height_ratios=ratios, subplot_kw={"axes_class": _axes.Panel},
@@ -102,11 +109,14 @@ def _levels(ax: Axes, one: xr.Dataset, observations: xr.Dataset | None) -> None:
     floor = _floor(one)
     if observations is not None:
         censoring, dv = observations["censoring"].values, observations["dv"].values
+        corrected = "dv_corrected" in observations
+        dv = observations["dv_corrected"].values if corrected else dv
         exact = (censoring == "none") & (dv > 0)
         at = observations["time"].values
         ax.plot(at[exact], dv[exact], marker="o", markersize=2.6, linestyle="none",
                 color=_axes.GREY, alpha=0.55, markeredgewidth=0, zorder=2)  # fmt: skip
-        _axes.quantification_limit(ax, observations["lloq"].values)
+        if not corrected:
+            _axes.quantification_limit(ax, observations["lloq"].values)
     for i, quantile in enumerate(one["quantile"].values):
         q = one.sel(quantile=quantile)
         colour, alpha = _BANDS[i == 1]
@@ -118,6 +128,8 @@ def _levels(ax: Axes, one: xr.Dataset, observations: xr.Dataset | None) -> None:
 
 def _floor(one: xr.Dataset) -> float:
     """Return the level down to which a band is drawn whose lower end is below the LLOQ."""
+    if "dv_corrected" in one:  # each record has a limit of its own there
+        return float(np.nanmin(one[["simulated_lower", "observed"]].to_array().values))
     lloq = one["lloq"].values if "lloq" in one else np.array([])
     limits = lloq[np.isfinite(lloq)]
     if limits.size:
@@ -131,11 +143,11 @@ def _band(q: xr.Dataset, floor: float) -> tuple[_axes.Floats, _axes.Floats]:
     return np.where(np.isnan(lower) & ~np.isnan(upper), floor, lower), upper
 
 
-def _shares(ax: Axes, one: xr.Dataset) -> None:
+def _shares(ax: Axes, one: xr.Dataset, tail: str) -> None:
     time = one["bin_time"].values
-    ax.fill_between(time, one["blq_lower"].values, one["blq_upper"].values, color=_axes.BLUE,
-                    alpha=0.3, linewidth=0)  # fmt: skip
-    ax.plot(time, one["blq_observed"].values, color=_axes.INK, linewidth=1.6, marker="o",
+    lower, upper = one[f"{tail}_lower"].values, one[f"{tail}_upper"].values
+    ax.fill_between(time, lower, upper, color=_axes.BLUE, alpha=0.3, linewidth=0)
+    ax.plot(time, one[f"{tail}_observed"].values, color=_axes.INK, linewidth=1.6, marker="o",
             markersize=3, label="observed")  # fmt: skip
     ax.set_ylim(-0.03, 1.03)
     ax.set_yticks([0, 0.5, 1])
@@ -143,7 +155,11 @@ def _shares(ax: Axes, one: xr.Dataset) -> None:
 
 
 def _finish(
-    figure: Figure, panels: list[list[Axes]], check: xr.Dataset, time_scale: _axes.TimeScale
+    figure: Figure,
+    panels: list[list[Axes]],
+    check: xr.Dataset,
+    time_scale: _axes.TimeScale,
+    tails: list[str],
 ) -> None:
     edges = [check["bin_time"].values, check["bin_right"].values]
     if "time" in check.coords:
@@ -151,16 +167,21 @@ def _finish(
     last = max(float(np.max(e[np.isfinite(e)])) for e in edges)
     span = [check[n].values.ravel() for n in ("observed", "simulated_lower", "simulated_upper")]
     if "dv" in check:
-        span.append(check["dv"].values)
+        span.append(check["dv_corrected" if "dv_corrected" in check else "dv"].values)
     for ax in panels[0]:
         _axes.log_levels(ax, np.concatenate(span))
     for ax in (ax for row in panels for ax in row):
         _axes.time_axis(ax, 0.0, last, time_scale, most=8 if len(panels[0]) == 1 else 5)
-    _axes.label(panels[0][0], y=_text.endpoint_label(check))
-    if len(panels) > 1:
-        _axes.label(panels[1][0], y="Below LLOQ\n(% of samples)")
+    _axes.label(panels[0][0], y=_level_label(check))
+    for row, tail in zip(panels[1:], tails, strict=True):
+        _axes.label(row[0], y=f"{_TAILS[tail]}\n(% of samples)")
     figure.supxlabel(_axes.TIME_LABEL, fontsize=_axes.BODY, color=_axes.INK)
     _axes.figure_legend(figure, _keys(check), ncols=3)
+
+
+def _level_label(check: xr.Dataset) -> str:
+    text = _text.endpoint_label(check)
+    return f"Prediction-corrected\n{text}" if "dv_corrected" in check else text
 
 
 def _keys(check: xr.Dataset) -> list[Any]:
@@ -179,6 +200,7 @@ def _keys(check: xr.Dataset) -> list[Any]:
     if "dv" in check:
         keys.append(_axes.key("observation", color=_axes.GREY, marker="o", markersize=3,
                               linestyle="none"))  # fmt: skip
+    if "dv" in check and "dv_corrected" not in check:
         units = str(check.attrs.get("units", ""))
         keys += _axes.limit_key(check["lloq"].values, units)
     return keys
