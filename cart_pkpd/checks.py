@@ -7,8 +7,19 @@ Every function returns an ``xr.Dataset``; those that take a FitResult are drawn 
 from cart_pkpd._checks.exposure import exposure as exposure
 from cart_pkpd._checks.identifiability import PHASE_1 as PHASE_1
 from cart_pkpd._checks.identifiability import identifiability as identifiability
+from cart_pkpd._checks.k_fold import k_fold as k_fold
+from cart_pkpd._checks.leave_out import leave_one_patient_out as leave_one_patient_out
 from cart_pkpd._checks.predictions import predictions as predictions
 from cart_pkpd._checks.shrinkage import shrinkage as shrinkage
 from cart_pkpd._checks.vpc import vpc as vpc
 
-__all__ = ["PHASE_1", "exposure", "identifiability", "predictions", "shrinkage", "vpc"]
+__all__ = [
+    "PHASE_1",
+    "exposure",
+    "identifiability",
+    "k_fold",
+    "leave_one_patient_out",
+    "predictions",
+    "shrinkage",
+    "vpc",
+]
