@@ -250,7 +250,7 @@ def _reason(one: xr.Dataset, good_k: float) -> str:
         return "at some draws no point of the integral has a solution or a density above 0"
     if float(one["pareto_k"]) > good_k:
         said.append(
-            f"Pareto k {float(one['pareto_k']):.2f} above {good_k:.2f}: without this patient the "
+            f"Pareto k {float(one['pareto_k']):.3f} above {good_k:.3f}: without this patient the "
             "posterior lies too far from that with"
         )
     if float(one["inner_ess"]) < MIN_INNER_ESS and float(one["inner_mcse"]) > 0:
@@ -269,8 +269,8 @@ def _failures(found: xr.Dataset, total: dict[str, float]) -> list[str]:
         said.append(f"no elpd for {named(ids[~np.isfinite(elpd)])}")
     if (k > total["good_k"]).any():
         said.append(
-            f"Pareto k above {total['good_k']:.2f} for {named(ids[k > total['good_k']])} "
-            f"(up to {np.nanmax(k):.2f})"
+            f"Pareto k above {total['good_k']:.3f} for {named(ids[k > total['good_k']])} "
+            f"(up to {np.nanmax(k):.3f})"
         )
     few = few_points(found)
     if few.any():
