@@ -32,8 +32,8 @@ def models(
     by: str = "patient",
     patients: xr.Dataset | None = None,
     seed: int = 1,
-    n_draws: int = 400,
-    n_samples: int = 200,
+    n_draws: int = 1000,
+    n_samples: int = 100,
     progress: OnProgress | None = None,
 ) -> pd.DataFrame:
     """Rank fits of the same records by how well they predict what they have not seen.
@@ -109,8 +109,8 @@ def patients(
     fits: Mapping[str, FitResult],
     *,
     seed: int = 1,
-    n_draws: int = 400,
-    n_samples: int = 200,
+    n_draws: int = 1000,
+    n_samples: int = 100,
     progress: OnProgress | None = None,
 ) -> xr.Dataset:
     """Return what each fit that converged predicts of every patient left out.

@@ -23,7 +23,7 @@ from cart_pkpd._checks.leave_out import (
     standard_error,
     thinned,
 )
-from cart_pkpd._checks.marginal import Marginal, marginal, proposals, sampled
+from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of, positive_int
 
@@ -42,8 +42,8 @@ def k_fold(
     k: int = 10,
     by: str = "patient",
     seed: int = 1,
-    n_draws: int = 400,
-    n_samples: int = 200,
+    n_draws: int = 1000,
+    n_samples: int = 100,
     folder: str | Path | None = None,
     progress: OnProgress | None = None,
     **settings: Any,
@@ -73,9 +73,9 @@ def k_fold(
     Returns
     -------
     xr.Dataset
-        Dim id: ``elpd``, ``mcse``, ``inner_ess``, ``inner_mcse``, ``unsolved``, ``fold``,
-        ``reason``; dim refit: ``verdict`` and ``converged`` of the refit. Attributes ``elpd``,
-        ``se``, ``mcse``, ``reliable``, ``sentence``.
+        Dim id: ``elpd``, ``mcse``, ``inner_ess``, ``inner_mcse``, ``points``, ``unsolved``,
+        ``fold``, ``reason``; dim refit: ``verdict`` and ``converged`` of the refit. Attributes
+        ``elpd``, ``se``, ``mcse``, ``reliable``, ``sentence``.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class _Plan:
         structure = self.result.structure.among(held.tolist())
         few = thinned(draws, self.n_draws)
         own = [self.found[i] for i in held]
-        m = marginal(
+        m = integrated(
             structure, sampled(few), own, n_samples=self.n_samples, seed=self.seed + 1000 + f
         )
         shape = (few.sizes["chain"], few.sizes["draw"], -1)

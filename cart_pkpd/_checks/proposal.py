@@ -191,6 +191,8 @@ def components(draws: Draws, x: Array) -> tuple[tuple[Component, ...], ...]:
     tuple of tuple of Component
         One or, with non-expanders, up to two for each of the k patients.
     """
+    if not draws.varying.size:
+        return ((),) * x.shape[1]
     low = low_probability(draws, x)
     out = []
     for i in range(x.shape[1]):
