@@ -32,7 +32,7 @@ def models(
     by: str = "patient",
     patients: xr.Dataset | None = None,
     seed: int = 1,
-    n_draws: int = 1000,
+    n_draws: int = 500,
     n_samples: int = 100,
     progress: OnProgress | None = None,
 ) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def patients(
     fits: Mapping[str, FitResult],
     *,
     seed: int = 1,
-    n_draws: int = 1000,
+    n_draws: int = 500,
     n_samples: int = 100,
     progress: OnProgress | None = None,
 ) -> xr.Dataset:

@@ -42,7 +42,7 @@ def k_fold(
     k: int = 10,
     by: str = "patient",
     seed: int = 1,
-    n_draws: int = 1000,
+    n_draws: int = 500,
     n_samples: int = 100,
     folder: str | Path | None = None,
     progress: OnProgress | None = None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
 
+_FEWEST_DRAWS = 50
 _SHARE_OF_SE, _SMALL_ERROR = 0.25, 0.5
 _CONDITIONAL = (
     "likelihood='conditional' cannot leave a patient out: the log-likelihoods of a patient's "
@@ -33,7 +34,7 @@ def leave_one_patient_out(
     result: FitResult,
     *,
     seed: int = 1,
-    n_draws: int = 1000,
+    n_draws: int = 500,
     n_samples: int = 100,
     likelihood: str = "marginal",
     progress: OnProgress | None = None,
@@ -48,7 +49,7 @@ def leave_one_patient_out(
         Of the points over which etas are integrated.
     n_draws : int
         Posterior draws of the population used, evenly spaced and equally many from each chain;
-        all where there are fewer.
+        all where there are fewer. More make Pareto k and its limit steadier.
     n_samples : int
         Points per patient and draw; patients for whom they turn out too few get four, or
         sixteen, times as many.
@@ -72,8 +73,8 @@ def leave_one_patient_out(
     Raises
     ------
     FitError
-        If the conditional likelihood is asked for, there are fewer than two patients, or fewer
-        than ten points.
+        If the conditional likelihood is asked for, or there are fewer than two patients, 50
+        draws or 10 points.
 
     Notes
     -----
@@ -94,6 +95,11 @@ def leave_one_patient_out(
     if design.n_patients < 2:
         raise FitError("one patient cannot be left out of one; this needs at least two patients.")
     draws = thinned(result.draws(), positive_int(n_draws, "n_draws"))
+    size = draws.sizes["chain"] * draws.sizes["draw"]
+    if size < _FEWEST_DRAWS:
+        raise FitError(
+            f"{size} draws are too few to fit a Pareto tail to; use {_FEWEST_DRAWS} or more."
+        )
     found = integrated(
         result.structure,
         sampled(draws),
@@ -102,8 +108,8 @@ def leave_one_patient_out(
         seed=seed,
         on_share=heard(progress, design.n_patients),
     )
-    settings = {"seed": seed, "n_draws": draws.sizes["chain"] * draws.sizes["draw"]}
-    return _dataset(result, draws, found, {**settings, "n_samples": n_samples})
+    settings = {"seed": seed, "n_draws": size, "n_samples": n_samples}
+    return _dataset(result, draws, found, settings)
 
 
 def thinned(draws: xr.Dataset, n: int) -> xr.Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -25,10 +26,12 @@ from cart_pkpd._checks.proposal import (
     draws_of,
 )
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.result import FitResult
 from cart_pkpd._stats.likelihood import pointwise_loglik
 from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.predict import predict
+
+if TYPE_CHECKING:
+    from cart_pkpd._fit.result import FitResult
 
 type Array = NDArray[np.float64]
 type OnShare = Callable[[float], None]
