@@ -8,6 +8,8 @@ from cart_pkpd._checks.etas import etas as etas
 from cart_pkpd._checks.exposure import exposure as exposure
 from cart_pkpd._checks.identifiability import PHASE_1 as PHASE_1
 from cart_pkpd._checks.identifiability import identifiability as identifiability
+from cart_pkpd._checks.k_fold import k_fold as k_fold
+from cart_pkpd._checks.leave_out import leave_one_patient_out as leave_one_patient_out
 from cart_pkpd._checks.predictions import predictions as predictions
 from cart_pkpd._checks.predictive_exposure import predictive_exposure as predictive_exposure
 from cart_pkpd._checks.residuals import residuals as residuals
@@ -19,6 +21,8 @@ __all__ = [
     "etas",
     "exposure",
     "identifiability",
+    "k_fold",
+    "leave_one_patient_out",
     "predictions",
     "predictive_exposure",
     "residuals",

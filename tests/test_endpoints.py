@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from cart_pkpd import checks, compare, data, fit, models
+from cart_pkpd._checks.marginal import marginal, proposals, sampled
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._fit import draws as fitted
 from cart_pkpd._fit.parametrisation import centred_parameters
@@ -482,9 +483,44 @@ def test_exposure_of_one_endpoint_with_levels_of_0(trial):
     assert float(twin["tmax"][0]) == pytest.approx(2.0, abs=0.05)
 
 
+def test_patients_are_left_out_with_all_their_endpoints(result):
+    """Etas integrated out of hares, one of them below the LLOQ, and lynx, by equations solved.
+
+    Against 80-node Gauss-Hermite over the one eta of the levels solved by hand.
+    """
+    s = result.structure
+    d = s.design
+    few = sampled(result.draws().isel(draw=slice(0, 4)))
+    found = marginal(s, few, proposals(result), n_samples=1000, seed=2)
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    exact = np.zeros(found.loglik.shape)
+    for at in range(exact.shape[0]):
+        q = {str(k): float(v[at]) for k, v in few.data_vars.items()}
+        a = q["a"] * np.exp(q["omega_a"] * z)
+        for i in range(d.n_patients):
+            ln = np.log(w / np.sqrt(2 * np.pi))
+            for r in np.flatnonzero(d.patient == i):
+                if d.measure[r] == 1:
+                    lynx = q["b"] + d.time[r] / 2
+                    ln = ln + stats.norm.logpdf(d.dv[r], lynx, q["sigma_add_lynx"])
+                    continue
+                given = (d.dose_patient == i) & (d.dose_time <= d.time[r])
+                left = np.exp(-q["k"] * (d.time[r] - d.dose_time[given]))
+                hares = a * (d.dose_amount[given] / 1e6 * left).sum()
+                e = np.log(d.dv[r] / hares) / q["sigma_log_hare"]
+                scale = np.log(q["sigma_log_hare"] * d.dv[r])
+                ln = ln + (stats.norm.logcdf(e) if d.code[r] else stats.norm.logpdf(e) - scale)
+            exact[at, i] = np.logaddexp.reduce(ln)
+    # The made-up etas scatter far less than their posterior would: a poor proposal.
+    assert found.error.max() < 0.1
+    assert (np.abs(found.loglik - exact) < 5 * found.error).all()
+    ranked = compare.models({"pair": result}, n_draws=100, n_samples=20)
+    assert ranked.loc["pair", ["n_obs", "n_patients"]].tolist() == [9, 3]
+
+
 def test_fits_of_the_same_endpoints_compare(result, trial):
     worse = made_up(trial, lynx=5.0)
-    table = compare.models({"worse": worse, "good": result})
+    table = compare.models({"worse": worse, "good": result}, by="record")
     assert table.index.tolist() == ["good", "worse"]
     single = resolve(Pair(), fit.population(), design_for(Pair(), trial, "hare"))
     other = dataclasses.replace(result, structure=single)

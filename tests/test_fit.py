@@ -364,7 +364,7 @@ def test_failed_fits_are_listed_but_not_ranked(result):
     failed = dataclasses.replace(
         result, verdict=dataclasses.replace(result.verdict, ok=False, sentence="Not converged: x.")
     )
-    table = compare.models({"bad": failed, "good": result})
+    table = compare.models({"bad": failed, "good": result}, by="record")
     assert table.index.tolist() == ["good", "bad"]
     assert table.loc["good", "rank"] == 1
     assert np.isnan(table.loc["bad", "rank"])
@@ -378,7 +378,9 @@ def test_a_ruined_fit_ranks_below(result):
     worse = tree["log_likelihood"].to_dataset()
     worse["transgene"] = worse["transgene"] - 0.1
     tree["log_likelihood"] = xr.DataTree(worse)
-    table = compare.models({"worse": dataclasses.replace(result, tree=tree), "fit": result})
+    table = compare.models(
+        {"worse": dataclasses.replace(result, tree=tree), "fit": result}, by="record"
+    )
     assert table.index.tolist() == ["fit", "worse"]
     n = result.structure.design.n_obs
     assert_allclose(abs(table.loc["worse", "elpd_diff"]), 0.1 * n, rtol=1e-6)

@@ -90,7 +90,9 @@ def predator_prey():
             "sigma_log_hare": scatter, "sigma_log_lynx": scatter,
         },
     )  # fmt: skip
-    return fit.bayes(PredatorPrey(), trial, population, endpoint=["hare", "lynx"], draws=2000, seed=1)
+    return fit.bayes(
+        PredatorPrey(), trial, population, endpoint=["hare", "lynx"], draws=2000, seed=1
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import attrs, coords, level_of_records, picked_draws, records
-from cart_pkpd._checks.leave_out import loo_pit
 from cart_pkpd._checks.linearised import cwres
+from cart_pkpd._checks.loo_pit import loo_pit
 from cart_pkpd._checks.modes import Modes, individual_modes, medians
 from cart_pkpd._checks.prediction_errors import prediction_errors
 from cart_pkpd._checks.simulation import simulated_trials

@@ -190,6 +190,15 @@ class Structure:
             for error, m in zip(self.errors, self.design.measures, strict=True)
         )
 
+    def among(self, patients: Sequence[int]) -> Structure:
+        """Return the same structure with some of the patients, given in rising order.
+
+        Quantities, priors and reference values of covariates stay those of all patients.
+        """
+        chosen = np.asarray(patients, dtype=np.int64)
+        effects = tuple(replace(e, column=e.column[chosen]) for e in self.effects)
+        return replace(self, design=self.design.among(patients), effects=effects)
+
     def of_role(self, role: str) -> tuple[Quantity, ...]:
         """Return the quantities with this role, in order."""
         return tuple(q for q in self.quantities if q.role == role)

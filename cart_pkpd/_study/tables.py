@@ -79,7 +79,8 @@ def ranking(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataF
 
     lost = pd.DataFrame(
         [
-            {"converged": False, "verdict": f"Failed: {why}"} | dict.fromkeys(_SCORES, float("nan"))
+            {"converged": False, "reliable": False, "verdict": f"Failed: {why}"}
+            | dict.fromkeys(_SCORES, float("nan"))
             for why in failures.values()
         ],
         index=pd.Index(list(failures), name="fit"),

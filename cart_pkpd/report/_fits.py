@@ -27,8 +27,11 @@ _COMPARED: dict[str, tuple[str, str, Kind]] = {
     "dse": ("SE of difference", "", "decimal"),
     "weight": ("Stacking weight", "", "decimal"),
     "p": ("Effective parameters", "", "decimal"),
+    "mcse": ("Monte-Carlo SE of elpd", "", "decimal"),
     "pareto_k_bad": ("Large Pareto k", "", "count"),
+    "note": ("Can elpd be trusted?", "", "text"),
     "n_obs": ("Records", "", "count"),
+    "n_patients": ("Patients", "", "count"),
     "seconds": ("Run time", "s", "count"),
 }
 
@@ -202,8 +205,12 @@ def comparison_section(inputs: Inputs) -> Section:
     if table is None or table.empty:
         why = "Left out: no comparison was passed."
         return Section("comparison", "Model comparison", (Text(why, "reason"),))
+    # Only where patients are left out are there integrals with a Monte-Carlo error.
+    patients = "mcse" in table and table["mcse"].notna().any()
+    left_out = "all records of one patient" if patients else "one record"
     notes = (
-        "elpd: expected log predictive density, leave-one-out (higher is better). A difference "
+        f"elpd: expected log predictive density of {left_out} left out in turn (higher is "
+        "better). A difference "
         "below two of its standard errors does not separate two models. Only fits that converged "
         "are ranked.",
     )

@@ -1,0 +1,234 @@
+"""Where to look for a patient's parameters: proposals for integrals over the etas.
+
+A patient's records enter the posterior of the patient's own parameters, given the population,
+as a factor that hardly depends on the population. Its normal approximation is the conditional
+posterior divided by the prior; multiplied by the prior of *another* draw of the population it
+says where the patient's parameters lie under that one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import special
+
+from cart_pkpd._fit.draws import patient_means
+from cart_pkpd._stats.population import Structure
+
+type Array = NDArray[np.float64]
+
+DEGREES = 5.0
+"""Of the t distributions: tails heavier than any conditional posterior of interest."""
+
+PRIOR_SHARE = 0.15
+"""Of points drawn from the prior, which bounds every weight by the likelihood / 0.15."""
+
+_FEWEST = 40
+_CLIP = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of the population as arrays, for k patients, m parameters, d of which vary.
+
+    Attributes
+    ----------
+    means : ndarray, shape (s, k, m)
+        Where the population centres each patient's parameters, free scale.
+    omega : ndarray, shape (s, d)
+        Standard deviations of the etas.
+    varying : ndarray of int, shape (d,)
+        Which parameters vary.
+    low : int
+        Which of the varying ones is a mixture, -1 for none.
+    share, shift : ndarray, shape (s,)
+        Of the non-expanders; 0 without a mixture.
+    sigmas : dict of str to ndarray, shape (s,)
+        Residual parameters by the name of their quantity.
+    """
+
+    means: Array
+    omega: Array
+    varying: NDArray[np.int64]
+    low: int
+    share: Array
+    shift: Array
+    sigmas: dict[str, Array]
+
+    @property
+    def centres(self) -> Array:
+        """Means of the varying parameters, shape (s, k, d)."""
+        return self.means[..., self.varying]
+
+    def taken(self, rows: slice) -> Draws:
+        """Return some of the draws."""
+        return Draws(
+            self.means[rows], self.omega[rows], self.varying, self.low, self.share[rows],
+            self.shift[rows], {k: v[rows] for k, v in self.sigmas.items()},
+        )  # fmt: skip
+
+    def log_prior(self, x: Array) -> Array:
+        """Return ln density of the varying parameters, shape (s, k, n), of x (s, k, n, d)."""
+        z = (x - self.centres[:, :, None]) / self.omega[:, None, None]
+        out = -0.5 * (z * z).sum(-1)
+        if self.low >= 0:
+            own = z[..., self.low]
+            lower = own + (self.shift / self.omega[:, self.low])[:, None, None]
+            share = self.share[:, None, None]
+            with np.errstate(divide="ignore"):
+                both = np.logaddexp(
+                    np.log1p(-share), np.log(share) + 0.5 * (own * own - lower * lower)
+                )
+            out = out + both
+        return out - (np.log(self.omega).sum(-1) + self._constant)[:, None, None]
+
+    @property
+    def _constant(self) -> float:
+        return 0.5 * self.varying.size * float(np.log(2 * np.pi))
+
+
+def draws_of(structure: Structure, quantities: xr.Dataset) -> Draws:
+    """Return draws of the population as arrays.
+
+    Parameters
+    ----------
+    structure : Structure
+        Its patients give the means.
+    quantities : xr.Dataset
+        Population quantities, natural scale, dim sample.
+    """
+    population, estimated = structure.population, structure.model.estimated
+    size = quantities.sizes["sample"]
+    mixture = population.non_expanders
+    means = [patient_means(structure, n, quantities).to_numpy() for n in estimated]
+    k = structure.design.n_patients
+    omega = [quantities[f"omega_{n}"].to_numpy() for n in population.iiv]
+    zeros = np.zeros(size)
+    return Draws(
+        means=np.stack(means, axis=-1) if means else np.zeros((size, k, 0)),
+        omega=np.stack(omega, axis=-1) if omega else np.zeros((size, 0)),
+        varying=np.array([estimated.index(n) for n in population.iiv], dtype=np.int64),
+        low=population.iiv.index(mixture) if mixture else -1,
+        share=quantities["p_non_expander"].to_numpy() if mixture else zeros,
+        shift=quantities["non_expander_shift"].to_numpy() if mixture else zeros,
+        sigmas={q.name: quantities[q.name].to_numpy() for q in structure.of_role("residual")},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """What one patient's records say of the varying parameters, as a normal factor.
+
+    Attributes
+    ----------
+    share : float
+        Posterior probability of the component.
+    low : bool
+        The patient is a non-expander.
+    coefficients : ndarray, shape (m + 1, d)
+        Conditional posterior mean as a linear function of the standardised population means.
+    centre, scale : ndarray, shape (m,)
+        Of the standardisation.
+    precision : ndarray, shape (d, d)
+        Inverse of the covariance of the conditional posterior.
+    prior : ndarray, shape (d,)
+        Typical precision of the prior.
+    """
+
+    share: float
+    low: bool
+    coefficients: Array
+    centre: Array
+    scale: Array
+    precision: Array
+    prior: Array
+
+    def at(self, draws: Draws, patient: int) -> tuple[Array, Array]:
+        """Return location (s, d) and Cholesky factor of the scale (s, d, d) at every draw."""
+        means = draws.means[:, patient]
+        standard = np.clip((means - self.centre) / self.scale, -_CLIP, _CLIP)
+        expected = self.coefficients[0] + standard @ self.coefficients[1:]
+        prior_mean = means[:, draws.varying].copy()
+        if self.low:
+            prior_mean[:, draws.low] -= draws.shift
+        of_data, onto = _data_precision(self.precision, self.prior)
+        # What the records say, precision × mean: the posterior's less the prior's.
+        said = (expected @ self.precision - self.prior * prior_mean) @ onto
+        now = draws.omega**-2
+        total = of_data + now[:, :, None] * np.eye(now.shape[1])
+        covariance = np.linalg.inv(total)
+        location = np.einsum("sij,sj->si", covariance, said + now * prior_mean)
+        covariance = (covariance + np.swapaxes(covariance, 1, 2)) / 2
+        return location, np.linalg.cholesky(covariance)
+
+
+def _data_precision(precision: Array, prior: Array) -> tuple[Array, Array]:
+    """Return the precision that the records add, and the projection on where they add any."""
+    root = np.sqrt(prior)
+    values, vectors = np.linalg.eigh(precision / np.outer(root, root))
+    more = values > 1.0
+    kept = vectors[:, more]
+    of_data = (kept * (values[more] - 1.0)) @ kept.T * np.outer(root, root)
+    onto = (kept @ kept.T) * np.outer(1 / root, root)
+    return of_data, onto
+
+
+def components(draws: Draws, x: Array) -> tuple[tuple[Component, ...], ...]:
+    """Return what each patient's records say, from the joint posterior.
+
+    Parameters
+    ----------
+    draws : Draws
+        s draws of the population.
+    x : ndarray, shape (s, k, d)
+        The patients' varying parameters at the same draws, free scale.
+
+    Returns
+    -------
+    tuple of tuple of Component
+        One or, with non-expanders, up to two for each of the k patients.
+    """
+    if not draws.varying.size:
+        return ((),) * x.shape[1]
+    low = low_probability(draws, x)
+    out = []
+    for i in range(x.shape[1]):
+        found = []
+        for is_low in (False, True):
+            rows = np.flatnonzero((low[:, i] > 0.5) == is_low)
+            if rows.size >= max(_FEWEST, 4 * (draws.means.shape[2] + 2)):
+                share = rows.size / x.shape[0]
+                found.append(_component(draws, rows, i, x[rows, i], is_low, share))
+        out.append(tuple(found))
+    return tuple(out)
+
+
+def low_probability(draws: Draws, x: Array) -> Array:
+    """Return the probability that a patient with these parameters is a non-expander, (s, k)."""
+    if draws.low < 0:
+        return np.zeros(x.shape[:2])
+    eta = x[..., draws.low] - draws.centres[..., draws.low]
+    omega, shift = draws.omega[:, draws.low, None], draws.shift[:, None]
+    odds = special.logit(draws.share)[:, None]
+    odds = odds - 0.5 * (((eta + shift) / omega) ** 2 - (eta / omega) ** 2)
+    return np.asarray(special.expit(odds))
+
+
+def _component(
+    draws: Draws, rows: NDArray[np.int64], patient: int, x: Array, low: bool, share: float
+) -> Component:
+    means = draws.means[rows, patient]
+    centre, scale = means.mean(axis=0), np.maximum(means.std(axis=0), 1e-12)
+    design = np.column_stack([np.ones(rows.size), (means - centre) / scale])
+    coefficients = np.linalg.lstsq(design, x, rcond=1e-6)[0]
+    left = x - design @ coefficients
+    prior = np.median(draws.omega[rows], axis=0) ** -2
+    covariance = left.T @ left / max(rows.size - design.shape[1], 1)
+    # A floor far below any posterior of interest keeps the inverse finite.
+    covariance = covariance + np.diag(1e-8 / prior)
+    return Component(
+        share, low, coefficients, centre, scale, np.linalg.inv(covariance), prior
+    )  # fmt: skip
