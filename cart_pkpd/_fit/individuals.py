@@ -54,7 +54,8 @@ class Individuals:
     def natural(self, free: Array) -> Array:
         """Return parameters on the natural scale, shape (..., m)."""
         parameters = self.structure.model.parameters
-        columns = [parameters[n].to_natural(free[..., i]) for i, n in enumerate(self.names)]
+        with np.errstate(over="ignore"):  # a search may try anything; such levels are refused
+            columns = [parameters[n].to_natural(free[..., i]) for i, n in enumerate(self.names)]
         return np.stack(columns, axis=-1) if columns else np.empty_like(free)
 
     def slopes(self, natural: Array) -> Array:
