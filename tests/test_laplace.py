@@ -1,5 +1,8 @@
 """Population fits by maximum marginal likelihood."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -309,6 +312,108 @@ def test_censored_records_count_as_by_quadrature(censored, method):
     assert_allclose(found.value.sum(), exact, atol=0.05 * 6)
 
 
+# --- two endpoints of differential equations -----------------------------------------------
+
+
+class Pair(models.OdeModel):
+    """Cells that decline, and a cytokine that rises: ln a - k t and b + c t by hand."""
+
+    cells = models.State("cells/µL", "cells")
+    signal = models.State("pg/mL", "cytokine")
+    a = models.Positive(100.0, "cells/µL", "cells on day 0", iiv=0.3)
+    k = models.Positive(0.1, "1/day", "decline rate")
+    b = models.Real(20.0, "pg/mL", "cytokine on day 0", iiv=3.0, spread=5.0)
+    c = models.Real(1.0, "pg/mL/day", "rise", spread=0.5)
+
+    def initial(self, p):
+        return {"cells": p.a, "signal": p.b}
+
+    def rhs(self, t, y, p):
+        return {"cells": -p.k * y.cells, "signal": p.c}
+
+    def observe(self, t, y, p):
+        return {"car_cells": y.cells, "il6": y.signal}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    rng = np.random.default_rng(8)
+    rows = ["ID,TIME,DV,AMT,EVID,DVID"]
+    for i in range(15):
+        rows.append(f"{i},0,.,1e6,1,car_cells")
+        a, b = 100.0 * np.exp(0.4 * rng.standard_normal()), 20.0 + 4.0 * rng.standard_normal()
+        for t in (1.0, 4.0, 8.0, 12.0):
+            cells = a * np.exp(-0.12 * t + 0.2 * rng.standard_normal())
+            rows.append(f"{i},{t},{cells:.6f},.,0,car_cells")
+            rows.append(f"{i},{t},{b + 1.1 * t + rng.standard_normal():.6f},.,0,il6")
+    units = {"car_cells": "cells/µL", "il6": "pg/mL"}
+    return trial_of(tmp_path_factory.mktemp("pair"), rows, units)
+
+
+def exact_pair(design, e):
+    """-2 ln L: ln cells and the cytokine are independent normals with a random intercept each."""
+    total = 0.0
+    for i in range(design.n_patients):
+        for measure in (0, 1):
+            rows = (design.patient == i) & (design.measure == measure)
+            t, y = design.time[rows], design.dv[rows]
+            if measure == 0:
+                mean, omega, sigma = np.log(e["a"]) - e["k"] * t, "omega_a", "sigma_log_car_cells"
+                total += 2.0 * np.log(y).sum()
+                y = np.log(y)
+            else:
+                mean, omega, sigma = e["b"] + e["c"] * t, "omega_b", "sigma_add_il6"
+            covariance = e[omega] ** 2 + e[sigma] ** 2 * np.eye(t.size)
+            total -= 2.0 * stats.multivariate_normal(mean, covariance).logpdf(y)
+    return total
+
+
+def test_two_endpoints_of_an_ode_model_have_the_exact_maximum(pair):
+    """The solver's tolerance is 1e-8; at a maximum no relative change of 1 % is an improvement."""
+    population = fit.population(iiv=["a", "b"], errors={"il6": "additive"})
+    found = fit.laplace(Pair(), pair, population, endpoint=["car_cells", "il6"], starts=1)
+    assert found.verdict.ok
+    design, e = found.structure.design, found.estimates
+    least = exact_pair(design, e)
+    assert_allclose(found.ofv, least, atol=1e-4)
+    for name in e:
+        up, down = (exact_pair(design, e | {name: e[name] * by}) for by in (1.001, 0.999))
+        assert abs(up - down) < 0.02 * (up + down - 2.0 * least) + 1e-4
+        assert min(up, down) > least - 1e-7
+
+
+# --- simulated patients --------------------------------------------------------------------
+
+TRUE = {"cmax": 24_000.0, "tmax": 9.3, "rho": 0.889, "alpha": 0.16, "fb": 0.0079, "beta": 0.0032}
+TRUE_OMEGA = {"cmax": 0.65, "tmax": 0.38, "alpha": 0.6}
+DAYS = np.array([1, 3, 5, 7, 10, 14, 21, 28, 42, 60, 90, 180, 270, 365.0])
+
+
+@pytest.mark.slow
+def test_what_was_simulated_is_found_again(tmp_path):
+    """60 patients, kinks at every patient's peak; within 3 standard errors, seed fixed."""
+    rng, model = np.random.default_rng(3), models.get("stein2019")
+    rows = ["ID,TIME,DV,AMT,EVID,CENS,LLOQ"]
+    for i in range(60):
+        own = {
+            k: v * np.exp(TRUE_OMEGA.get(k, 0.0) * rng.standard_normal()) for k, v in TRUE.items()
+        }
+        level = np.exp(model.log_predict(DAYS, own) + 0.4 * rng.standard_normal(DAYS.size))
+        rows.append(f"{i},0,.,1e8,1,0,.")
+        rows += [
+            f"{i},{t:g},{max(y, 50.0):.5g},.,0,{int(y < 50.0)},50"
+            for t, y in zip(DAYS, level, strict=True)
+        ]
+    trial = trial_of(tmp_path, rows, {"transgene": "copies/µg"})
+    found = fit.laplace(model, trial, fit.population(iiv=list(TRUE_OMEGA)), starts=1)
+    assert found.verdict.ok
+    table = found.table()
+    truth = TRUE | {f"omega_{k}": v for k, v in TRUE_OMEGA.items()} | {"sigma_log": 0.4}
+    for name, value in truth.items():
+        row = table.loc[name]
+        assert abs(np.log(row["estimate"] / value)) < 3.0 * row["rse"] / 100.0
+
+
 # --- refusals ------------------------------------------------------------------------------
 
 
@@ -320,3 +425,17 @@ def test_mixtures_and_kinks_are_refused_with_a_sentence(censored):
         fit.laplace("stein2019", censored, fit.population(iiv=["tmax"]), method="laplace")
     with pytest.raises(FitError, match="method"):
         fit.laplace(Decline(), censored, fit.population(iiv=["k"]), method="fo")
+
+
+# --- the guide -----------------------------------------------------------------------------
+
+
+def test_the_guide_runs_as_printed(tmp_path, monkeypatch):
+    """The code of docs/laplace.md, in a folder of its own."""
+    text = (Path(__file__).resolve().parents[1] / "docs/laplace.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert names["first"].verdict.ok
+    assert names["again"].ofv == names["first"].ofv

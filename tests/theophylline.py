@@ -71,6 +71,4 @@ def trial(folder):
         )
     path = folder / "theophylline.csv"
     path.write_text(rows.getvalue(), encoding="utf-8")
-    return data.read_table(
-        path, units={"theophylline": "mg/L"}, dose_unit="mg/kg", echo=False
-    )
+    return data.read_table(path, units={"theophylline": "mg/L"}, dose_unit="mg/kg", echo=False)

@@ -139,7 +139,7 @@ def _searched(
     if not np.isfinite(at.value).all():
         return None
     best = _Found(start, at, 0, ~free)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if iterations > 0 else 0):
         before = best.total
         best = _round(marginal, best, free, iterations - best.iterations)
         if before - best.total < _ENOUGH or best.iterations >= iterations:
@@ -195,6 +195,21 @@ def _scaling(gradients: Array) -> Array:
     return np.linalg.inv(np.linalg.cholesky(scaled)).T / sizes[:, None]
 
 
+def _continued(
+    marginal: Marginal,
+    best: _Found,
+    x: Array,
+    z: Array,
+    iterations: int,
+    held: NDArray[np.bool_] | None = None,
+) -> _Found:
+    """Return what a further search from another point or other modes finds."""
+    found = _searched(marginal, x, z, iterations - best.iterations, held)
+    if found is None:
+        return best
+    return replace(found, iterations=best.iterations + found.iterations)
+
+
 def _with_better_modes(marginal: Marginal, best: _Found, iterations: int) -> _Found:
     """Search again if some patients' deviations have a better mode than the one followed."""
     others = [np.zeros_like(best.at.z), marginal.deviations_at_start()]
@@ -206,7 +221,7 @@ def _with_better_modes(marginal: Marginal, best: _Found, iterations: int) -> _Fo
         z, own = np.where(better[:, None], found.x, z), np.where(better, found.value, own)
     if np.array_equal(z, best.at.z):
         return best
-    return _searched(marginal, best.x, z, iterations) or best
+    return _continued(marginal, best, best.x, z, iterations)
 
 
 def _without_small(marginal: Marginal, best: _Found, iterations: int) -> _Found:
@@ -221,7 +236,7 @@ def _without_small(marginal: Marginal, best: _Found, iterations: int) -> _Found:
     if not held.any():
         return best
     x = np.where(held, -np.inf, best.x)
-    return _searched(marginal, x, best.at.z, iterations, held) or best
+    return _continued(marginal, best, x, best.at.z, iterations, held)
 
 
 def _finished(marginal: Marginal, best: _Found, starts: tuple[float, ...]) -> Optimum:

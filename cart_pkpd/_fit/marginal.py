@@ -35,7 +35,7 @@ METHODS = (LAPLACE, FOCE)
 _STEP, _WIDE_STEP = 1e-3, 1e-2
 _JUMP = 1e-2
 _SECANT, _AT_KINK, _SHARP = 0.1, 1e-2, 1e8
-_ENOUGH, _ENOUGH_AT_KINKS = 1e-13, 1e-9
+_ENOUGH, _ENOUGH_AT_KINKS = 1e-13, 1e-11
 _LEAST_CURVATURE = 1e-6
 _SMALL = 1e-3
 _LEAST = 1e-4
@@ -94,10 +94,14 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class _Shape:
-    """Slopes that make the curvature (n, q), and how they change by all parameters (n, q, m)."""
+    """Slopes that make the curvature (n, q), and how they change by all parameters (n, q, m).
+
+    `local` are second derivatives at the mode itself; the same unless there are kinks.
+    """
 
     slopes: Array
     bends: Array
+    local: Array
 
 
 @dataclass(eq=False)
@@ -259,8 +263,8 @@ class Marginal:
 
     def _mixed(self, s: _State, shape: _Shape) -> Array:
         """Return second derivatives of -sum l by varying and all parameters, (k, q, m)."""
-        each = np.einsum("n,na,nb->nab", -s.terms.ff, shape.slopes, s.j)
-        return self._sum(each - s.terms.f[:, None, None] * shape.bends)
+        each = np.einsum("n,na,nb->nab", -s.terms.ff, s.j[:, self.varying], s.j)
+        return self._sum(each - s.terms.f[:, None, None] * shape.local)
 
     def _curvature(
         self, p: Point, s: _State, shape: _Shape
@@ -277,22 +281,37 @@ class Marginal:
     def _shape(self, s: _State) -> _Shape:
         """Return slopes by the varying parameters, and second derivatives by them and all."""
         slopes = s.j[:, self.varying].copy()
-        bends = np.empty((s.f.size, len(self.varying), s.free.shape[1]))
-        for a, i in enumerate(self.varying):
-            step = np.zeros(s.free.shape[1])
-            step[i] = (_SECANT if self._kinks[a] else _STEP) * self._units[a]
-            (f_up, up), (f_down, down) = self._shifted(s, step)
-            if self._kinks[a]:
-                slopes[:, a] = (f_up - f_down) / (2.0 * step[i])
-                bends[:, a] = (up - down) / (2.0 * step[i])
-            else:
-                bends[:, a] = _first_difference(up, s.j, down) / step[i]
+        local = np.empty((s.f.size, len(self.varying), s.free.shape[1]))
+        for a in range(len(self.varying)):
+            (_, up), (_, down), step = self._shifted_by(s, a, _STEP)
+            local[:, a] = _first_difference(up, s.j, down) / step
+        bends = local.copy()
+        for a in np.flatnonzero(self._kinks).tolist():
+            (f_up, up), (f_down, down), step = self._shifted_by(s, a, _SECANT)
+            slopes[:, a] = (f_up - f_down) / (2.0 * step)
+            bends[:, a] = (up - down) / (2.0 * step)
+        nowhere = np.zeros_like(self._kinks)
+        return _Shape(slopes, self._symmetric(bends, self._kinks), self._symmetric(local, nowhere))
+
+    def _symmetric(self, bends: Array, first: NDArray[np.bool_]) -> Array:
+        """Return second derivatives with mixed ones made equal: those of `first` rather, or means.
+
+        What a secant's slope becomes by another parameter is known from the secant only.
+        """
         for a, b in combinations(range(len(self.varying)), 2):
             i, j = self.varying[a], self.varying[b]
             both = bends[:, a, j], bends[:, b, i]
-            same = both[int(self._kinks[b])] if self._kinks[a] != self._kinks[b] else sum(both) / 2
+            same = both[int(first[b])] if first[a] != first[b] else (both[0] + both[1]) / 2
             bends[:, a, j] = bends[:, b, i] = same
-        return _Shape(slopes, bends)
+        return bends
+
+    def _shifted_by(
+        self, s: _State, a: int, size: float
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array], float]:
+        """Return predictions and slopes to both sides by one varying parameter, and the step."""
+        step = np.zeros(s.free.shape[1])
+        step[self.varying[a]] = size * self._units[a]
+        return *self._shifted(s, step), float(step[self.varying[a]])
 
     def _shifted(self, s: _State, step: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         return self.individuals(s.free + step), self.individuals(s.free - step)
@@ -356,7 +375,8 @@ class Marginal:
         by_omega = -(z**2) + 1.0 - np.einsum("kaa->ka", inverse) + 2.0 * x * z
         by_sigma = -self._sum(t.s)
         by_sigma += 0.5 * self._sum(w_s * jcj[:, None] - seen[:, None] * t.fs * bent[:, None])
-        by_sigma += self._sum(np.einsum("na,na->n", v[patient], j)[:, None] * t.fs)
+        along = np.einsum("na,na->n", v[patient], s.j[:, self.varying])
+        by_sigma += self._sum(along[:, None] * t.fs)
         by_omega = np.where(p.omega > self._least_omega, by_omega, 0.0)
         by_sigma = np.where(p.sigma > self._least_sigma, by_sigma, 0.0)
         return 2.0 * np.concatenate([by_free, by_beta, by_omega, by_sigma], axis=1)

@@ -6,7 +6,7 @@ that grow with the level need no care here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._engine.expression import (
+    FUNCTIONS,
     Expression,
     as_expression,
     derivative,
-    evaluate,
     symbol,
+    topological,
 )
 from cart_pkpd._stats.design import QUANTIFIED
 from cart_pkpd._stats.error import STUDENT_T4, ErrorModel
@@ -65,6 +66,40 @@ class Slopes:
 
 
 @dataclass(frozen=True, eq=False)
+class _Group:
+    """Records that share an endpoint and a kind of censoring, and their formulas."""
+
+    rows: NDArray[np.int64]
+    sigmas: tuple[str, ...]
+    known: dict[str, Array]
+    first: _Formulas
+    formulas: _Formulas
+
+
+class _Formulas:
+    """Formulas with their order of evaluation, which is found once."""
+
+    def __init__(self, roots: Sequence[Expression]) -> None:
+        nodes = topological(roots)
+        place = {id(n): i for i, n in enumerate(nodes)}
+        self._steps = [
+            (n.op, n.value, tuple(place[id(a)] for a in n.args), FUNCTIONS.get(n.op)) for n in nodes
+        ]
+        self._roots = [place[id(r)] for r in roots]
+
+    def __call__(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the formulas' values for those of their symbols."""
+        found: list[Any] = []
+        with np.errstate(all="ignore"):
+            for op, value, places, function in self._steps:
+                if function is None:
+                    found.append(values[str(value)] if op == "symbol" else value)
+                else:
+                    found.append(function.evaluate(*[found[i] for i in places]))
+        return [found[i] for i in self._roots]
+
+
+@dataclass(frozen=True, eq=False)
 class RecordTerms:
     """Formulas of a structure's records.
 
@@ -82,31 +117,25 @@ class RecordTerms:
         return tuple(q.name for q in self.structure.of_role("residual"))
 
     @cached_property
-    def _groups(self) -> list[tuple[NDArray[np.int64], tuple[str, ...], list[Expression]]]:
-        """Positions, residual parameters and formulas of the records that share them."""
+    def _groups(self) -> list[_Group]:
         design, out = self.structure.design, []
         own = self.structure.sigmas({n: n for n in self.names})
         for m, error in enumerate(self.structure.errors):
             for code in np.unique(design.code[design.measure == m]):
                 rows = np.flatnonzero((design.measure == m) & (design.code == code))
                 names = tuple(own[m].values())
-                out.append((rows, names, _formulas(error, int(code), own[m])))
+                formulas = _formulas(error, int(code), own[m])
+                first, all_of_them = _Formulas(formulas[:2]), _Formulas(formulas)
+                known = {"dv": design.dv[rows], "low": design.low[rows]}
+                out.append(_Group(rows, names, known, first, all_of_them))
         return out
 
     def first(self, prediction: Array, sigma: dict[str, float]) -> tuple[Array, Array]:
         """Return l and its derivative by the prediction, shapes (n,); as for calling."""
         out = np.zeros((2, prediction.size))
-        for rows, formulas, values in self._parts(prediction, sigma):
-            out[0, rows], out[1, rows] = evaluate(formulas[:2], values)
+        for g in self._groups:
+            out[:, g.rows] = g.first({**g.known, "f": prediction[g.rows], **sigma})
         return out[0], out[1]
-
-    def _parts(
-        self, prediction: Array, sigma: dict[str, float]
-    ) -> Iterator[tuple[NDArray[np.int64], list[Expression], dict[str, Any]]]:
-        design = self.structure.design
-        for rows, _, formulas in self._groups:
-            values = {"dv": design.dv[rows], "low": design.low[rows], "f": prediction[rows]}
-            yield rows, formulas, {**values, **sigma}
 
     def __call__(self, prediction: Array, sigma: dict[str, float]) -> Slopes:
         """Return the terms of every record.
@@ -121,15 +150,14 @@ class RecordTerms:
         n, r = prediction.size, len(self.names)
         plain = np.zeros((6, n))
         by_sigma = np.zeros((4, n, r))
-        parts = self._parts(prediction, sigma)
-        for (rows, formulas, values), (_, names, _) in zip(parts, self._groups, strict=True):
-            found = evaluate(formulas, values)
+        for g in self._groups:
+            found = g.formulas({**g.known, "f": prediction[g.rows], **sigma})
             for i in range(6):
-                plain[i, rows] = found[i]
-            for j, name in enumerate(names):
+                plain[i, g.rows] = found[i]
+            for j, name in enumerate(g.sigmas):
                 column = self.names.index(name)
                 for i in range(4):
-                    by_sigma[i, rows, column] = found[6 + 4 * j + i] * sigma[name]
+                    by_sigma[i, g.rows, column] = found[6 + 4 * j + i] * sigma[name]
         return Slopes(*plain, *by_sigma)
 
 
