@@ -430,6 +430,7 @@ def test_mixtures_and_kinks_are_refused_with_a_sentence(censored):
 # --- the guide -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_guide_runs_as_printed(tmp_path, monkeypatch):
     """The code of docs/laplace.md, in a folder of its own."""
     text = (Path(__file__).resolve().parents[1] / "docs/laplace.md").read_text(encoding="utf-8")

@@ -13,10 +13,12 @@ from scipy.optimize import minimize
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.marginal import Evaluated, Marginal
 
-_ROUNDS, _GTOL, _WORST = 4, 2e-4, 1e10
-_ENOUGH = 1e-5
+_ROUNDS, _GTOL = 4, 2e-4
+_ENOUGH, _VAIN = 1e-5, 1e-4
+_NO_VALUE = 1e3
+_WARMING = 6
 _JITTER = 0.3
-_IN_VAIN = 10
+_IN_VAIN = 6
 _NEAR_ZERO = 1e-3
 _RIDGE = 1e-3
 _STEP_OF_SD, _LEAST_STEP, _MOST_STEP = 0.05, 1e-3, 0.05
@@ -77,7 +79,8 @@ def climb(marginal: Marginal, *, starts: int, seed: int, iterations: int) -> Opt
     FitError
         If no start has a likelihood.
     """
-    found = [_searched(marginal, x, z, iterations) for x, z in _starts(marginal, starts, seed)]
+    begun = [_warmed(marginal, x, z) for x, z in _starts(marginal, starts, seed)]
+    found = [_searched(marginal, x, z, iterations) for x, z in begun]
     values = tuple(f.total if f is not None else np.inf for f in found)
     solved = [f for f in found if f is not None]
     if not solved:
@@ -114,6 +117,24 @@ def _starts(marginal: Marginal, count: int, seed: int) -> list[tuple[Array, Arra
         x[:n] += _JITTER * np.array(sizes) * rng.standard_normal(n)
         points.append((x, np.zeros_like(z)))
     return points[:count]
+
+
+def _warmed(marginal: Marginal, x: Array, z: Array) -> tuple[Array, Array]:
+    """Return a better start, while a few steps as of expectation and maximisation are better.
+
+    Omegas and means follow the deviations at the modes, residual parameters the residuals there.
+    """
+    at = marginal.evaluate(x, z)
+    for _ in range(_WARMING):
+        if not np.isfinite(at.value).all():
+            return x, z
+        z = at.z
+        nearer = marginal.updated(x, at)
+        then = marginal.evaluate(nearer, np.zeros_like(z))
+        if not then.value.sum() < at.value.sum() - 1.0:
+            break
+        x, at, z = nearer, then, then.z
+    return x, z
 
 
 def _no_start(marginal: Marginal) -> str:
@@ -163,10 +184,11 @@ def _round(marginal: Marginal, best: _Found, free: NDArray[np.bool_], iterations
         at = marginal.evaluate(x, held.at.z)
         total, gradient = float(at.value.sum()), at.gradient.sum(axis=0)
         if not np.isfinite(total) or not np.isfinite(gradient).all():
-            return _WORST, np.zeros_like(u)
+            # Higher by so little that the next step is not a tiny one.
+            return held.total + _NO_VALUE, np.zeros_like(u)
         if total < held.total:
             held = replace(held, x=x, at=at)
-        vain, last = (0, total) if total < last - _ENOUGH else (vain + 1, last)
+        vain, last = (0, total) if total < last - _VAIN else (vain + 1, last)
         if vain > _IN_VAIN:
             raise _Stalled
         return total, back.T @ gradient[free]

@@ -28,6 +28,7 @@ from cart_pkpd._fit.individuals import Individuals
 from cart_pkpd._fit.modes import Minima, minimise
 from cart_pkpd._fit.start import Start
 from cart_pkpd._fit.terms import RecordTerms, Slopes
+from cart_pkpd._stats.design import QUANTIFIED
 from cart_pkpd._stats.population import Structure
 
 LAPLACE, FOCE = "laplace", "foce"
@@ -38,6 +39,7 @@ _SECANT, _AT_KINK, _SHARP = 0.1, 1e-2, 1e8
 _ENOUGH, _ENOUGH_AT_KINKS = 1e-13, 1e-11
 _LEAST_CURVATURE = 1e-6
 _SMALL = 1e-3
+_CHANGE = 3.0
 _LEAST = 1e-4
 _RANGE = (-700.0, 700.0)
 
@@ -250,6 +252,36 @@ class Marginal:
             unresolved=~(found.decrement < 1e-6),
             replaced=replaced,
         )
+
+    def updated(self, x: Array, at: Evaluated) -> Array:
+        """Return coordinates that agree better with the modes and residuals at a point.
+
+        Means move by the mean deviation, omegas become the root of the mean of squared
+        deviations and their variances, residual parameters change in proportion to the scatter.
+        """
+        p, out = self.point(x), x.copy()
+        m, e, q, _ = self._counts
+        eta = at.z * p.omega
+        shift = eta.mean(axis=0)
+        variance = (eta - shift) ** 2 + np.einsum("kaa->ka", at.covariance)
+        out[self.varying] += shift
+        ratio = np.sqrt(variance.mean(axis=0)) / p.omega
+        out[m + e : m + e + q] = np.log(p.omega * np.clip(ratio, 1 / _CHANGE, _CHANGE))
+        out[m + e + q :] = np.log(p.sigma) + self._scatter(p, at.z)
+        return out
+
+    def _scatter(self, p: Point, z: Array) -> Array:
+        """Return ln of the root mean square residual by residual parameter, in SDs, bounded."""
+        structure, design, f = self.structure, self.structure.design, self.state(p, z).f
+        own = structure.sigmas(self._sigma(p))
+        places = structure.sigmas({n: i for i, n in enumerate(self.terms.names)})
+        out = np.zeros(p.sigma.size)
+        for m, (error, sigmas) in enumerate(zip(structure.errors, own, strict=True)):
+            rows = (design.measure == m) & (design.code == QUANTIFIED)
+            if rows.any():
+                size = np.sqrt(np.mean(error.z(design.dv[rows], f[rows], sigmas) ** 2))
+                out[list(places[m].values())] = np.log(np.clip(size, 1 / _CHANGE, _CHANGE))
+        return out
 
     def _sum(self, of_records: Array) -> Array:
         return np.add.reduceat(of_records, self._starts, axis=0)
