@@ -44,7 +44,7 @@ def models(fits: Mapping[str, FitResult]) -> pd.DataFrame:
     Raises
     ------
     FitError
-        If there is no fit, or the fits use different records.
+        If there is no fit, one is not Bayesian, or the fits use different records.
 
     Notes
     -----
@@ -54,6 +54,7 @@ def models(fits: Mapping[str, FitResult]) -> pd.DataFrame:
     """
     if not fits:
         raise FitError("no fit to compare.")
+    _check_bayesian(fits)
     _check_same_records(fits)
     rows: dict[str, dict[str, Any]] = {name: _basics(fit) for name, fit in fits.items()}
     ranked = {name: fit for name, fit in fits.items() if fit.verdict.ok}
@@ -74,6 +75,15 @@ def _basics(fit: FitResult) -> dict[str, Any]:
         "n_obs": fit.structure.design.n_obs,
         "seconds": seconds,
     }
+
+
+def _check_bayesian(fits: Mapping[str, FitResult]) -> None:
+    for name, fit in fits.items():
+        if "log_likelihood" not in fit.tree:
+            raise FitError(
+                f"{name!r} has no draws of the likelihood of its records; compare fits of "
+                "fit.laplace by their ofv, aic or bic, or fit it by fit.bayes."
+            )
 
 
 def _check_same_records(fits: Mapping[str, FitResult]) -> None:

@@ -10,7 +10,7 @@ from scipy import optimize, stats
 from theophylline import Oral
 from theophylline import trial as theophylline_trial
 
-from cart_pkpd import checks, data, fit, models
+from cart_pkpd import checks, compare, data, fit, models
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.marginal import Marginal
 from cart_pkpd._fit.start import starting_values
@@ -415,6 +415,11 @@ def test_what_was_simulated_is_found_again(tmp_path):
 
 
 # --- refusals ------------------------------------------------------------------------------
+
+
+def test_comparison_of_predictive_densities_is_refused(fitted_line):
+    with pytest.raises(FitError, match="ofv, aic or bic"):
+        compare.models({"line": fitted_line})
 
 
 def test_mixtures_and_kinks_are_refused_with_a_sentence(censored):
