@@ -189,9 +189,10 @@ def test_checks_of_bayesian_fits_take_the_result(fitted_line):
 
 # --- theophylline --------------------------------------------------------------------------
 
-# nlme 3.1's ch08.R of Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, fits
-# fm3Theo.nlme (log ke, ka, cl per hour) and fm2Theo.nlme (the SDs; that of ke is 0):
-# Lindstrom & Bates's approximation, so the maxima differ a little from these.
+# R's nlme, script ch08.R of Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, which
+# comes with it: fixed effects of fm3Theo.nlme (log ke, ka, cl per hour) and SDs of fm2Theo.nlme
+# (that of ke is 0), as printed by R and quoted in public; not run here. Its approximation is
+# Lindstrom & Bates's, so the maxima differ a little from these.
 NLME = {"ke": -2.454704, "ka": 0.465734, "cl": -3.227223}
 NLME_SD = {"omega_ka": 0.6439, "omega_cl": 0.1669, "sigma_add": 0.7092}
 
@@ -216,7 +217,7 @@ def test_theophylline_is_as_published(theophylline, method):
 
 # pynlme 0.5.1 (MIT; pip install pynlme), fit_nlme(X, y, group, None, model, (-2.4, 0.5, -3.2),
 # approximation_type="FOCE", re_params_select=(1, 2), cov_pattern=eye(2)): 2 x its logl, its beta,
-# and roots of its psi and error parameter. Its "LME" gives logl -177.0219, as published for nlme.
+# and roots of its psi and error parameter. Its "LME" gives nlme's fixed effects to 1e-4.
 PYNLME_OFV = 2.0 * 176.991842496501
 PYNLME = {"ke": -2.46552662, "ka": 0.48212936, "cl": -3.23034987}
 PYNLME_SD = {"omega_ka": 0.4308938**0.5, "omega_cl": 0.02805967**0.5, "sigma_add": 0.70777066}
