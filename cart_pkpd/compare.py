@@ -68,7 +68,7 @@ def models(
     Raises
     ------
     FitError
-        If there is no fit, or the fits use different records.
+        If there is no fit, one is not Bayesian, or the fits use different records.
 
     Notes
     -----
@@ -182,7 +182,17 @@ def _basics(fit: FitResult) -> dict[str, Any]:
 def _check_fits(fits: Mapping[str, FitResult]) -> None:
     if not fits:
         raise FitError("no fit to compare.")
+    _check_bayesian(fits)
     _check_same_records(fits)
+
+
+def _check_bayesian(fits: Mapping[str, FitResult]) -> None:
+    for name, fit in fits.items():
+        if "log_likelihood" not in fit.tree:
+            raise FitError(
+                f"{name!r} has no draws of the likelihood of its records; compare fits of "
+                "fit.laplace by their ofv, aic or bic, or fit it by fit.bayes."
+            )
 
 
 def _check_same_records(fits: Mapping[str, FitResult]) -> None:

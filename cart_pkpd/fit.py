@@ -1,4 +1,4 @@
-"""Fit models to a trial: least squares per patient, or the whole population by Bayes.
+"""Fit models to a trial: patients by least squares, populations by likelihood or Bayes.
 
 >>> from cart_pkpd import datasets, fit, models
 >>> trial = datasets.load("fast01")
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from cart_pkpd import models
-from cart_pkpd._core.errors import FitWarning, ModelError
-from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._core.errors import FitError, FitWarning, ModelError
+from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
@@ -39,6 +39,7 @@ from cart_pkpd._stats.priors import TruncatedNormal as TruncatedNormal
 from cart_pkpd._stats.priors import Uniform as Uniform
 
 if TYPE_CHECKING:
+    from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
 
@@ -128,6 +129,83 @@ def bayes(
     )
 
 
+def laplace(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    method: str = "foce",
+    starts: int = 2,
+    seed: int = 1,
+    max_iterations: int = 200,
+    label: str | None = None,
+) -> LaplaceResult:
+    """Fit a model to all patients at once by maximum marginal likelihood.
+
+    Parameters
+    ----------
+    model : Model or str
+        A declared model, or the name of a registered one.
+    trial : xr.Dataset
+        From ``data.read_table``.
+    population : Population
+        From :func:`population`; its priors are not used.
+    endpoint : str or sequence of str
+        What to fit: one measure, or several if the model predicts them.
+    method : str
+        How curved each patient's likelihood is about the mode: ``"foce"`` (first-order conditional
+        estimation with interaction) takes the information expected from the slopes of the
+        predictions, and for censored records their own curvature; ``"laplace"`` the second
+        derivatives, which models with a varying switch (a sudden end of expansion) do not have.
+    starts : int
+        Searches: one begins where the data suggest, one at the model's own values, others near
+        the first.
+    seed : int
+        Of those others.
+    max_iterations : int
+        Most steps of each search.
+    label : str, optional
+        Name of the fit in tables and figures; the model's name by default.
+
+    Returns
+    -------
+    LaplaceResult
+
+    Raises
+    ------
+    FitError
+        If model, population and data do not fit together, for a mixture with non-expanders, and
+        for second derivatives that do not exist.
+    DataError
+        If the trial has no such endpoint.
+
+    Notes
+    -----
+    Deviations are integrated out by Laplace's method about each patient's mode (Wolfinger 1993,
+    Biometrika 80:791; Wang 2007, J Pharmacokinet Pharmacodyn 34:575). Slopes are the solver's
+    own, second derivatives their differences. Equations are solved to a relative tolerance of
+    1e-8, whatever ``model.with_solver`` says.
+    """
+    from cart_pkpd._fit.laplace import fit_structure
+    from cart_pkpd._fit.marginal import METHODS
+
+    one_of(method, METHODS, "method", error=FitError)
+    chosen = _chosen(model)
+    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
+    for sentence in _check_inputs(chosen, structure.design):
+        warnings.warn(sentence, FitWarning, stacklevel=2)
+    return fit_structure(
+        structure,
+        label=label or chosen.name or type(chosen).__name__,
+        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        method=method,
+        starts=positive_int(starts, "starts"),
+        seed=operator.index(seed),
+        iterations=positive_int(max_iterations, "max_iterations"),
+    )
+
+
 def least_squares(
     model: models.Model | str,
     trial: xr.Dataset,
@@ -179,8 +257,8 @@ def pymc_model(
     return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
 
 
-def load(path: str | Path, model: models.Model | None = None) -> FitResult:
-    """Read a fit written by ``FitResult.save``.
+def load(path: str | Path, model: models.Model | None = None) -> FitResult | LaplaceResult:
+    """Read a fit written by the ``save`` of its result.
 
     Parameters
     ----------

@@ -118,6 +118,7 @@ def sensitivities(
     rtol: float = RTOL,
     max_steps: int = MAX_STEPS,
     threads: int | None = None,
+    only: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Solve for every patient, with derivatives by some parameters.
 
@@ -135,6 +136,8 @@ def sensitivities(
         Relative tolerance, and most steps per patient.
     threads : int, optional
         Patients solved at the same time; by default all processors for many patients.
+    only : ndarray of bool, shape (k,), optional
+        Patients to solve for; what is returned of the others is NaN.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def sensitivities(
     from cart_pkpd._engine.kernel import kernel
 
     k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
-    values, sens = np.empty(n), np.empty((n, max(m, 1)))
+    values, sens = np.full(n, np.nan), np.full((n, max(m, 1)), np.nan)
     status = np.zeros(k, dtype=np.int64)
     predict = predict_of(kernel(program, wrt, None))
     rows = np.ascontiguousarray(base, dtype=float)
@@ -163,7 +166,11 @@ def sensitivities(
             sens, status,
         )  # fmt: skip
 
-    _spread(some, k, threads)
+    if only is None or only.all():
+        _spread(some, k, threads)
+    else:
+        for first, last in _runs(only):
+            some(first, last)
     return values, sens[:, :m], status
 
 
@@ -181,6 +188,13 @@ def levels(
         program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads
     )
     return values, status
+
+
+def _runs(where: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return first and one past the last position of each run of true values."""
+    edges = np.diff(np.concatenate([[0], where.astype(np.int8), [0]]))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
 
 
 def _spread(task: Any, k: int, threads: int | None) -> None:

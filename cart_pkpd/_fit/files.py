@@ -15,6 +15,8 @@ import xarray as xr
 
 from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._engine.solve import Solver
+from cart_pkpd._fit.laplace_result import LaplaceResult
+from cart_pkpd._fit.laplace_verdict import LaplaceVerdict
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
 from cart_pkpd._stats.design import (
@@ -31,11 +33,16 @@ from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, na
 from cart_pkpd.models._compose import part_from, pieces
 
 FORMAT = 3
+_BAYES, _LAPLACE = "bayes", "laplace"
+_KINDS: Mapping[str, tuple[Any, Any]] = {
+    _BAYES: (FitResult, Verdict),
+    _LAPLACE: (LaplaceResult, LaplaceVerdict),
+}
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
 
 
-def save(result: FitResult, path: Path) -> Path:
+def save(result: FitResult | LaplaceResult, path: Path) -> Path:
     """Write `result` to `path`; the file appears whole or not at all."""
     tree = result.tree.copy()
     tree["design"] = xr.DataTree(_design_dataset(result.structure.design))
@@ -54,7 +61,7 @@ def save(result: FitResult, path: Path) -> Path:
     return path
 
 
-def load(path: Path, model: Model | None = None) -> FitResult:
+def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
     """Read a fit; `model` is needed only for a model class that is not registered.
 
     Raises
@@ -79,20 +86,22 @@ def load(path: Path, model: Model | None = None) -> FitResult:
     design = _design(tree["design"].to_dataset(), tree["subjects"].to_dataset())
     structure = resolve(_model(record["model"], model), _population(record["population"]), design)
     del tree["design"], tree["subjects"], tree.attrs["cart_pkpd_fit"]
-    return FitResult(
+    kind, verdict = _KINDS[record.get("kind", _BAYES)]
+    return kind(
         label=record["label"],
         structure=structure,
         tree=tree,
-        verdict=Verdict(**record["verdict"]),
+        verdict=verdict(**record["verdict"]),
         provenance=record["provenance"],
     )
 
 
-def _record(result: FitResult) -> dict[str, Any]:
+def _record(result: FitResult | LaplaceResult) -> dict[str, Any]:
     structure = result.structure
     model, population = structure.model, structure.population
     return {
         "format": FORMAT,
+        "kind": _LAPLACE if isinstance(result, LaplaceResult) else _BAYES,
         "label": result.label,
         "model": {
             **_origin(model),

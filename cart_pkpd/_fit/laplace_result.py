@@ -1,0 +1,338 @@
+"""The frozen result of a marginal likelihood fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import special
+
+from cart_pkpd._core.validate import probability
+from cart_pkpd._fit.draws import patient_means
+from cart_pkpd._fit.laplace_verdict import LaplaceVerdict
+from cart_pkpd._stats.population import Quantity, Structure
+
+INDIVIDUAL_SUFFIX = "_i"
+_DRAWS, _SEED = 1000, 1
+_AT_ZERO = "0 as far as the data tell"
+_NO_CURVATURE = "the curvature at the end is not that of a minimum"
+
+type Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LaplaceResult:
+    """A population fitted by maximum marginal likelihood.
+
+    Attributes
+    ----------
+    label : str
+        Name of the fit in tables and figures.
+    structure : Structure
+        Model, population and data; priors are not used.
+    tree : xr.DataTree
+        Groups ``estimates`` (coordinates, gradient and covariances of the search), ``individual``
+        (parameters, deviations and their covariance, dim id) and ``records`` (dim obs).
+    verdict : LaplaceVerdict
+        Convergence.
+    provenance : mapping
+        Versions, method, seed, starts, data hash, seconds.
+    """
+
+    label: str
+    structure: Structure
+    tree: xr.DataTree
+    verdict: LaplaceVerdict
+    provenance: Mapping[str, Any]
+
+    @property
+    def model_name(self) -> str:
+        """Registered name of the model, or its class name."""
+        model = self.structure.model
+        return model.name or type(model).__name__
+
+    @property
+    def sentence(self) -> str:
+        """What was fitted, in words."""
+        return self.structure.sentence()
+
+    @property
+    def endpoint(self) -> str:
+        """The measure that was fitted; FitError if there are several."""
+        return self.structure.design.endpoint
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The measures that were fitted."""
+        return self.structure.design.endpoints
+
+    @property
+    def method(self) -> str:
+        """``laplace`` or ``foce``."""
+        return str(self.provenance["method"])
+
+    @property
+    def ofv(self) -> float:
+        """-2 ln L of all records, of densities of the levels themselves and with n ln 2π."""
+        return float(self._estimates.attrs["ofv"])
+
+    @property
+    def ofv_nonmem(self) -> float:
+        """-2 ln L as NONMEM gives it.
+
+        Without n ln 2π of the n quantified records with a normal error, and of densities of
+        the logarithm (data transformed before the fit) where the error is on the log scale.
+        """
+        return self.ofv - float(self._estimates.attrs["ofv_constant"])
+
+    @property
+    def n_estimated(self) -> int:
+        """Number of quantities estimated; standard deviations held at 0 count too."""
+        return len(self._names)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, ofv + 2 n_estimated."""
+        return self.ofv + 2.0 * self.n_estimated
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with the number of records, ofv + n_estimated ln n_obs."""
+        return self.ofv + self.n_estimated * float(np.log(self.structure.design.n_obs))
+
+    @property
+    def bic_patients(self) -> float:
+        """Schwarz's criterion with the number of patients, as Monolix has it for omegas."""
+        return self.ofv + self.n_estimated * float(np.log(self.structure.design.n_patients))
+
+    @property
+    def estimates(self) -> dict[str, float]:
+        """Estimates on their natural scales; omegas and residual parameters as SD."""
+        return {n: self._natural(n, x) for n, x in zip(self._names, self._x, strict=True)}
+
+    def table(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return the estimates with their errors.
+
+        Parameters
+        ----------
+        prob : float
+            Confidence of the intervals, which are symmetric on the scale of the search (log,
+            logit or identity of typical values, log of standard deviations).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by quantity: label, unit, role, estimate, se, rse [%], lower, upper,
+            se_sandwich, rse_sandwich [%], cv [%] (of omegas on the log scale: between-patient
+            coefficient of variation), shrinkage_sd and shrinkage_var [%] (of omegas), gradient,
+            and reason where there is no error; ``attrs["prob"]``. Errors on natural scales are
+            by the delta method.
+        """
+        z = float(special.ndtri((1.0 + probability(prob, "prob")) / 2.0))
+        rows = {n: self._row(n, z) for n in (q.name for q in self.structure.quantities)}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "parameter"
+        table.attrs["prob"] = prob
+        return table
+
+    def shrinkage(self) -> xr.Dataset:
+        """Return how far deviations and residuals are drawn to 0.
+
+        Returns
+        -------
+        xr.Dataset
+            Dim varying: ``eta_sd`` = 1 - sd(eta) / omega and ``eta_var`` = 1 - var(eta) / omega²;
+            dim measure: ``epsilon_sd`` = 1 - sd(iwres) and ``epsilon_var``, of quantified
+            records. Savic & Karlsson (2009), AAPS J 11:558.
+        """
+        names = list(self.structure.population.iiv)
+        omega = np.array([self.estimates[f"omega_{n}"] for n in names])
+        eta = self.tree["individual"]["eta"].to_numpy()
+        left = _ratio(np.std(eta, axis=0, ddof=1) if eta.shape[0] > 1 else omega * np.nan, omega)
+        iwres, measure = self.records()["iwres"].to_numpy(), self.structure.design.measure
+        scatter = [_sd(iwres[measure == m]) for m in range(len(self.endpoints))]
+        return xr.Dataset(
+            {
+                "eta_sd": ("varying", 1.0 - left),
+                "eta_var": ("varying", 1.0 - left**2),
+                "epsilon_sd": ("measure", 1.0 - np.array(scatter)),
+                "epsilon_var": ("measure", 1.0 - np.array(scatter) ** 2),
+            },
+            coords={"varying": names, "measure": list(self.endpoints)},
+        )
+
+    def correlation(self) -> pd.DataFrame:
+        """Return the correlation matrix of the estimates on the scale of the search."""
+        covariance = self._estimates["covariance"].to_numpy()
+        sd = np.sqrt(np.diag(covariance))
+        return pd.DataFrame(covariance / np.outer(sd, sd), self._names, self._names)
+
+    def individual_estimates(self) -> xr.Dataset:
+        """Return every patient's parameters at their mode (EBE), deviations ``eta``, and ``ofv``.
+
+        Returns
+        -------
+        xr.Dataset
+            Dim id: one variable per model parameter, natural scale; ``eta`` (id, varying) and
+            ``eta_covariance`` (id, varying, varying_), free scale; ``ofv``.
+        """
+        return self.tree["individual"].to_dataset()
+
+    def records(self) -> xr.Dataset:
+        """Return ``dv``, ``pred``, ``ipred`` [unit of the endpoint] and ``iwres`` by record."""
+        return self.tree["records"].to_dataset()
+
+    @cached_property
+    def posterior(self) -> xr.Dataset:
+        """Draws about the estimates: what checks of a Bayesian fit take, dims chain, draw, id.
+
+        Population quantities from a normal with the curvature's covariance on the scale of the
+        search, patients' deviations from normals about their modes; 1000 draws, always the same.
+        Where there is no covariance the estimate stands in every draw.
+        """
+        rng = np.random.default_rng(_SEED)
+        draws = xr.Dataset(self._population_draws(rng))
+        individual = self._individual_draws(draws, rng)
+        suffixed = {f"{k}{INDIVIDUAL_SUFFIX}": v for k, v in individual.items()}
+        return draws.assign(suffixed).assign_coords(
+            chain=[0], draw=np.arange(_DRAWS), id=self.structure.design.ids
+        )
+
+    def draws(self) -> xr.Dataset:
+        """Return draws of the population quantities, dims chain, draw."""
+        return self.posterior[[q.name for q in self.structure.quantities]]
+
+    def individual(self) -> xr.Dataset:
+        """Return draws of every patient's parameters, dims chain, draw, id."""
+        names = self.structure.model.estimated
+        return xr.Dataset({n: self.posterior[f"{n}{INDIVIDUAL_SUFFIX}"] for n in names})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit as one netCDF file; :func:`cart_pkpd.fit.load` reads it back."""
+        from cart_pkpd._fit.files import save
+
+        return save(self, Path(path))
+
+    def __repr__(self) -> str:
+        design = self.structure.design
+        return (
+            f"LaplaceResult {self.label!r}: {self.model_name} on {', '.join(self.endpoints)} of "
+            f"{design.n_patients} patients, {design.n_obs} records; -2 ln L {self.ofv:.3f} "
+            f"({self.method}).\n{self.verdict.sentence}"
+        )
+
+    @cached_property
+    def _estimates(self) -> xr.Dataset:
+        return self.tree["estimates"].to_dataset()
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [str(n) for n in self._estimates["quantity"].to_numpy()]
+
+    @cached_property
+    def _x(self) -> Array:
+        return self._estimates["coordinate"].to_numpy()
+
+    def _natural(self, name: str, x: Any) -> Any:
+        """Return a quantity on its natural scale from where the search has it."""
+        q = self.structure.quantity(name)
+        if q.role == "typical":
+            return self.structure.model.parameters[q.parameter].to_natural(x)
+        return x if q.role == "covariate" else np.exp(x)
+
+    def _slope(self, q: Quantity, natural: float) -> float:
+        """Return d natural / d coordinate."""
+        if q.role == "typical":
+            scale = self.structure.model.parameters[q.parameter].scale
+            by_scale = {"log": natural, "logit": natural * (1.0 - natural), "identity": 1.0}
+            return by_scale[scale]
+        return 1.0 if q.role == "covariate" else natural
+
+    def _row(self, name: str, z: float) -> dict[str, Any]:
+        q, i = self.structure.quantity(name), self._names.index(name)
+        value = float(self._natural(name, self._x[i]))
+        variances = [float(self._estimates[k][i, i]) for k in ("covariance", "sandwich")]
+        own, sandwich = (float(np.sqrt(v)) for v in variances)
+        se, robust = (s * abs(self._slope(q, value)) for s in (own, sandwich))
+        percent = 100.0 / abs(value) if value else np.nan
+        held = bool(self._estimates["held"][i])
+        lacking = "" if np.isfinite(own) else (_AT_ZERO if held else _NO_CURVATURE)
+        return {
+            "label": q.label,
+            "unit": q.unit,
+            "role": q.role,
+            "estimate": value,
+            "se": se,
+            "rse": se * percent,
+            "lower": float(self._natural(name, self._x[i] - z * own)),
+            "upper": float(self._natural(name, self._x[i] + z * own)),
+            "se_sandwich": robust,
+            "rse_sandwich": robust * percent,
+            **self._of_omega(q, value),
+            "gradient": float(self._estimates["gradient"][i]),
+            "reason": lacking,
+        }
+
+    def _of_omega(self, q: Quantity, omega: float) -> dict[str, float]:
+        if q.role != "omega":
+            return {"cv": np.nan, "shrinkage_sd": np.nan, "shrinkage_var": np.nan}
+        on_log = self.structure.model.parameters[q.parameter].scale == "log"
+        own = self.shrinkage().sel(varying=q.parameter)
+        return {
+            "cv": 100.0 * float(np.sqrt(np.expm1(omega**2))) if on_log else np.nan,
+            "shrinkage_sd": 100.0 * float(own["eta_sd"]),
+            "shrinkage_var": 100.0 * float(own["eta_var"]),
+        }
+
+    def _population_draws(self, rng: np.random.Generator) -> dict[str, xr.DataArray]:
+        covariance = self._estimates["covariance"].to_numpy()
+        known = np.isfinite(np.diag(covariance))
+        x = np.tile(self._x, (_DRAWS, 1))
+        if known.any():
+            root = np.linalg.cholesky(covariance[np.ix_(known, known)])
+            x[:, known] += rng.standard_normal((_DRAWS, int(known.sum()))) @ root.T
+        out = {}
+        for q in self.structure.quantities:
+            values = np.asarray(self._natural(q.name, x[:, self._names.index(q.name)]))[None]
+            attrs = {"units": q.unit, "long_name": q.label, "role": q.role}
+            out[q.name] = xr.DataArray(values, dims=("chain", "draw"), attrs=attrs)
+        return out
+
+    def _individual_draws(
+        self, draws: xr.Dataset, rng: np.random.Generator
+    ) -> dict[str, xr.DataArray]:
+        """Return parameters of patients; those that vary stay about the patient's own mode."""
+        structure, own = self.structure, self.tree["individual"].to_dataset()
+        names = list(structure.population.iiv)
+        values, vectors = np.linalg.eigh(own["eta_covariance"].to_numpy())
+        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        noise = rng.standard_normal((_DRAWS, *own["eta"].shape))
+        shift = np.einsum("kab,skb->ska", roots, noise)
+        out = {}
+        for name in structure.model.estimated:
+            parameter = structure.model.parameters[name]
+            if name in names:
+                free = parameter.to_free(own[name].to_numpy()) + shift[:, :, names.index(name)]
+            else:
+                free = patient_means(structure, name, draws).to_numpy()[0]
+            attrs = {"units": parameter.unit, "long_name": parameter.about}
+            natural = np.asarray(parameter.to_natural(free))[None]
+            out[name] = xr.DataArray(natural, dims=("chain", "draw", "id"), attrs=attrs)
+        return out
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """Return a / b, NaN where b is 0."""
+    return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
+
+
+def _sd(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.std(known, ddof=1)) if known.size > 1 else np.nan
