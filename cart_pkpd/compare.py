@@ -187,8 +187,10 @@ def _check_fits(fits: Mapping[str, FitResult]) -> None:
 
 
 def _check_bayesian(fits: Mapping[str, FitResult]) -> None:
+    from cart_pkpd._fit.laplace_result import LaplaceResult  # reading a table must not wait
+
     for name, fit in fits.items():
-        if "log_likelihood" not in fit.tree:
+        if isinstance(fit, LaplaceResult):
             raise FitError(
                 f"{name!r} has no draws of the likelihood of its records; compare fits of "
                 "fit.laplace by their ofv, aic or bic, or fit it by fit.bayes."

@@ -631,12 +631,13 @@ def test_a_model_of_this_project_cites_what_it_is_built_from():
 
 
 def test_a_model_of_parts_cites_the_parts():
-    class Joint(ode_models.PredatorPrey):
-        parts = (models.get("stein2019"), models.get("ogasawara2021"), models.get("stein2019"))
-
-    said, entries = Joint().cite(), Joint().cite("bibtex")
-    assert said.count("10.1002/psp4.12388") == said.count("10.1007/s40262-021-01039-5") == 1
-    assert re.findall(r"^@\w+\{(\w+)", entries, re.M) == ["stein2019", "ogasawara2021", "cart_pkpd"]
+    joint = models.get("stein2019") + models.cytokines(["il6"]) + models.tocilizumab()
+    said, entries = joint.cite(), joint.cite("bibtex")
+    for doi in ("10.1002/psp4.12388", "10.1111/cts.12636", "10.1182/blood.2021011898"):
+        assert said.count(doi) == entries.count(doi) == 1
+    assert "Frey N" in said
+    keys = re.findall(r"^@\w+\{(\w+),$", entries, re.M)
+    assert (keys[0], keys[-1], len(keys)) == ("stein2019", "cart_pkpd", 6)
 
 
 def test_an_unknown_style_is_refused():

@@ -55,7 +55,7 @@ _ALL = (
     _endpoint("ferritin", "Ferritin", "µg/L", "marker"),
     _endpoint("ldh", "LDH", "U/L", "marker"),
     _endpoint("m_protein", "M-protein", "g/L", "marker", "mprotein", "paraprotein"),
-    _endpoint("sbcma", "sBCMA", "ng/mL", "marker", "solublebcma"),
+    _endpoint("sbcma", "sBCMA", "ng/mL", "marker"),
     _endpoint("b_cells", "B cells", "cells/µL", "marker", "bcells"),
     _endpoint("sld", "Sum of diameters", "mm", "tumour", "sod", "sumofdiameters"),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.models._parameters import Reference
@@ -43,8 +43,10 @@ def citation(model: Model, style: Style = "text") -> str:
     one_of(style, _STYLES, "style")
     name = model.name or type(model).__name__
     found = dict(_publications(model))
-    pieces = () if found else _references_in_docstring(type(model))
-    own = not found or bool(getattr(model, "parts", ()))
+    parts = parts_of(model)
+    behind = dict.fromkeys(line for part in parts for line in part.sources)
+    pieces = (*(() if found else _references_in_docstring(type(model))), *behind)
+    own = not found or bool(parts)
     if style == "bibtex":
         entries = [bibtex(r, key) for key, r in found.items()]
         entries += [_note(name, i, text) for i, text in enumerate(pieces, 1)]
@@ -57,14 +59,17 @@ def citation(model: Model, style: Style = "text") -> str:
     return f"{lead}; {'parts' if said else 'cite'}: {software()}{built}"
 
 
+def parts_of(model: Model) -> tuple[Any, ...]:
+    """Return what was added to a cell model."""
+    from cart_pkpd.models._compose import pieces  # parts are made of models
+
+    return pieces(model)[1]
+
+
 def _publications(model: Model) -> Iterator[tuple[str, Reference]]:
-    """Yield a key and the reference of a model, and of the parts of a composed one."""
-    seen: set[Reference] = set()
-    for one in (model, *getattr(model, "parts", ())):
-        reference = getattr(one, "reference", None)
-        if reference is not None and reference not in seen:
-            seen.add(reference)
-            yield getattr(one, "name", "") or _key(reference), reference
+    """Yield a key and the reference of a model; of one with parts, of its cells."""
+    if model.reference is not None:
+        yield model.name or _key(model.reference), model.reference
 
 
 def _references_in_docstring(cls: type) -> tuple[str, ...]:
@@ -78,7 +83,8 @@ def _note(name: str, number: int, text: str) -> str:
     found = re.search(r"https?://doi\.org/(\S+)", text)
     doi = found[1].rstrip(".") if found else ""
     note = text.replace(found[0], "").strip() if found else text
-    return _entry("misc", f"{name}_{number}", note=note.translate(_SPECIAL), doi=doi)
+    key = re.sub(r"\W+", "_", f"{name}_{number}")  # a key has no spaces
+    return _entry("misc", key, note=note.translate(_SPECIAL), doi=doi)
 
 
 def software() -> str:
