@@ -60,6 +60,7 @@ bench-engine: $(VENV)/.installed-dev  ## speed of the engine beside its peers, i
 	@test -x $(VENV)-peers/bin/python || $(BIN)/python -m venv $(VENV)-peers
 	@$(VENV)-peers/bin/python -m pip install --quiet numpy scipy jax diffrax optimistix pydiffsol
 	@$(BIN)/python benchmarks/engine/peers.py --python $(VENV)-peers/bin/python --repeats 15
+	@$(BIN)/python benchmarks/engine/in_turns.py
 	@$(BIN)/python benchmarks/engine/first_draw.py
 	@$(BIN)/python benchmarks/engine/table.py
 
