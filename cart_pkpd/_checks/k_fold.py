@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from cart_pkpd._checks.leave_out import (
 from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._fit.trees import write_tree
 
 if TYPE_CHECKING:
     from cart_pkpd._checks.proposal import Component
@@ -200,11 +199,7 @@ class _Plan:
         path = self._path(f)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        draws.assign_attrs(key=self._key(f, held)).to_netcdf(part, engine="h5netcdf")
-        os.replace(part, path)
+        write_tree(draws.assign_attrs(key=self._key(f, held)), path)
 
 
 def _predictive(loglik: xr.DataArray, found: Marginal) -> dict[str, Any]:

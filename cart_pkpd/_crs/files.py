@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
-from cart_pkpd._core.errors import FitError
 from cart_pkpd._crs.layer import Layer
 from cart_pkpd._crs.parts import Hazard, Logistic, ProportionalOdds
 from cart_pkpd._crs.result import CrsResult
 from cart_pkpd._crs.terms import Term
+from cart_pkpd._fit.trees import read_tree, write_tree
 from cart_pkpd._stats.priors import KINDS, Prior, prior_from
 
 FORMAT = 1
@@ -37,17 +33,7 @@ def save(result: CrsResult, path: Path) -> Path:
             "provenance": dict(result.provenance),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        tree.to_netcdf(name, engine="h5netcdf")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
+    return write_tree(tree, path)
 
 
 def load(path: Path) -> CrsResult:
@@ -60,20 +46,7 @@ def load(path: Path) -> CrsResult:
     """
     from cart_pkpd._fit.verdict import Verdict
 
-    if not path.is_file():
-        raise FitError(f"no file {str(path)!r}; nothing to load.")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-        record = json.loads(tree.attrs.pop(_ATTR))
-    except (OSError, KeyError, ValueError) as problem:
-        raise FitError(
-            f"{path.name!r} is not a fitted CRS layer, or it is damaged; fit again."
-        ) from problem
-    if record["format"] != FORMAT:
-        raise FitError(
-            f"{path.name!r} has format {record['format']}, this version reads {FORMAT}; fit again."
-        )
+    tree, record = read_tree(path, _ATTR, FORMAT, "a fitted CRS layer")
     return CrsResult(
         layer=layer_from(record["layer"]),
         tree=tree,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +13,11 @@ import xarray as xr
 
 from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._engine.solve import Solver
+from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.laplace_verdict import LaplaceVerdict
 from cart_pkpd._fit.result import FitResult
+from cart_pkpd._fit.trees import read_tree, write_tree
 from cart_pkpd._fit.verdict import Verdict
 from cart_pkpd._stats.design import (
     DOSE_FIELDS,
@@ -38,27 +38,18 @@ _KINDS: Mapping[str, tuple[Any, Any]] = {
     _BAYES: (FitResult, Verdict),
     _LAPLACE: (LaplaceResult, LaplaceVerdict),
 }
+_RECORD = "cart_pkpd_fit"
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
 
 
-def save(result: FitResult | LaplaceResult, path: Path) -> Path:
+def save(result: PopulationFit, path: Path) -> Path:
     """Write `result` to `path`; the file appears whole or not at all."""
     tree = result.tree.copy()
     tree["design"] = xr.DataTree(_design_dataset(result.structure.design))
     tree["subjects"] = xr.DataTree(result.structure.design.subjects)
-    tree.attrs["cart_pkpd_fit"] = json.dumps(_record(result))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        tree.to_netcdf(name, engine="h5netcdf")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
+    tree.attrs[_RECORD] = json.dumps(_record(result))
+    return write_tree(tree, path)
 
 
 def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
@@ -69,23 +60,10 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
     FitError
         If the file is not a fit of this package, or its model is unknown.
     """
-    if not path.is_file():
-        raise FitError(f"no file {str(path)!r}; nothing to load.")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-        record = json.loads(tree.attrs["cart_pkpd_fit"])
-    except (OSError, KeyError, ValueError) as problem:
-        raise FitError(
-            f"{path.name!r} is not a fit saved by cart_pkpd, or it is damaged; fit again."
-        ) from problem
-    if record["format"] != FORMAT:
-        raise FitError(
-            f"{path.name!r} has format {record['format']}, this version reads {FORMAT}; fit again."
-        )
+    tree, record = read_tree(path, _RECORD, FORMAT, "a fit saved by cart_pkpd")
     design = _design(tree["design"].to_dataset(), tree["subjects"].to_dataset())
     structure = resolve(_model(record["model"], model), _population(record["population"]), design)
-    del tree["design"], tree["subjects"], tree.attrs["cart_pkpd_fit"]
+    del tree["design"], tree["subjects"]
     kind, verdict = _KINDS[record.get("kind", _BAYES)]
     return kind(
         label=record["label"],
@@ -96,7 +74,7 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
     )
 
 
-def _record(result: FitResult | LaplaceResult) -> dict[str, Any]:
+def _record(result: PopulationFit) -> dict[str, Any]:
     structure = result.structure
     model, population = structure.model, structure.population
     return {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,10 @@ from scipy import special
 
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
+from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX, PopulationFit
 from cart_pkpd._fit.laplace_verdict import LaplaceVerdict
-from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.population import Quantity
 
-INDIVIDUAL_SUFFIX = "_i"
 _DRAWS, _SEED = 1000, 1
 _AT_ZERO = "0 as far as the data tell"
 _NO_CURVATURE = "the curvature at the end is not that of a minimum"
@@ -28,7 +26,7 @@ type Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class LaplaceResult:
+class LaplaceResult(PopulationFit):
     """A population fitted by maximum marginal likelihood.
 
     Attributes
@@ -46,32 +44,7 @@ class LaplaceResult:
         Versions, method, seed, starts, data hash, seconds.
     """
 
-    label: str
-    structure: Structure
-    tree: xr.DataTree
     verdict: LaplaceVerdict
-    provenance: Mapping[str, Any]
-
-    @property
-    def model_name(self) -> str:
-        """Registered name of the model, or its class name."""
-        model = self.structure.model
-        return model.name or type(model).__name__
-
-    @property
-    def sentence(self) -> str:
-        """What was fitted, in words."""
-        return self.structure.sentence()
-
-    @property
-    def endpoint(self) -> str:
-        """The measure that was fitted; FitError if there are several."""
-        return self.structure.design.endpoint
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """The measures that were fitted."""
-        return self.structure.design.endpoints
 
     @property
     def method(self) -> str:
@@ -205,28 +178,8 @@ class LaplaceResult:
             chain=[0], draw=np.arange(_DRAWS), id=self.structure.design.ids
         )
 
-    def draws(self) -> xr.Dataset:
-        """Return draws of the population quantities, dims chain, draw."""
-        return self.posterior[[q.name for q in self.structure.quantities]]
-
-    def individual(self) -> xr.Dataset:
-        """Return draws of every patient's parameters, dims chain, draw, id."""
-        names = self.structure.model.estimated
-        return xr.Dataset({n: self.posterior[f"{n}{INDIVIDUAL_SUFFIX}"] for n in names})
-
-    def save(self, path: str | Path) -> Path:
-        """Write the fit as one netCDF file; :func:`cart_pkpd.fit.load` reads it back."""
-        from cart_pkpd._fit.files import save
-
-        return save(self, Path(path))
-
     def __repr__(self) -> str:
-        design = self.structure.design
-        return (
-            f"LaplaceResult {self.label!r}: {self.model_name} on {', '.join(self.endpoints)} of "
-            f"{design.n_patients} patients, {design.n_obs} records; -2 ln L {self.ofv:.3f} "
-            f"({self.method}).\n{self.verdict.sentence}"
-        )
+        return f"{self._said()}; -2 ln L {self.ofv:.3f} ({self.method}).\n{self.verdict.sentence}"
 
     @cached_property
     def _estimates(self) -> xr.Dataset:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +10,13 @@ import xarray as xr
 
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import prior_draws
+from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX as INDIVIDUAL_SUFFIX
+from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd._fit.verdict import Verdict
-from cart_pkpd._stats.population import Structure
-
-INDIVIDUAL_SUFFIX = "_i"
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(PopulationFit):
     """A Bayesian population fit.
 
     Attributes
@@ -38,47 +34,7 @@ class FitResult:
         Versions, seed, settings, data hash, compile and sampling time [s].
     """
 
-    label: str
-    structure: Structure
-    tree: xr.DataTree
     verdict: Verdict
-    provenance: Mapping[str, Any]
-
-    @property
-    def model_name(self) -> str:
-        """Registered name of the model, or its class name."""
-        model = self.structure.model
-        return model.name or type(model).__name__
-
-    @property
-    def sentence(self) -> str:
-        """What was fitted, in words."""
-        return self.structure.sentence()
-
-    @property
-    def endpoint(self) -> str:
-        """The measure that was fitted; FitError if there are several."""
-        return self.structure.design.endpoint
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """The measures that were fitted."""
-        return self.structure.design.endpoints
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """All draws, dims chain, draw (and id for individual parameters)."""
-        return self.tree["posterior"].to_dataset()
-
-    def draws(self) -> xr.Dataset:
-        """Return the draws of the population quantities, dims chain, draw."""
-        return self.posterior[[q.name for q in self.structure.quantities]]
-
-    def individual(self) -> xr.Dataset:
-        """Return the draws of every patient's parameters, dims chain, draw, id."""
-        names = self.structure.model.estimated
-        posterior = self.posterior
-        return xr.Dataset({n: posterior[f"{n}{INDIVIDUAL_SUFFIX}"] for n in names})
 
     def prior_draws(self, size: int = 4000, seed: int = 1) -> xr.Dataset:
         """Return independent draws of the population quantities from their priors, dim draw."""
@@ -126,15 +82,5 @@ class FitResult:
         table.attrs["prob"] = prob
         return table
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fit as one netCDF file; :func:`cart_pkpd.fit.load` reads it back."""
-        from cart_pkpd._fit.files import save
-
-        return save(self, Path(path))
-
     def __repr__(self) -> str:
-        design = self.structure.design
-        return (
-            f"FitResult {self.label!r}: {self.model_name} on {', '.join(self.endpoints)} of "
-            f"{design.n_patients} patients, {design.n_obs} records.\n{self.verdict.sentence}"
-        )
+        return f"{self._said()}.\n{self.verdict.sentence}"

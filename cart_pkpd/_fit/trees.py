@@ -1,0 +1,65 @@
+"""Trees of arrays on disk: netCDF files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from cart_pkpd._core.errors import FitError
+
+
+def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
+    """Write `tree` to `path`, and return it; what was there stays until all is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        tree.to_netcdf(name, engine="h5netcdf")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_tree(
+    path: Path, record: str, version: int, what: str
+) -> tuple[xr.DataTree, Mapping[str, Any]]:
+    """Return a tree and the JSON record in one of its attributes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    record : str
+        Name of the attribute.
+    version : int
+        Format that the record must have.
+    what : str
+        What the file should be, for messages.
+
+    Raises
+    ------
+    FitError
+        If there is no file, or it is something else, damaged or of another format.
+    """
+    if not path.is_file():
+        raise FitError(f"no file {str(path)!r}; nothing to load.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+        found = json.loads(tree.attrs.pop(record))
+    except (OSError, KeyError, ValueError) as problem:
+        raise FitError(f"{path.name!r} is not {what}, or it is damaged; fit again.") from problem
+    if found["format"] != version:
+        raise FitError(
+            f"{path.name!r} has format {found['format']}, this version reads {version}; fit again."
+        )
+    return tree, found
