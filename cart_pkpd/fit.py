@@ -110,13 +110,10 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
-    chosen = _chosen(model)
-    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
-    for sentence in _check_inputs(chosen, structure.design):
-        warnings.warn(sentence, FitWarning, stacklevel=2)
+    structure = _structure(model, trial, population, endpoint)
     return fit_structure(
         structure,
-        label=label or chosen.name or type(chosen).__name__,
+        label=label or structure.model.name or type(structure.model).__name__,
         source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
         on_progress=progress,
         draws=positive_int(draws, "draws"),
@@ -191,13 +188,10 @@ def laplace(
     from cart_pkpd._fit.marginal import METHODS
 
     one_of(method, METHODS, "method", error=FitError)
-    chosen = _chosen(model)
-    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
-    for sentence in _check_inputs(chosen, structure.design):
-        warnings.warn(sentence, FitWarning, stacklevel=2)
+    structure = _structure(model, trial, population, endpoint)
     return fit_structure(
         structure,
-        label=label or chosen.name or type(chosen).__name__,
+        label=label or structure.model.name or type(structure.model).__name__,
         source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
         method=method,
         starts=positive_int(starts, "starts"),
@@ -275,6 +269,20 @@ def load(path: str | Path, model: models.Model | None = None) -> FitResult | Lap
     from cart_pkpd._fit.files import load as read
 
     return read(Path(path), model)
+
+
+def _structure(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    endpoint: str | Sequence[str],
+) -> Any:
+    """Return what is to be fitted; warn of inputs without any event."""
+    chosen = _chosen(model)
+    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
+    for sentence in _check_inputs(chosen, structure.design):
+        warnings.warn(sentence, FitWarning, stacklevel=3)
+    return structure
 
 
 def _chosen(model: models.Model | str) -> models.Model:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.units import alike
+from cart_pkpd._core.units import alike, canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._engine.expression import as_expression
 from cart_pkpd._engine.program import TIME, state_symbol, value_symbol
@@ -23,11 +23,16 @@ from cart_pkpd.models._closed import ClosedFormModel
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import unit_of
 from cart_pkpd.models._ode import Covariate, Input, OdeModel, State
-from cart_pkpd.models._parameters import Parameter
+from cart_pkpd.models._parameters import Parameter, Positive
 from cart_pkpd.models._trace import Symbols
 from cart_pkpd.models.math import Value, exp
 
 type Record = State | Parameter | Covariate | Input
+
+_USUAL_EC50: Mapping[str, float] = MappingProxyType(
+    {canonical("copies/µg"): 20_000.0, canonical("cells/µL"): 500.0, "1/day": 0.05, "1": 0.5}
+)
+"""By unit of the driver: the peaks of Stein 2019 and of the NIH CD22 trial, by 1.2."""
 
 _PARTS: dict[str, type[Part]] = {}
 
@@ -134,6 +139,43 @@ class Part:
             "part": type(self).__name__,
             **{f.name: getattr(self, f.name) for f in fields(self)},
         }
+
+
+def driver_ec50(
+    what: str, effect: str, driver: str, units: Mapping[str, str], usual: float | None
+) -> Positive:
+    """Return the parameter for the level of a driver at half of its largest effect.
+
+    Parameters
+    ----------
+    what, effect : str
+        Whose driver it is and what it brings about, for messages and labels.
+    driver : str
+        Name of the driver.
+    units : mapping of str to str
+        Units of the drivers that there are.
+    usual : float or None
+        Usual level; by default one for the unit. [unit of the driver]
+
+    Raises
+    ------
+    ModelError
+        If there is no such driver, or no usual level for its unit.
+    """
+    if driver not in units:
+        raise ModelError(
+            f"{what}: the driver {driver!r} is not there.{did_you_mean(driver, units)} There are: "
+            f"{', '.join(units)}. A tumour added before, models.tumour(...), gives 'killing' and "
+            "'antigen'."
+        )
+    unit = units[driver]
+    level = usual if usual is not None else _USUAL_EC50.get(unit)
+    if level is None:
+        raise ModelError(
+            f"{what}: say at which {driver!r} the {effect} is half of its largest, ec50= in "
+            f"{unit}; for that unit there is no usual value."
+        )
+    return Positive(level, unit, f"{driver} of half the largest {effect}", iiv=0.5)
 
 
 def part_from(record: Mapping[str, Any]) -> Part:

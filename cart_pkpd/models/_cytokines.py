@@ -9,19 +9,14 @@ from typing import Any, ClassVar
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.names import ENDPOINTS
-from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd.models._compose import Part, Record
+from cart_pkpd.models._compose import Part, Record, driver_ec50
 from cart_pkpd.models._ode import Input, State
 from cart_pkpd.models._parameters import Fraction, Positive
 from cart_pkpd.models.math import Value, exp, hill
 
 UNIT = "pg/mL"
 _OPEN = "open data of the NIH CD22 CAR-T trial (Lichtenstein 2021)"
-_USUAL_EC50: Mapping[str, float] = MappingProxyType(
-    {canonical("copies/µg"): 20_000.0, canonical("cells/µL"): 500.0, "1/day": 0.05, "1": 0.5}
-)
-"""By unit of the driver: the peaks of Stein 2019 and of the NIH CD22 trial, by _ABOVE."""
 _ABOVE = 1.2
 """A usual peak of the driver, in units of EC50: there a cytokine reaches its usual peak."""
 
@@ -163,13 +158,11 @@ class Cytokines(Part):
         object.__setattr__(self, "species", tuple(known))
 
     def records(self, units: Mapping[str, str]) -> Mapping[str, Record]:
-        if self.driver not in units:
-            raise ModelError(
-                f"cytokines: the driver {self.driver!r} is not there."
-                f"{did_you_mean(self.driver, units)} There are: {', '.join(units)}. A tumour added "
-                "before them, models.tumour(...), gives 'killing' and 'antigen'."
+        found: dict[str, Record] = {
+            f"{self.driver}_ec50": driver_ec50(
+                "cytokines", "release", self.driver, units, self.ec50
             )
-        found: dict[str, Record] = {f"{self.driver}_ec50": self._ec50(units[self.driver])}
+        }
         if self.steepness != 1.0:
             found[f"{self.driver}_steep"] = Positive(
                 self.steepness, "1", "steepness of cytokine release", spread=0.3, fixed=True
@@ -207,7 +200,9 @@ class Cytokines(Part):
             made = getattr(p, f"{c.name}_max") * (relayed if c.relay and self.relay else signal)
             made = made * self._inhibited(c.name, y, p)
             level = getattr(y, c.name)
-            slopes[c.name] = self._lost(c.name, p) * (self._resting(c.name, t, p) - level) + made
+            slopes[c.name] = (
+                getattr(p, f"{c.name}_kout") * (self._resting(c.name, t, p) - level) + made
+            )
             if self.receptor and c.name == "il6":
                 # The receptor clears what it binds; nobody makes less because it is blocked.
                 blocked = p.il6_kout * p.il6_receptor_share * p.tocilizumab
@@ -235,9 +230,6 @@ class Cytokines(Part):
     def _steep(self, p: Any) -> Value:
         return 1.0 if self.steepness == 1.0 else getattr(p, f"{self.driver}_steep")
 
-    def _lost(self, name: str, p: Any) -> Value:
-        return getattr(p, f"{name}_kout")
-
     def _resting(self, name: str, t: Value, p: Any) -> Value:
         if name != "il15":
             return getattr(p, f"{name}_base")
@@ -256,10 +248,6 @@ class Cytokines(Part):
         if self.steroid:
             left = left * (1.0 - p.steroid_imax * p.steroid)
         return left
-
-    def _ec50(self, unit: str) -> Positive:
-        usual = usual_ec50("cytokines", self.driver, unit, self.ec50)
-        return Positive(usual, unit, f"{self.driver} of half the largest release", iiv=0.5)
 
     def _of(self, c: Cytokine) -> dict[str, Record]:
         said = _name(c.name)
@@ -442,17 +430,6 @@ def cytokines(
         species, driver, ec50, steepness, relay, relay_steps, tuple(tolerance), regulated,
         receptor, steroid,
     )  # fmt: skip
-
-
-def usual_ec50(what: str, driver: str, unit: str, given: float | None) -> float:
-    """Return the usual level of a driver at half of its effect, as given or by its unit."""
-    usual = given if given is not None else _USUAL_EC50.get(unit)
-    if usual is None:
-        raise ModelError(
-            f"{what}: say at which {driver!r} the effect is half of its largest, ec50= in {unit}; "
-            "for that unit there is no usual value."
-        )
-    return usual
 
 
 def _known(name: str | Cytokine) -> Cytokine:

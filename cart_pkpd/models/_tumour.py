@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd.models._compose import Part, Record
-from cart_pkpd.models._cytokines import usual_ec50
+from cart_pkpd.models._compose import Part, Record, driver_ec50
 from cart_pkpd.models._ode import State
 from cart_pkpd.models._parameters import Positive
 from cart_pkpd.models.math import Value, exp, hill
@@ -85,20 +84,12 @@ class _Driven(Part):
     gives: ClassVar[tuple[str, ...]] = ("killing", "antigen")
 
     def records(self, units: Mapping[str, str]) -> Mapping[str, Record]:
-        if self.driver not in units:
-            raise ModelError(
-                f"tumour: the driver {self.driver!r} is not there."
-                f"{did_you_mean(self.driver, units)} There are: {', '.join(units)}."
-            )
-        usual = usual_ec50("tumour", self.driver, units[self.driver], self.ec50)
         return {
             "sld": State("mm", "sum of diameters", floor=0.1),
             "tumour_base": _BASE,
             "tumour_grow": Positive(0.003, "1/day", "growth rate", iiv=0.8),
             "tumour_kill": Positive(0.05, "1/day", "largest shrinkage rate", iiv=0.8),
-            "tumour_ec50": Positive(
-                usual, units[self.driver], f"{self.driver} of half the largest shrinkage", iiv=0.5
-            ),
+            "tumour_ec50": driver_ec50("tumour", "shrinkage", self.driver, units, self.ec50),
         }
 
     def initial(self, p: Any) -> Mapping[str, Value]:
