@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -19,6 +20,8 @@ _REFERENCE = Reference(
     "10.3390/cancers13040703",
 )
 _SINGLE, _DUAL = "BIOMD0000001013", "BIOMD0000001014"
+_of_dual = partial(Positive, source=_DUAL, confidence="transcribed")
+_of_single = partial(Positive, source=_SINGLE, confidence="transcribed")
 _DEVIATIONS = (
     "The paper follows total cell numbers; levels per blood volume assume that all CAR-T cells "
     "are seen in 5 L of blood, although most are in the tumour.",
@@ -76,35 +79,14 @@ class LeonTriana2021Solid(OdeModel):
     car = State("cells", "CAR-T cells", floor=1.0)
     tumour = State("cells", "tumour cells", floor=1.0)
 
-    rhoc = Positive(
-        0.9, "1/day", "largest growth rate of CAR-T cells", spread=0.5, source=_SINGLE,
-        confidence="transcribed",
-    )  # fmt: skip
-    gt = Positive(
-        1e10, "cells", "tumour cells of half the largest growth", source=_SINGLE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    alpha1 = Positive(
-        0.04, "1/day", "inactivation of CAR-T cells by tumour cells", source=_SINGLE,
-        confidence="transcribed",
-    )  # fmt: skip
-    gc = Positive(
-        2e9, "cells", "CAR-T cells of half the largest inactivation", source=_SINGLE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    tauc = Positive(
-        7.0, "day", "life of CAR-T cells", spread=0.5, source=_SINGLE, confidence="transcribed"
-    )
-    rhot = Positive(
-        0.02, "1/day", "growth rate of the tumour", source=_SINGLE, confidence="transcribed"
-    )
-    alpha2 = Positive(
-        2.5e-10, "1/cells/day", "killing rate per CAR-T cell", source=_SINGLE,
-        confidence="transcribed",
-    )  # fmt: skip
-    tumour0 = Positive(
-        6.7e9, "cells", "tumour cells at the infusion", source=_SINGLE, confidence="transcribed"
-    )
+    rhoc = _of_single(0.9, "1/day", "largest growth rate of CAR-T cells", spread=0.5)
+    gt = _of_single(1e10, "cells", "tumour cells of half the largest growth", fixed=True)
+    alpha1 = _of_single(0.04, "1/day", "inactivation of CAR-T cells by tumour cells")
+    gc = _of_single(2e9, "cells", "CAR-T cells of half the largest inactivation", fixed=True)
+    tauc = _of_single(7.0, "day", "life of CAR-T cells", spread=0.5)
+    rhot = _of_single(0.02, "1/day", "growth rate of the tumour")
+    alpha2 = _of_single(2.5e-10, "1/cells/day", "killing rate per CAR-T cell")
+    tumour0 = _of_single(6.7e9, "cells", "tumour cells at the infusion")
     blood = Positive(5e6, "µL", "blood volume", fixed=True)
 
     def initial(self, p: Any) -> Mapping[str, Value]:
@@ -159,34 +141,14 @@ class LeonTriana2021Dual(LeonTriana2021Solid):
     off_tumour = State("cells", "CAR-T cells among B cells", floor=1.0)
     healthy = State("cells", "healthy B cells", floor=1.0)
 
-    alpha1 = Positive(
-        0.02, "1/day", "inactivation of CAR-T cells by tumour cells", source=_DUAL,
-        confidence="transcribed",
-    )  # fmt: skip
-    tumour0 = Positive(
-        3.35e10, "cells", "tumour cells at the infusion", source=_DUAL, confidence="transcribed"
-    )
-    rhocbar = Positive(
-        0.9, "1/day", "largest growth rate on B cells", spread=0.5, source=_DUAL,
-        confidence="transcribed",
-    )  # fmt: skip
-    gb = Positive(
-        1e10, "cells", "B cells of half the largest growth", source=_DUAL,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    k = Positive(
-        0.2, "1/day", "rate of moving to the tumour", source=_DUAL, confidence="transcribed"
-    )
-    alphab = Positive(
-        4.5e-11, "1/cells/day", "killing rate of B cells per CAR-T cell", source=_DUAL,
-        confidence="transcribed",
-    )  # fmt: skip
-    taub = Positive(
-        60.0, "day", "life of B cells", source=_DUAL, confidence="transcribed", fixed=True
-    )
-    b_cells0 = Positive(
-        2.5e10, "cells", "B cells at the infusion", source=_DUAL, confidence="transcribed"
-    )
+    alpha1 = _of_dual(0.02, "1/day", "inactivation of CAR-T cells by tumour cells")
+    tumour0 = _of_dual(3.35e10, "cells", "tumour cells at the infusion")
+    rhocbar = _of_dual(0.9, "1/day", "largest growth rate on B cells", spread=0.5)
+    gb = _of_dual(1e10, "cells", "B cells of half the largest growth", fixed=True)
+    k = _of_dual(0.2, "1/day", "rate of moving to the tumour")
+    alphab = _of_dual(4.5e-11, "1/cells/day", "killing rate of B cells per CAR-T cell")
+    taub = _of_dual(60.0, "day", "life of B cells", fixed=True)
+    b_cells0 = _of_dual(2.5e10, "cells", "B cells at the infusion")
 
     def initial(self, p: Any) -> Mapping[str, Value]:
         """Return tumour and B cells; CAR-T cells come with the dose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from cart_pkpd.models._ode import Covariate, OdeModel, State
@@ -18,7 +19,9 @@ _REFERENCE = Reference(
     "10.1101/2021.09.21.21263913",
 )
 _CODE = "authors' simulation script (CD19-positive)"
+_of_code = partial(Positive, source=_CODE, confidence="transcribed")
 _CODE_NEGATIVE = "authors' simulation script (CD19-negative relapse)"
+_of_negative = partial(Positive, source=_CODE_NEGATIVE, confidence="transcribed")
 _DEVIATIONS = (
     "The dose does not enter: the non-activated CAR-T cells at the start are a parameter, as in "
     "the paper.",
@@ -61,46 +64,19 @@ class LiuL2022(OdeModel):
     active = State("cells/µL", "active CAR-T cells", floor=1e-3)
     resting = State("cells/µL", "non-activated CAR-T cells", floor=1e-6)
 
-    rb = Positive(0.069, "1/day", "growth rate of blasts", source=_CODE, confidence="transcribed")
-    ra = Positive(
-        1.62, "1/day", "largest growth rate of active cells", spread=0.5, source=_CODE,
-        confidence="transcribed",
-    )  # fmt: skip
-    la = Positive(
-        0.12, "1/day", "death rate of active cells", source=_CODE, confidence="transcribed"
-    )
-    ln = Positive(
-        3e-5, "1/day", "death rate of non-activated cells", source=_CODE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    nm = Positive(
-        2939.1, "cells/µL", "largest number of blasts", source=_CODE, confidence="transcribed",
-        fixed=True,
-    )  # fmt: skip
-    eb = Positive(22.72, "1/day", "largest killing rate", source=_CODE, confidence="transcribed")
-    ka = Positive(0.65, "1/day", "largest activation rate", source=_CODE, confidence="transcribed")
-    kb = Positive(
-        5891.45, "cells/µL", "blasts of half the killing", source=_CODE, confidence="transcribed"
-    )
-    kr = Positive(
-        637.64, "cells/µL", "blasts of half the growth", source=_CODE, confidence="transcribed"
-    )
-    kn = Positive(
-        1808.02, "cells/µL", "blasts of half the activation", source=_CODE,
-        confidence="transcribed",
-    )  # fmt: skip
-    n0 = Positive(
-        16.46, "cells/µL", "non-activated cells at the start", source=_CODE,
-        confidence="transcribed",
-    )  # fmt: skip
-    marrow = Positive(
-        97.19, "%", "blasts in marrow where there are most", source=_CODE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    half = Positive(
-        1909.0, "cells/µL", "blasts in blood at half of that", source=_CODE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
+    rb = _of_code(0.069, "1/day", "growth rate of blasts")
+    ra = _of_code(1.62, "1/day", "largest growth rate of active cells", spread=0.5)
+    la = _of_code(0.12, "1/day", "death rate of active cells")
+    ln = _of_code(3e-5, "1/day", "death rate of non-activated cells", fixed=True)
+    nm = _of_code(2939.1, "cells/µL", "largest number of blasts", fixed=True)
+    eb = _of_code(22.72, "1/day", "largest killing rate")
+    ka = _of_code(0.65, "1/day", "largest activation rate")
+    kb = _of_code(5891.45, "cells/µL", "blasts of half the killing")
+    kr = _of_code(637.64, "cells/µL", "blasts of half the growth")
+    kn = _of_code(1808.02, "cells/µL", "blasts of half the activation")
+    n0 = _of_code(16.46, "cells/µL", "non-activated cells at the start")
+    marrow = _of_code(97.19, "%", "blasts in marrow where there are most", fixed=True)
+    half = _of_code(1909.0, "cells/µL", "blasts in blood at half of that", fixed=True)
 
     def initial(self, p: Any) -> Mapping[str, Value]:
         """Return blasts and non-activated cells; no cell is active yet."""
@@ -160,63 +136,26 @@ class LiuL2022Negative(LiuL2022):
 
     negative = State("cells/µL", "CD19-negative blasts", floor=1e-6)
 
-    rb = Positive(
-        0.086, "1/day", "growth rate of blasts", source=_CODE_NEGATIVE, confidence="transcribed"
-    )
-    ra = Positive(
-        1.7, "1/day", "largest growth rate of active cells", spread=0.5, source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    la = Positive(
-        0.04, "1/day", "death rate of active cells", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    ln = Positive(
-        0.073, "1/day", "death rate of non-activated cells", source=_CODE_NEGATIVE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    nm = Positive(
-        19988.53, "cells/µL", "largest number of blasts", source=_CODE_NEGATIVE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
-    eb = Positive(
-        8.6, "1/day", "largest killing rate", source=_CODE_NEGATIVE, confidence="transcribed"
-    )
-    ka = Positive(
-        0.19, "1/day", "largest activation rate", source=_CODE_NEGATIVE, confidence="transcribed"
-    )
-    kb = Positive(
-        794.99, "cells/µL", "blasts of half the killing", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    kr = Positive(
-        827.08, "cells/µL", "blasts of half the growth", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    kn = Positive(
-        93066.8, "cells/µL", "blasts of half the activation", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    n0 = Positive(
-        0.3, "cells/µL", "non-activated cells at the start", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    rneg = Positive(
-        0.1, "1/day", "growth rate of CD19-negative blasts", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
+    rb = _of_negative(0.086, "1/day", "growth rate of blasts")
+    ra = _of_negative(1.7, "1/day", "largest growth rate of active cells", spread=0.5)
+    la = _of_negative(0.04, "1/day", "death rate of active cells")
+    ln = _of_negative(0.073, "1/day", "death rate of non-activated cells", fixed=True)
+    nm = _of_negative(19988.53, "cells/µL", "largest number of blasts", fixed=True)
+    eb = _of_negative(8.6, "1/day", "largest killing rate")
+    ka = _of_negative(0.19, "1/day", "largest activation rate")
+    kb = _of_negative(794.99, "cells/µL", "blasts of half the killing")
+    kr = _of_negative(827.08, "cells/µL", "blasts of half the growth")
+    kn = _of_negative(93066.8, "cells/µL", "blasts of half the activation")
+    n0 = _of_negative(0.3, "cells/µL", "non-activated cells at the start")
+    rneg = _of_negative(0.1, "1/day", "growth rate of CD19-negative blasts")
     km = Positive(
         1e-12, "1/day", "loss of CD19 from blasts",
         source="0 in the authors' simulation script", confidence="transcribed", fixed=True,
     )  # fmt: skip
-    kappa = Positive(
-        7.9, "1", "how much less CD19-negative blasts are killed", source=_CODE_NEGATIVE,
-        confidence="transcribed",
-    )  # fmt: skip
-    kneg = Positive(
-        5956.03, "cells/µL", "CD19-negative blasts of half their killing", source=_CODE_NEGATIVE,
-        confidence="transcribed", fixed=True,
-    )  # fmt: skip
+    kappa = _of_negative(7.9, "1", "how much less CD19-negative blasts are killed")
+    kneg = _of_negative(
+        5956.03, "cells/µL", "CD19-negative blasts of half their killing", fixed=True
+    )
     negative0 = Positive(
         19.88984724, "cells/µL", "CD19-negative blasts at the infusion",
         source="authors' Mlxtran file", confidence="transcribed",
