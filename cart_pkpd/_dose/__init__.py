@@ -1,0 +1,1 @@
+"""Dose selection: designs, exposure, toxicity and activity by dose."""
