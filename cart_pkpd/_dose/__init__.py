@@ -1,1 +1,1 @@
-"""Dose selection: designs, exposure, toxicity and activity by dose."""
+"""Dose-finding designs: what the data say about each dose, and which is next."""

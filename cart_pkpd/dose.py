@@ -1,0 +1,120 @@
+"""Dose selection: what the data say about each dose, which is next, and the MTD.
+
+A decision needs data and a design::
+
+    levels = dose.Levels((1e6, 3e6, 1e7, 3e7), "cells", within=(0.7, 1.3))
+    found = dose.data(trial, levels=levels)             # or dose.counts({1e6: (0, 3), 3e6: (1, 6)})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import xarray as xr
+
+from cart_pkpd._dose.decision import Decision as Decision
+from cart_pkpd._dose.from_trial import from_trial
+from cart_pkpd._dose.levels import Levels as Levels
+from cart_pkpd._dose.levels import as_levels
+from cart_pkpd._dose.patients import DoseData as DoseData
+from cart_pkpd._dose.patients import Patient as Patient
+from cart_pkpd._dose.patients import counts as _counts
+
+DLT_WINDOW = 28.0
+
+__all__ = [
+    "DLT_WINDOW",
+    "Decision",
+    "DoseData",
+    "Levels",
+    "Patient",
+    "counts",
+    "data",
+]
+
+
+def data(
+    trial: xr.Dataset,
+    *,
+    window: float = DLT_WINDOW,
+    as_of: float | None = None,
+    levels: Levels | Sequence[float] | None = None,
+    unit: str | None = None,
+) -> DoseData:
+    """Return what is known of every patient on the day of the decision.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        With patient-level variables ``dose_level`` (planned) and ``dlt`` (1 or 0); read if there:
+        ``dlt_day``, ``dlt_evaluable``, ``last_contact_day`` (withdrawal, death or loss, days since
+        the patient's infusion), ``infusion_day`` (days since the first patient's infusion) and
+        ``weight`` (kg, for levels per kg); amounts on dim ``dosing``.
+    window : float
+        Time within which a toxicity is dose-limiting. [day]
+    as_of : float, optional
+        Day of the trial at which the data are looked at; needs ``infusion_day``. Later patients
+        are left out, and those inside the window are pending. Everything counts by default.
+    levels : Levels or sequence of float, optional
+        Planned doses; those in the table by default, but the next planned dose may not be there.
+    unit : str, optional
+        Unit of the doses, where neither levels nor table give one.
+
+    Returns
+    -------
+    DoseData
+        Patients in order of infusion, each with what counts and the reason where it does not:
+        not evaluable by ``dlt_evaluable`` or lost before the end of the window without a DLT;
+        administered dose outside the level's range; DLT after the window or after the last contact.
+
+    Raises
+    ------
+    DataError
+        If doses do not rise, a patient's level is not planned, or a value cannot be true; every
+        patient is among the ``problems``.
+    """
+    planned = as_levels(levels, unit) if levels is not None else None
+    return from_trial(trial, window=window, as_of=as_of, levels=planned, unit=unit)
+
+
+def counts(
+    observed: Mapping[float, tuple[int, int]],
+    *,
+    levels: Levels | Sequence[float],
+    window: float = DLT_WINDOW,
+    pending: Mapping[float, Sequence[float]] | None = None,
+    current: float | None = None,
+) -> DoseData:
+    """Return data from plain counts.
+
+    Parameters
+    ----------
+    observed : mapping of float to (int, int)
+        DLTs and patients with a complete outcome by dose, in order of treatment:
+        ``{1e6: (0, 3), 3e6: (1, 6)}``.
+    levels : Levels or sequence of float
+        Planned doses.
+    window : float
+        Time within which a toxicity is dose-limiting. [day]
+    pending : mapping of float to sequence of float, optional
+        Follow-up of patients still inside the window, by dose: ``{3e6: [10, 14]}``. [day]
+    current : float, optional
+        Dose of the latest patients; the last of `observed` by default.
+
+    Returns
+    -------
+    DoseData
+
+    Raises
+    ------
+    DataError
+        If a dose is not planned, doses do not rise, or there are more DLTs than patients.
+
+    Examples
+    --------
+    >>> int(counts({1e6: (0, 3), 3e6: (1, 6)}, levels=[1e6, 3e6, 1e7]).dlts.sum())
+    1
+    """
+    return _counts(
+        observed, levels=as_levels(levels), window=window, pending=pending, current=current
+    )
