@@ -11,11 +11,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 
+from cart_pkpd import nca
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import probability
-from cart_pkpd._dose.measured import ABOVE, BELOW, EXACT, Measured, measured
+from cart_pkpd._dose.measured import (
+    ABOVE,
+    BELOW,
+    EXACT,
+    Measured,
+    Partial,
+    measured,
+    with_doses,
+)
+from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.power import PowerGrid, PowerPriors, Rows, posterior
 
 if TYPE_CHECKING:
@@ -219,9 +228,10 @@ def exposure(
     metric: Literal["cmax", "auc0_28"] = "cmax",
     *,
     endpoint: str | None = None,
+    data: DoseData | None = None,
     reference: float | None = None,
     priors: PowerPriors | None = None,
-    partial: Literal["censor", "keep", "drop"] = "censor",
+    partial: Partial = "censor",
     limits: tuple[float, float] = EXPLORATORY,
     prob: float = 0.9,
     n_draws: int = 400,
@@ -239,6 +249,9 @@ def exposure(
     metric : {"cmax", "auc0_28"}
     endpoint : str, optional
         The measure; needed only if the source has several.
+    data : DoseData, optional
+        From ``dose.data``: administered doses and levels are then taken from it, for levels per
+        kg. By default the amounts given.
     reference : float, optional
         Dose d*; by default the geometric mean of the doses given. [dose unit]
     priors : PowerPriors, optional
@@ -269,8 +282,11 @@ def exposure(
     enters as what the data alone say of the patient, with error (see the guide).
     """
     probability(prob, "prob")
-    found = measured(source, trial, metric, endpoint=endpoint, partial=partial, n_draws=n_draws,
-                     seed=seed)  # fmt: skip
+    found = measured(
+        source, trial, metric, endpoint=endpoint, partial=partial, n_draws=n_draws, seed=seed
+    )
+    if data is not None:
+        found = with_doses(found, data)
     return of_measured(found, reference=reference, priors=priors, limits=limits, prob=prob)
 
 
@@ -315,28 +331,33 @@ def proportional(
     low, high = limits
     if not 0 < low < 1 < high:
         raise ValueError(f"limits must be ratios around 1, such as (0.5, 2), not {limits!r}.")
-    use = found.informative & (found.status == EXACT)
-    x, y, nan = np.log(found.dose[use]), found.value[use], math.nan
-    ratio = float(np.exp(np.ptp(x))) if x.size else nan
-    few = "fewer than three patients" if x.size < 3 else ""
-    why = few or ("" if ratio > 1 + 1e-9 else "only one dose")
-    if why:
+    line = _least_squares(found, confidence)
+    if line.reason:
+        nan = math.nan
         return Proportional(
-            nan, nan, nan, confidence, limits, nan, nan, ratio, "", int(use.sum()), why
+            nan, nan, nan, confidence, limits, nan, nan, line.dose_ratio, "", line.n, line.reason
         )
-    line = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.5 + confidence / 2, x.size - 2)) * float(line.stderr)
-    slope = float(line.slope)
-    bounds = 1 + math.log(low) / math.log(ratio), 1 + math.log(high) / math.log(ratio)
-    inside = bounds[0] <= slope - half and slope + half <= bounds[1]
-    outside = slope + half < bounds[0] or slope - half > bounds[1]
+    ends = (line.lower, line.upper)
+    bounds = tuple(1 + math.log(v) / math.log(line.dose_ratio) for v in limits)
+    inside = bounds[0] <= ends[0] and ends[1] <= bounds[1]
+    outside = ends[1] < bounds[0] or ends[0] > bounds[1]
     verdict: Literal["proportional", "not proportional", "inconclusive"] = (
         "proportional" if inside else "not proportional" if outside else "inconclusive"
     )
     return Proportional(
-        slope, slope - half, slope + half, confidence, limits, *bounds, ratio, verdict,
-        int(use.sum()),
+        line.slope, *ends, confidence, limits, bounds[0], bounds[1], line.dose_ratio, verdict,
+        line.n,
     )  # fmt: skip
+
+
+def _least_squares(found: Measured, confidence: float) -> nca.Proportionality:
+    """Return the least-squares power model of the patients with a measured exposure."""
+    use = found.informative & (found.status == EXACT)
+    table = xr.Dataset(
+        {found.metric: ("id", np.exp(found.value[use])), "dose": ("id", found.dose[use])},
+        coords={"id": found.ids[use], "parameter": [found.metric]},
+    )
+    return nca.proportionality(table, found.metric, dose="dose", confidence=confidence)
 
 
 def edges(prob: float) -> Floats:

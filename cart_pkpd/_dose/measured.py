@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from cart_pkpd._checks.exposure import curve_exposures
 from cart_pkpd._core.errors import DataError, FitError
 from cart_pkpd._core.units import times
 from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._fit.draws import new_patient_draws
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._nca.longform import groups_of, parameter_names, reasons_of
@@ -124,6 +125,17 @@ def measured(
         return _of_table(source, trial, metric, endpoint, partial)
     raise FitError(
         f"exposure needs an NCA table or a Bayesian fit (fit.bayes), not {type(source).__name__}."
+    )
+
+
+def with_doses(found: Measured, known: DoseData) -> Measured:
+    """Return the exposures with administered doses and levels from the data of a decision."""
+    rows = known.frame().reindex(found.ids)
+    return replace(
+        found,
+        dose=rows["amount"].to_numpy(dtype=float),
+        level=rows["planned"].to_numpy(dtype=float),
+        dose_unit=known.levels.unit,
     )
 
 

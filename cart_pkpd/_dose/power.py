@@ -13,6 +13,7 @@ from cart_pkpd._stats.priors import HalfNormal, Normal, Prior
 
 type Floats = NDArray[np.float64]
 
+INTERCEPT, SLOPE, BETWEEN = Normal(0.0, 20.0), Normal(0.5, 1.0), HalfNormal(1.5)
 _SIGMAS, _FIRST, _SECOND, _REACH = 81, 41, 21, 7.0
 _SMALLEST, _NEGLIGIBLE = 1e-3, 30.0
 _LN_2PI = float(np.log(2.0 * np.pi))
@@ -34,9 +35,9 @@ class PowerPriors:
         Standard deviation between patients of ln exposure; in CAR-T it is often 1 to 2.
     """
 
-    intercept: Normal = Normal(0.0, 20.0)
-    slope: Normal = Normal(0.5, 1.0)
-    sigma: HalfNormal = HalfNormal(1.5)
+    intercept: Normal = INTERCEPT
+    slope: Normal = SLOPE
+    sigma: HalfNormal = BETWEEN
 
     def items(self) -> tuple[tuple[str, Prior], ...]:
         """Return names and priors."""
@@ -62,7 +63,7 @@ class Rows:
     status: NDArray[np.str_]
 
     def log_likelihood(self, intercept: Floats, slope: Floats, sigma: Floats) -> Floats:
-        """Return the sum over patients; the arguments broadcast, with patients on a new last axis."""
+        """Return the sum over patients; the arguments broadcast against each other."""
         spread = np.sqrt(sigma[..., None] ** 2 + self.error**2)
         z = (self.value - intercept[..., None] - slope[..., None] * self.x) / spread
         exact = -0.5 * z**2 - np.log(spread) - 0.5 * _LN_2PI
@@ -220,5 +221,3 @@ def _slopes(
     gradient = first @ design - (theta - mu) * precision
     hessian = np.einsum("kn,ni,nj->kij", second, design, design) + np.diag(precision)
     return gradient, hessian
-
-
