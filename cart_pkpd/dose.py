@@ -9,27 +9,63 @@ A decision needs data and a design::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import xarray as xr
 
+from cart_pkpd._dose.activity import Activity as Activity
+from cart_pkpd._dose.activity import activity as activity
+from cart_pkpd._dose.below import recommend_below_mtd as recommend_below_mtd
+from cart_pkpd._dose.chain import chain as chain
+from cart_pkpd._dose.chain import exposure_chain as exposure_chain
+from cart_pkpd._dose.chained import ChainResult as ChainResult
 from cart_pkpd._dose.decision import Decision as Decision
+from cart_pkpd._dose.exposure import DoseExposure as DoseExposure
+from cart_pkpd._dose.exposure import exposure as exposure
+from cart_pkpd._dose.free import JEFFREYS as JEFFREYS
+from cart_pkpd._dose.free import UNIFORM as UNIFORM
+from cart_pkpd._dose.free import OrderFree as OrderFree
+from cart_pkpd._dose.free import order_free as order_free
 from cart_pkpd._dose.from_trial import from_trial
 from cart_pkpd._dose.levels import Levels as Levels
 from cart_pkpd._dose.levels import as_levels
+from cart_pkpd._dose.links import PeakPriors as PeakPriors
+from cart_pkpd._dose.links import Toxicity as Toxicity
+from cart_pkpd._dose.links import log_odds as log_odds
 from cart_pkpd._dose.patients import DoseData as DoseData
 from cart_pkpd._dose.patients import Patient as Patient
 from cart_pkpd._dose.patients import counts as _counts
+from cart_pkpd._dose.peaks import peaks as peaks
+from cart_pkpd._dose.power import PowerPriors as PowerPriors
 
 DLT_WINDOW = 28.0
 
 __all__ = [
     "DLT_WINDOW",
+    "JEFFREYS",
+    "UNIFORM",
+    "Activity",
+    "ChainResult",
     "Decision",
     "DoseData",
+    "DoseExposure",
     "Levels",
+    "OrderFree",
     "Patient",
+    "PeakPriors",
+    "PowerPriors",
+    "Toxicity",
+    "activity",
+    "chain",
     "counts",
     "data",
+    "exposure",
+    "exposure_chain",
+    "load_chain",
+    "log_odds",
+    "order_free",
+    "peaks",
+    "recommend_below_mtd",
 ]
 
 
@@ -118,3 +154,16 @@ def counts(
     return _counts(
         observed, levels=as_levels(levels), window=window, pending=pending, current=current
     )
+
+
+def load_chain(path: str | Path) -> ChainResult:
+    """Read a chain written by ``ChainResult.save``.
+
+    Raises
+    ------
+    FitError
+        If the file is not a fitted chain.
+    """
+    from cart_pkpd._dose.chain_files import load
+
+    return load(Path(path))

@@ -69,7 +69,7 @@ def peak_of(links: Links, draws: Draws, cytokine: str, x: Floats) -> tuple[Float
 
 
 def grade_probability(links: Links, draws: Draws, x: Floats) -> Floats:
-    """Return P(CRS grade ≥ k) averaged over exposure and peaks, shape (draws, doses, thresholds)."""
+    """Return P(CRS grade ≥ k) over exposure and peaks, shape (draws, doses, thresholds)."""
     assert links.grade is not None
     through = draws["grade_exposure"]
     constant, variance = np.zeros_like(through), np.zeros_like(through)

@@ -42,7 +42,7 @@ def chain(
     exposure: PowerPriors | None = None,
     cytokines: Sequence[str] | None = None,
     peak_priors: PeakPriors | None = None,
-    grade: ProportionalOdds | None | Literal["usual"] = USUAL,
+    grade: ProportionalOdds | Literal["usual"] | None = USUAL,
     grade_exposure: Prior = GRADE_EFFECT,
     crs_grade: str = "crs_grade",
     partial: Partial = "censor",

@@ -75,7 +75,7 @@ class ChainResult:
 
     @property
     def doses(self) -> tuple[float, ...]:
-        """Planned doses. [unit]"""
+        """Planned doses, in `unit`."""
         return tuple(float(d) for d in np.atleast_1d(self.patients.attrs["levels"]))
 
     @cached_property
@@ -186,7 +186,7 @@ class ChainResult:
     def exposure_per_dose(
         self, doses: Sequence[float] | None = None, *, prob: float = 0.9
     ) -> pd.DataFrame:
-        """Return exposure by dose: typical with interval, and of a new patient. [exposure unit]"""
+        """Return exposure by dose: typical with interval, and of a new patient."""
         chosen, x = self._at(doses)
         d = self.draws
         mean = d["intercept"][:, None] + d["slope"][:, None] * x
@@ -200,7 +200,7 @@ class ChainResult:
     def peaks_per_dose(
         self, doses: Sequence[float] | None = None, *, prob: float = 0.9
     ) -> pd.DataFrame:
-        """Return cytokine peaks by dose, indexed by cytokine and dose. [unit of the cytokine]"""
+        """Return cytokine peaks by dose, indexed by cytokine and dose."""
         chosen, x = self._at(doses)
         units = dict(
             zip(self.patients["cytokine"].values, self.patients["unit"].values, strict=True)
@@ -330,13 +330,13 @@ class ChainResult:
         label = str(self.patients.attrs["exposure_label"])
         b = np.quantile(d["slope"], [0.5, 0.05, 0.95])
         low, high = self.per_dose([m.attrs["low"], m.attrs["high"]])["mean"]
+        lost, least, most = (float(m.loc["risk_through", k]) for k in ("median", "lower", "upper"))  # type: ignore[arg-type]
         return (
             f"{label} changes with dose to the power {b[0]:.2f} (90% interval {b[1]:.2f} to "
             f"{b[2]:.2f}; P(b < 0.5) = {(d['slope'] < 0.5).mean():.3f}). Averaged over exposure, "
             f"P(DLT) is {low:.2f} at {m.attrs['low']:.3g} and {high:.2f} at {m.attrs['high']:.3g} "
-            f"{self.unit}; of this difference {m.loc['risk_through', 'median']:.2f} goes through "
-            f"exposure (90% interval {m.loc['risk_through', 'lower']:.2f} to "
-            f"{m.loc['risk_through', 'upper']:.2f})."
+            f"{self.unit}; of this difference {lost:.2f} goes through exposure "
+            f"(90% interval {least:.2f} to {most:.2f})."
         )
 
     def save(self, path: str | Path) -> Path:

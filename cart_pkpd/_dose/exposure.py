@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -147,15 +147,15 @@ class DoseExposure:
             "slope": (f"power b of dose on {self.measured.label}", grid.slope),
             "sigma": (f"SD of ln {self.measured.label} between patients", grid.sigma),
         }
-        out = {}
+        out: dict[str, tuple[Any, ...]] = {}
         for name, prior in self.priors.items():
             label, values = rows[name]
             middle, low, high = grid.quantile(values, at)
             mean, sd = grid.moments(values)
             prior_low, prior_high = np.asarray(prior.quantile(at[1:]), dtype=float)
             out[name] = (label, str(prior), prior_low, prior_high, middle, low, high, mean, sd)
-        low, high = (2.0 ** out["slope"][i] for i in (2, 3))
-        fold = [2.0 ** out["slope"][i] for i in (4, 5, 6)]
+        fold = 2.0 ** grid.quantile(grid.slope, at)
+        low, high = 2.0 ** np.asarray(self.priors.slope.quantile(at[1:]), dtype=float)
         mean, sd = grid.moments(2.0**grid.slope)
         label = f"factor of {self.measured.label} when the dose doubles"
         out["fold_per_doubling"] = (label, "", low, high, *fold, mean, sd)

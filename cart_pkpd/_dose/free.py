@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -52,9 +53,7 @@ class OrderFree:
         known = self.rates["p_above_lower"].dropna()
         if known.empty:
             return "Fewer than two doses have patients: no order of DLT rates can be checked."
-        said = [
-            f"{p:.2f} at {d:.3g} {self.unit}" for d, p in zip(known.index, known, strict=True)
-        ]
+        said = [f"{p:.2f} at {d:.3g} {self.unit}" for d, p in zip(known.index, known, strict=True)]
         least = " Some steps speak against a rising rate." if (known < 0.2).any() else ""
         return f"P(DLT rate above that of the next lower dose): {', '.join(said)}.{least}"
 
@@ -116,6 +115,6 @@ def beta_above(a1: float, b1: float, a0: float, b0: float) -> float:
 
 def _above_lower(a: Floats, b: Floats, n: Floats) -> Floats:
     out, seen = np.full(n.size, np.nan), np.flatnonzero(n > 0)
-    for low, high in zip(seen[:-1], seen[1:], strict=True):
+    for low, high in pairwise(seen):
         out[high] = beta_above(a[high], b[high], a[low], b[low])
     return out

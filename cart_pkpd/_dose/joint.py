@@ -64,7 +64,6 @@ def build(found: xr.Dataset, links: Links) -> Any:
 
 
 def _number(name: str, prior: Prior | float) -> Any:
-    import pymc as pm
 
     from cart_pkpd._fit.pymc_model import _scalar
 

@@ -217,9 +217,11 @@ def _ended_early(params: xr.Dataset, trial: xr.Dataset, metric: str) -> NDArray[
     if metric == "cmax":
         return (params["cmax_is_last"].values == 1) & (last < _END - _LATE)
     # A measured BLQ sample after Tlast ends the area at nothing, however early it was taken.
-    rule = params["auc0_28_rule"].values.astype(str) if "auc0_28_rule" in params else None
-    cut = np.isin(rule, ("ends at the last sample", "ends at the next infusion"))
-    return (last < _END - _LATE) & (cut if rule is not None else True)
+    late = last < _END - _LATE
+    if "auc0_28_rule" not in params:
+        return late
+    rule = params["auc0_28_rule"].values.astype(str)
+    return late & np.isin(rule, ("ends at the last sample", "ends at the next infusion"))
 
 
 def _treat_partial(
