@@ -1,9 +1,25 @@
 """Dose selection: what the data say about each dose, which is next, and the MTD.
 
-A decision needs data and a design::
+A decision needs data and a design; rules are joined to a design with ``&``::
 
     levels = dose.Levels((1e6, 3e6, 1e7, 3e7), "cells", within=(0.7, 1.3))
-    found = dose.data(trial, levels=levels)             # or dose.counts({1e6: (0, 3), 3e6: (1, 6)})
+    found = dose.data(trial, levels=levels)           # or dose.counts({1e6: (0, 3), 3e6: (1, 6)})
+    blrm = dose.BLRM(
+        levels,
+        reference=1e7,
+        prior=dose.BivariateNormal(mean=(-1.0, 0.0), sd=(2.0, 1.0), corr=0.0),
+        intervals=(0.16, 0.33),
+    ) & dose.EWOC(0.33, 0.25) & dose.NoSkip() & dose.StopIfToxic(0.33, 0.9)
+    blrm.prior_table()                                 # what the prior says before any patient
+    blrm.recommend(found)                              # a Decision
+    dose.scenarios(blrm, found, cohort=3)              # after 0, 1, 2 or 3 DLTs
+    dose.BOIN(0.25).recommend(found)
+    blrm.mtd(found)
+
+Designs: ``BLRM``, ``BOIN``, ``TITEBOIN``, ``CRM``, ``TITECRM``, ``MTPI``, ``MTPI2``, ``Keyboard``,
+``TPI``, ``ThreePlusThree``. Each has ``recommend`` and ``mtd`` for one trial, ``decide_many`` and
+``mtd_many`` for arrays of trials, ``prior_table``, and ``description``, which says all it was
+given.
 """
 
 from __future__ import annotations
@@ -11,15 +27,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 import xarray as xr
 
 from cart_pkpd._dose.activity import Activity as Activity
 from cart_pkpd._dose.activity import activity as activity
 from cart_pkpd._dose.below import recommend_below_mtd as recommend_below_mtd
+from cart_pkpd._dose.blrm import BLRM as BLRM
+from cart_pkpd._dose.boin import BOIN as BOIN
+from cart_pkpd._dose.boin import TITEBOIN as TITEBOIN
 from cart_pkpd._dose.chain import chain as chain
 from cart_pkpd._dose.chain import exposure_chain as exposure_chain
 from cart_pkpd._dose.chained import ChainResult as ChainResult
+from cart_pkpd._dose.crm import CRM as CRM
+from cart_pkpd._dose.crm import TITECRM as TITECRM
+from cart_pkpd._dose.crm import skeleton as skeleton
 from cart_pkpd._dose.decision import Decision as Decision
+from cart_pkpd._dose.design import Design as Design
 from cart_pkpd._dose.exposure import DoseExposure as DoseExposure
 from cart_pkpd._dose.exposure import exposure as exposure
 from cart_pkpd._dose.free import JEFFREYS as JEFFREYS
@@ -32,28 +56,76 @@ from cart_pkpd._dose.levels import as_levels
 from cart_pkpd._dose.links import PeakPriors as PeakPriors
 from cart_pkpd._dose.links import Toxicity as Toxicity
 from cart_pkpd._dose.links import log_odds as log_odds
+from cart_pkpd._dose.mtpi import MTPI as MTPI
+from cart_pkpd._dose.mtpi import MTPI2 as MTPI2
+from cart_pkpd._dose.mtpi import TPI as TPI
+from cart_pkpd._dose.mtpi import Keyboard as Keyboard
+from cart_pkpd._dose.onset import Onset as Onset
 from cart_pkpd._dose.patients import DoseData as DoseData
 from cart_pkpd._dose.patients import Patient as Patient
 from cart_pkpd._dose.patients import counts as _counts
 from cart_pkpd._dose.peaks import peaks as peaks
 from cart_pkpd._dose.power import PowerPriors as PowerPriors
+from cart_pkpd._dose.priors import BivariateNormal as BivariateNormal
+from cart_pkpd._dose.priors import Mixture as Mixture
+from cart_pkpd._dose.rules import EWOC as EWOC
+from cart_pkpd._dose.rules import Coherence as Coherence
+from cart_pkpd._dose.rules import CohortSize as CohortSize
+from cart_pkpd._dose.rules import MaxPatients as MaxPatients
+from cart_pkpd._dose.rules import MaxPending as MaxPending
+from cart_pkpd._dose.rules import MaxRatio as MaxRatio
+from cart_pkpd._dose.rules import MinBeforeEscalation as MinBeforeEscalation
+from cart_pkpd._dose.rules import NoSkip as NoSkip
+from cart_pkpd._dose.rules import Rule as Rule
+from cart_pkpd._dose.rules import StopIfToxic as StopIfToxic
+from cart_pkpd._dose.rules import StopIfUnderdosed as StopIfUnderdosed
+from cart_pkpd._dose.rules import StopWhen as StopWhen
+from cart_pkpd._dose.scenarios import paths as _paths
+from cart_pkpd._dose.scenarios import scenarios as _scenarios
+from cart_pkpd._dose.threeplusthree import ThreePlusThree as ThreePlusThree
 
 DLT_WINDOW = 28.0
 
 __all__ = [
+    "BLRM",
+    "BOIN",
+    "CRM",
     "DLT_WINDOW",
+    "EWOC",
     "JEFFREYS",
+    "MTPI",
+    "MTPI2",
+    "TITEBOIN",
+    "TITECRM",
+    "TPI",
     "UNIFORM",
     "Activity",
+    "BivariateNormal",
     "ChainResult",
+    "Coherence",
+    "CohortSize",
     "Decision",
+    "Design",
     "DoseData",
     "DoseExposure",
+    "Keyboard",
     "Levels",
+    "MaxPatients",
+    "MaxPending",
+    "MaxRatio",
+    "MinBeforeEscalation",
+    "Mixture",
+    "NoSkip",
+    "Onset",
     "OrderFree",
     "Patient",
     "PeakPriors",
     "PowerPriors",
+    "Rule",
+    "StopIfToxic",
+    "StopIfUnderdosed",
+    "StopWhen",
+    "ThreePlusThree",
     "Toxicity",
     "activity",
     "chain",
@@ -64,8 +136,11 @@ __all__ = [
     "load_chain",
     "log_odds",
     "order_free",
+    "paths",
     "peaks",
     "recommend_below_mtd",
+    "scenarios",
+    "skeleton",
 ]
 
 
@@ -167,3 +242,60 @@ def load_chain(path: str | Path) -> ChainResult:
     from cart_pkpd._dose.chain_files import load
 
     return load(Path(path))
+
+
+def scenarios(
+    design: Design, data: DoseData, *, cohort: int = 3, dose: float | None = None
+) -> pd.DataFrame:
+    """Return what would be decided after 0, 1, … DLTs in the next cohort.
+
+    Parameters
+    ----------
+    design : Design
+    data : DoseData
+    cohort : int
+        Patients in the next cohort.
+    dose : float, optional
+        Its dose; the recommended one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per number of DLTs: dose, probability of that number (BLRM only, from the posterior
+        predictive distribution), action, next_dose, reason.
+
+    Raises
+    ------
+    DataError
+        If the design stops and no dose is given.
+    """
+    return _scenarios(design, data, cohort, dose)
+
+
+def paths(
+    design: Design,
+    levels: Levels | Sequence[float],
+    *,
+    cohorts: int = 3,
+    size: int = 3,
+    start: float | None = None,
+) -> pd.DataFrame:
+    """Return every path that a trial can take through its first cohorts.
+
+    Parameters
+    ----------
+    design : Design
+    levels : Levels or sequence of float
+        Planned doses.
+    cohorts, size : int
+        Number of cohorts and patients in each.
+    start : float, optional
+        First dose; what the design says before the first patient by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per path: ``dose_1``, ``dlts_1``, ``dose_2``, …, the dose that would follow, whether
+        the path stopped early, its patients, and the MTD at its end. NaN after a stop.
+    """
+    return _paths(design, as_levels(levels), cohorts, size, start)

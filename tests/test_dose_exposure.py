@@ -185,7 +185,7 @@ def trial(levels, days, *, lloq=50.0, amounts=None, **covariates):
         parts.append(frame)
     table = pd.concat(parts, ignore_index=True)
     return data.read_table(
-        table, units={"transgene": "copies/µg", "amount": "cells"}, lloq=lloq,
+        table, units={"transgene": "copies/µg"}, dose_unit="cells", lloq=lloq,
         endpoints="transgene", covariates=["DOSELEVEL", *covariates], echo=False,
     )  # fmt: skip
 

@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import integrate, optimize, stats
+from scipy import integrate, stats
 
 from cart_pkpd._core.validate import probability
+from cart_pkpd._dose.isotonic import isotonic
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._stats.priors import Beta
 
@@ -91,18 +92,11 @@ def order_free(data: DoseData, *, prior: Beta = UNIFORM, prob: float = 0.9) -> O
         index=pd.Index(data.levels.array, name="dose"),
     )
     out[["median", "lower", "upper"]] = np.stack([posterior.ppf(e) for e in edges], axis=1)
-    out["isotonic"] = isotonic(y, n)
+    rate = np.divide(y, n, out=np.zeros_like(y), where=n > 0)
+    out["isotonic"] = isotonic(rate[None], n[None])[0]
     out["p_above_lower"] = _above_lower(a, b, n)
     out.attrs.update(prob=prob, prior=str(prior), unit=data.levels.unit)
     return OrderFree(out, prior, prob, data.levels.unit)
-
-
-def isotonic(y: Floats, n: Floats) -> Floats:
-    """Return the non-decreasing rates nearest to y/n, weighted by n; NaN where n is 0."""
-    out, seen = np.full(n.size, np.nan), n > 0
-    if seen.any():
-        out[seen] = optimize.isotonic_regression(y[seen] / n[seen], weights=n[seen]).x
-    return out
 
 
 def beta_above(a1: float, b1: float, a0: float, b0: float) -> float:
