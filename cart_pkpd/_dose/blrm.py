@@ -239,7 +239,11 @@ class BLRM(Design):
         names = ("lower_outer", "lower_inner", "median", "upper_inner", "upper_outer")
         mean = posterior.summary(at, ()).mean[0]
         out = pd.DataFrame({"dose": at, "mean": mean, **dict(zip(names, values, strict=True))})
-        out.attrs |= {"units": {"dose": self.planned.unit}, "prob": prob}
+        out.attrs |= {
+            "units": {"dose": self.planned.unit},
+            "prob": prob,
+            "intervals": self.intervals,
+        }
         return out
 
     def critical_dose(self, data: DoseData, threshold: float, bound: float) -> float:

@@ -155,13 +155,14 @@ class TITEBOIN(BOIN):
         share: Floats = state.share
         if self.onset is not None:
             share = self.onset(share * self.onset.days[-1])
-        return np.asarray((state.pending * share).sum(axis=2), dtype=float)
+        return (state.pending * share).sum(axis=2, dtype=float)
 
     def expected(self, state: State) -> Floats:
         """Return observed and expected DLTs at each level, shape (T, K)."""
         c, followed = state.waiting, self._followed(state)
         p = (state.y + 0.5 * self.target) / (state.n + 1)
-        return state.y + np.where(c > 0, p / np.maximum(1 - p, _CERTAIN) * (c - followed), 0.0)
+        more: Floats = np.where(c > 0, p / np.maximum(1 - p, _CERTAIN) * (c - followed), 0.0)
+        return more + state.y
 
     def _moves(self, state: State) -> tuple[Ints, Mask]:
         total = state.n + state.waiting

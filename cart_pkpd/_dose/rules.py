@@ -164,7 +164,13 @@ class MaxRatio(Rule):
 
 @dataclass(frozen=True)
 class Coherence(Rule):
-    """No escalation right after a cohort whose DLT rate is at least the target [1]_.
+    """No escalation where the DLT rate just seen is at least the target [1]_.
+
+    Parameters
+    ----------
+    target : float
+    basis : {"cohort", "dose"}
+        The rate in the latest cohort, or among all patients at the current dose.
 
     References
     ----------
@@ -172,16 +178,22 @@ class Coherence(Rule):
     """
 
     target: float
+    basis: Literal["cohort", "dose"] = "cohort"
 
     def __post_init__(self) -> None:
         probability(self.target, "the target of Coherence")
+        one_of(self.basis, ("cohort", "dose"), "basis of Coherence")
 
     @property
     def text(self) -> str:
-        return f"no escalation after a cohort with a DLT rate of {self.target:g} or more"
+        where = "in the latest cohort" if self.basis == "cohort" else "at the current dose"
+        return f"no escalation at a DLT rate of {self.target:g} or more {where}"
 
     def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
-        bad = (state.last_y >= self.target * state.last_n - _ROUNDING) & (state.last_y > 0)
+        n, y = state.last_n, state.last_y
+        if self.basis == "dose":
+            n, y = state.here(state.n), state.here(state.y)
+        bad = (y >= self.target * n - _ROUNDING) & (y > 0)
         return ~bad[:, None] | _not_up(state)
 
 

@@ -56,11 +56,12 @@ def scenarios(
         index=pd.RangeIndex(cohort + 1, name="dlts"),
     )
     if isinstance(design, BLRM):
-        chance = design.predictive(data, cohort).loc[level + 1]
-        out.insert(1, "probability", [float(chance[j]) for j in range(cohort + 1)])
+        chance = design.predictive(data, cohort).drop(columns="dose").to_numpy(dtype=float)
+        out.insert(1, "probability", chance[level].tolist())
     out.attrs |= {
         "design": design.description,
         "cohort": cohort,
+        "doses": data.levels.doses,
         "units": {"dose": data.levels.unit, "next_dose": data.levels.unit},
     }
     return out
