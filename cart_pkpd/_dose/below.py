@@ -49,9 +49,9 @@ class EnoughAtLowerDose:
     def words(self, what: str, over: str) -> str:
         """Return the rule as a sentence."""
         return (
-            f"The lowest dose up to the MTD with {self.fewest} or more evaluable patients at which the probability that {what} is "
-            f"at least {self.share:.0%} of that at the MTD is at least {self.certainty:.2f}, and "
-            f"{over} is not higher than at the MTD."
+            f"The lowest dose up to the MTD with {self.fewest} or more evaluable patients at which "
+            f"the probability that {what} is at least {self.share:.0%} of that at the MTD is at "
+            f"least {self.certainty:.2f}, and {over} is not higher than at the MTD."
         )
 
 
@@ -79,7 +79,7 @@ def recommend_below_mtd(
         DataFrame is response: index dose, columns ``response`` and ``n_response``, as
         ``dose.activity(...).table()``.
     over : Decision, DataFrame or Series
-        P(over-dosing) by dose: a decision or table with column ``p_over``, indexed by dose or with
+        P(over-dosing) by dose: a decision or table with column ``over``, indexed by dose or with
         a column ``dose``.
     share : float
         Part of the benefit at the MTD that is enough, such as 0.8.
@@ -95,8 +95,8 @@ def recommend_below_mtd(
     Returns
     -------
     Decision
-        ``action="recommend"``; its dose may be the MTD itself. ``table``: n, dlts, benefit (median),
-        p_enough, p_over, eligible.
+        ``action="recommend"``; its dose may be the MTD itself. ``table``: n, dlts,
+        benefit (median), p_enough, over, eligible.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def recommend_below_mtd(
     table = pd.DataFrame(
         {
             "n": data.n[: top + 1], "dlts": data.dlts[: top + 1],
-            "benefit": np.median(gains, axis=0), "p_enough": p_enough, "p_over": p_over,
+            "benefit": np.median(gains, axis=0), "p_enough": p_enough, "over": p_over,
         },
         index=pd.Index(doses, name="dose"),
     )  # fmt: skip
@@ -129,7 +129,7 @@ def recommend_below_mtd(
     row = table.loc[chosen]
     reason = (
         f"{words} Here {chosen:.3g} {data.levels.unit}: P = {row['p_enough']:.2f}, P(over-dosing) "
-        f"{row['p_over']:.2f} against {p_over[-1]:.2f} at the MTD."
+        f"{row['over']:.2f} against {p_over[-1]:.2f} at the MTD."
     )
     if math.isclose(chosen, float(mtd)):
         reason = f"{words} No lower dose meets it, so the MTD stands."
@@ -167,8 +167,8 @@ def _gains(
 def _over(over: Decision | pd.DataFrame | pd.Series, doses: Floats) -> Floats:
     table = over.table if isinstance(over, Decision) else over
     if isinstance(table, pd.Series):
-        table = table.to_frame("p_over")
-    return _of_doses(table, doses, ("p_over",), "over")["p_over"].to_numpy(dtype=float)
+        table = table.to_frame("over")
+    return _of_doses(table, doses, ("over",), "over")["over"].to_numpy(dtype=float)
 
 
 def _of_doses(

@@ -138,8 +138,9 @@ class ChainResult:
         doses : sequence of float, optional
             The planned doses by default. [unit]
         limits : (float, float), optional
-            Ends of the target interval of P(DLT), such as (0.16, 0.33): adds ``p_under``,
-            ``p_target``, ``p_over`` and ``prior_p_over``.
+            Ends of the target interval of P(DLT), such as (0.16, 0.33): adds ``under``,
+            ``target``, ``over`` (probabilities of these intervals), ``over_mcse`` and
+            ``prior_over``.
         prob : float
             Probability of the equal-tailed intervals.
 
@@ -158,12 +159,12 @@ class ChainResult:
         if limits is not None:
             low, high = (probability(v, "a limit of P(DLT)") for v in limits)
             prior = averaged.prior_draws(self.links, _PRIOR_DRAWS, 1)
-            out["p_under"] = (p < low).mean(axis=0)
-            out["p_target"] = ((p >= low) & (p < high)).mean(axis=0)
-            out["p_over"] = (p >= high).mean(axis=0)
+            out["under"] = (p < low).mean(axis=0)
+            out["target"] = ((p >= low) & (p < high)).mean(axis=0)
+            out["over"] = (p >= high).mean(axis=0)
             first = averaged.dlt_probability(self.links, prior, x)
-            out["prior_p_over"] = (first >= high).mean(axis=0)
-            out["p_over_mcse"] = self._mcse((p >= high).astype(float))
+            out["prior_over"] = (first >= high).mean(axis=0)
+            out["over_mcse"] = self._mcse((p >= high).astype(float))
         out.attrs.update(prob=prob, unit=self.unit)
         return out
 

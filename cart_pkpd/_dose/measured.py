@@ -277,7 +277,7 @@ def _of_fit(
     others = new_patient_draws(result.structure, stacked(result.draws(), picked), rng)
     prior = _log_exposures(result, design, others, metric)
     value, error, known = deconvolved(own, prior)
-    given = nca.table(trial, design.endpoint, parameters=["cmax"])
+    given = nca.table(trial, design.endpoint, parameters=["cmax", "dose"])
     dose = given["dose"].reindex(id=ids).values.astype(float)
     unit = design.unit if metric == "cmax" else times(design.unit, "day")
     reason = np.where(known, "", "the fit learnt nothing of this patient's own exposure")
