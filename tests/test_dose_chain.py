@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, optimize, special, stats
 
-from cart_pkpd import crs, datasets, dose, nca
+from cart_pkpd import crs, datasets, dose, nca, plots
 from cart_pkpd._core.errors import DataError, FitError, ModelError
 from cart_pkpd._dose import averaged
 from cart_pkpd._dose.chain import fitted
@@ -219,9 +219,8 @@ class TestDensity:
             point = {
                 k: 0.3 * rng.standard_normal(np.shape(v)) for k, v in model.initial_point().items()
             }
-            points.append(
-                (sum(float(np.sum(v)) for v in log_density(point)), reference(point, rows))
-            )
+            mine = sum(float(np.sum(v)) for v in log_density(point))
+            points.append((mine, reference(point, rows)))
         assert len(names) == 17
         change = points[1][0] - points[0][0]
         assert change == pytest.approx(points[1][1] - points[0][1], abs=1e-8)
@@ -484,8 +483,8 @@ class TestBelowTheMtd:
         # P(X >= Y) with share 1 is the closed form by quadrature.
         got = self.recommend([2, 3, 3, 4], share=1.0)
         exact = beta_above(3.5, 3.5, 4.5, 2.5)
-        assert got.table.loc[1e7, "p_enough"] == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(2e4))
-        assert got.table.loc[3e7, "p_enough"] == 1.0
+        assert got.table["p_enough"].iloc[2] == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(2e4))
+        assert got.table["p_enough"].iloc[3] == 1.0
 
     def test_a_more_toxic_lower_dose_is_never_chosen(self):
         self.over = pd.Series([0.5, 0.03, 0.1, 0.24], index=DOSES)
@@ -502,3 +501,56 @@ class TestBelowTheMtd:
             self.recommend([1, 1, 1, 1], prior=None)
         with pytest.raises(ValueError, match="share"):
             self.recommend([1, 1, 1, 1], share=1.5)
+
+
+class TestPictures:
+    def test_exposure_of_every_patient(self, plain):
+        ax = plots.exposure_power(plain)
+        shown = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "o")
+        assert shown == 21
+        assert ax.get_xscale() == ax.get_yscale() == "log"
+
+    def test_a_curve_beside_the_rates_of_each_dose(self, plain):
+        known = dose.counts({1e6: (0, 3), 1e7: (2, 9)}, levels=tuple(DOSES))
+        curve = pd.DataFrame({"dose": DOSES, "mean": [0.1, 0.2, 0.3, 0.4]})
+        ax = plots.dlt_by_dose(plain, curve=curve, free=dose.order_free(known), target=(0.16, 0.33))
+        assert {"0/3", "2/9"} <= {t.get_text() for t in ax.texts}
+        assert any(np.array_equal(line.get_ydata(), curve["mean"].to_numpy()) for line in ax.lines)
+
+    def test_dlts_over_exposure(self, plain):
+        figure = plots.toxicity_by_exposure(plain)
+        assert len(figure.axes) == 1
+        dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+        assert sum(round(float(d.get_ydata()[0])) == 1 for d in dots) == DLT.sum()
+
+    def test_the_mediated_part_is_drawn_with_its_numbers(self, plain):
+        table = plain.mediated()
+        ax = plots.mediated_share(table)
+        row = table.loc["risk_total"]
+        words = f"{row['median']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+        assert words.replace("-", "−") in {t.get_text() for t in ax.texts}
+        with pytest.raises(DataError, match="mediated"):
+            plots.mediated_share(plain.table())
+
+    def test_peaks_of_a_chain_with_cytokines(self, plain):
+        with pytest.raises(DataError, match="no cytokines"):
+            plots.peaks_by_dose(plain)
+        links = Links(plain.links.toxicity, 1e7, cytokines=("il6",))
+        draws = plain.posterior.assign(
+            {f"il6_{k}": xr.full_like(plain.posterior["sigma"], v)
+             for k, v in (("intercept", 3.0), ("slope", 0.5), ("sigma", 0.4))}
+        )  # fmt: skip
+        peak = np.full((21, 1), 3.0)
+        rows = patients(AMOUNT, DLT, plain.patients["exposure"].values, cytokines=("il6",),
+                        peak=peak)  # fmt: skip
+        rows["lloq"] = ("cytokine", np.array([5.0]))
+        tree = xr.DataTree.from_dict({"posterior": draws, "patients": rows})
+        found = dose.ChainResult(links, tree, plain.verdict, (), {})
+        # A new patient's ln peak is normal with mean 3 + 0.5 b x and SD √(0.4² + (0.5 σ)²).
+        table = found.peaks_per_dose([1e7])
+        assert table["median"].iloc[0] == pytest.approx(np.exp(3.0))
+        spread = np.log(table["predicted_upper"] / table["predicted_lower"]).iloc[0] / 2
+        sd = np.sqrt(0.4**2 + (0.5 * plain.draws["sigma"]) ** 2)
+        assert spread == pytest.approx(1.645 * np.mean(sd), rel=0.05)
+        figure = plots.peaks_by_dose(found)
+        assert len(figure.axes) == 1

@@ -116,17 +116,17 @@ def recommend_below_mtd(
     p_over = _over(over, doses)
     table = pd.DataFrame(
         {
-            "n": data.n[: top + 1], "dlts": data.dlts[: top + 1],
+            "dose": doses, "n": data.n[: top + 1], "dlts": data.dlts[: top + 1],
             "benefit": np.median(gains, axis=0), "p_enough": p_enough, "over": p_over,
         },
-        index=pd.Index(doses, name="dose"),
+        index=pd.RangeIndex(1, top + 2, name="level"),
     )  # fmt: skip
     enough = (data.n[: top + 1] >= fewest) | (doses == doses[-1])
     table["eligible"] = enough & (p_enough >= certainty) & (p_over <= p_over[-1] + 1e-12)
-    chosen = float(table.index[table["eligible"]][0])
+    row = table[table["eligible"]].iloc[0]
+    chosen = float(row["dose"])
     table.attrs["units"] = {"dose": data.levels.unit}
     words = rule.words(what, "P(over-dosing)")
-    row = table.loc[chosen]
     reason = (
         f"{words} Here {chosen:.3g} {data.levels.unit}: P = {row['p_enough']:.2f}, P(over-dosing) "
         f"{row['over']:.2f} against {p_over[-1]:.2f} at the MTD."
@@ -191,11 +191,11 @@ def _of_doses(
 
 def _flags(data: DoseData, top: int, table: pd.DataFrame, certainty: float) -> tuple[str, ...]:
     flags = []
-    few = [f"{d:.3g} ({n})" for d, n in zip(table.index, data.n[: top + 1], strict=True) if n < 6]
+    few = [f"{d:.3g} ({n})" for d, n in zip(table["dose"], table["n"], strict=True) if n < 6]
     if few:
         flags.append(f"Fewer than 6 evaluable patients at: {', '.join(few)} {data.levels.unit}.")
     close = [
-        f"{d:.3g}" for d, p in zip(table.index, table["p_enough"], strict=True)
+        f"{d:.3g}" for d, p in zip(table["dose"], table["p_enough"], strict=True)
         if abs(p - certainty) < 0.05
     ]  # fmt: skip
     if close:

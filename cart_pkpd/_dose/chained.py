@@ -367,7 +367,8 @@ def _summary(values: Floats, index: Floats, prob: float) -> pd.DataFrame:
 def _with_new(mean: Floats, sd: Floats, doses: Floats, prob: float, unit: str) -> pd.DataFrame:
     """Return the typical level and that of a new patient, from ln means and SDs of draws."""
     middle, low, high = np.exp(np.quantile(mean, edges(prob), axis=0))
-    noise = np.random.default_rng(1).standard_normal(mean.shape)
+    # One deviation per draw at all doses, so that the ends change smoothly with dose.
+    noise = np.random.default_rng(1).standard_normal((mean.shape[0], 1))
     new = np.exp(np.quantile(mean + sd[:, None] * noise, edges(prob)[1:], axis=0))
     out = pd.DataFrame(
         {

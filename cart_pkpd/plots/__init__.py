@@ -17,6 +17,11 @@ from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
 from cart_pkpd.plots._dose import dose_intervals as dose_intervals
 from cart_pkpd.plots._dose import dose_toxicity as dose_toxicity
+from cart_pkpd.plots._dose_kinetics import dlt_by_dose as dlt_by_dose
+from cart_pkpd.plots._dose_kinetics import exposure_power as exposure_power
+from cart_pkpd.plots._dose_kinetics import mediated_share as mediated_share
+from cart_pkpd.plots._dose_kinetics import peaks_by_dose as peaks_by_dose
+from cart_pkpd.plots._dose_kinetics import toxicity_by_exposure as toxicity_by_exposure
 from cart_pkpd.plots._dose_rules import boin_table as boin_table
 from cart_pkpd.plots._dose_rules import dose_scenarios as dose_scenarios
 from cart_pkpd.plots._etas import eta_covariates as eta_covariates
@@ -49,29 +54,34 @@ __all__ = [
     "crs_odds_ratios",
     "crs_response",
     "cytokines",
+    "dlt_by_dose",
     "dose_intervals",
     "dose_scenarios",
     "dose_toxicity",
     "eta_covariates",
     "etas",
     "exposure",
+    "exposure_power",
     "exposure_twin",
     "exposure_twins",
     "gof",
     "goodness_of_fit",
     "individual",
     "intervals",
+    "mediated_share",
     "nca_profile",
     "nca_profiles",
     "npde",
     "observed_vs_predicted",
     "patient_elpd",
+    "peaks_by_dose",
     "persistence",
     "posterior",
     "predictive_exposure",
     "profiles",
     "ranks",
     "residual",
+    "toxicity_by_exposure",
     "trace",
     "vpc",
 ]
