@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._stats.priors import Beta
 
 type Floats = NDArray[np.float64]
+type Over = Decision | pd.DataFrame | pd.Series | Sequence[float]
 _DRAWS = 20_000
 
 
@@ -59,7 +61,7 @@ def recommend_below_mtd(
     data: DoseData,
     mtd: float,
     benefit: DoseExposure | ChainResult | pd.DataFrame,
-    over: Decision | pd.DataFrame | pd.Series,
+    over: Over,
     *,
     share: float,
     certainty: float,
@@ -78,9 +80,9 @@ def recommend_below_mtd(
         What a dose gives. Exposure: ``dose.exposure(...)`` or a fitted chain (typical exposure). A
         DataFrame is response: index dose, columns ``response`` and ``n_response``, as
         ``dose.activity(...).table()``.
-    over : Decision, DataFrame or Series
+    over : Decision, DataFrame, Series or sequence of float
         P(over-dosing) by dose: a decision or table with column ``over``, indexed by dose or with
-        a column ``dose``.
+        a column ``dose``; or numbers of the planned doses up to the MTD.
     share : float
         Part of the benefit at the MTD that is enough, such as 0.8.
     certainty : float
@@ -164,7 +166,13 @@ def _gains(
     return f"the response rate ({prior} at each dose)", np.asarray(draws)
 
 
-def _over(over: Decision | pd.DataFrame | pd.Series, doses: Floats) -> Floats:
+def _over(over: Over, doses: Floats) -> Floats:
+    if isinstance(over, Sequence):
+        if len(over) != doses.size:
+            raise DataError(
+                f"over has {len(over)} numbers, but there are {doses.size} doses to the MTD."
+            )
+        return np.asarray(over, dtype=float)
     table = over.table if isinstance(over, Decision) else over
     if isinstance(table, pd.Series):
         table = table.to_frame("over")
