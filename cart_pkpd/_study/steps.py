@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
+    from cart_pkpd.report import DoseFindings
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a short note."""
@@ -46,6 +47,8 @@ class Findings:
         By name of the model's table: the result, or why there is none.
     comparison : pd.DataFrame or None
         From `compare.models`.
+    dose : DoseFindings or None
+        Decisions on the dose.
     """
 
     config: Config
@@ -56,6 +59,7 @@ class Findings:
     fits: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
+    dose: DoseFindings | None = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -203,6 +207,14 @@ def rank(found: Findings, folder: RunFolder) -> str:
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
 
 
+def decide(found: Findings, folder: RunFolder) -> str:
+    """Decide on the dose by every design of the run file."""
+    from cart_pkpd._study import dosing
+
+    found.dose, said = dosing.decide(found.config, found.trial, folder)
+    return said
+
+
 def report(
     found: Findings,
     folder: RunFolder,
@@ -229,6 +241,7 @@ def report(
         fits=fits,
         failures=found.failures,
         comparison=found.comparison,
+        dose=found.dose,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=config.spec.report.data_cutoff,
