@@ -213,9 +213,9 @@ class DoseExposure:
         """The result in words."""
         b, low, high = self.slope
         return (
-            f"{self.measured.label} rises with dose to the power {b:.2f} ({self.prob:.0%} interval "
-            f"{low:.2f} to {high:.2f}; 0 is flat, 1 proportional); P(b < 0.5) = "
-            f"{self.p_slope_below_half:.3f}. {self.proportional.sentence}"
+            f"{self.measured.label} changes with dose to the power {b:.2f} "
+            f"({self.prob:.0%} interval {low:.2f} to {high:.2f}; 0 is flat, 1 proportional); "
+            f"P(b < 0.5) = {self.p_slope_below_half:.3f}. {self.proportional.sentence}"
         )
 
     def __repr__(self) -> str:

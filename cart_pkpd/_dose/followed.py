@@ -120,5 +120,6 @@ def _notes(found: xr.Dataset) -> list[str]:
     ):  # fmt: skip
         if mask.any():
             who = ", ".join(ids[mask][:8]) + (", …" if mask.sum() > 8 else "")
-            notes.append(f"{int(mask.sum())} patients {what} ({who}).")
+            n = int(mask.sum())
+            notes.append(f"{n} patient{'s' if n > 1 else ''} {what} ({who}).")
     return notes

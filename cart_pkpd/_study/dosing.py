@@ -94,7 +94,8 @@ def _value(key: str, value: Any) -> Any:
         return tuple(value)
     if isinstance(value, dict):
         parts = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return dose.Onset(**parts) if key == "onset" else dose.BivariateNormal(**parts)
+        kind: Any = dose.Onset if key == "onset" else dose.BivariateNormal
+        return kind(**parts)
     return value
 
 

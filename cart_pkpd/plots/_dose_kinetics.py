@@ -193,7 +193,7 @@ def peaks_by_dose(result: ChainResult, *, prob: float = 0.9, ncols: int = 3) -> 
     seen: set[str] = set()
     for ax, name in zip(panels, names, strict=True):
         mine = p.sel(cytokine=name)
-        table = fitted.loc[name]
+        table = pd.DataFrame(fitted.xs(name, level="cytokine"))
         _band(ax, x, table)
         rows = pd.DataFrame(
             {
@@ -270,7 +270,8 @@ def dlt_by_dose(
     ax = _axes.axes(ax, size=(7.6, 4.6))
     x = _span(result.doses)
     table = result.per_dose(x.tolist(), prob=prob)
-    share, keys = _text.percent(prob), []
+    share = _text.percent(prob)
+    keys: list[Any] = []
     if target is not None:
         ax.axhspan(*target, color=_axes.PALE, alpha=0.55, linewidth=0, zorder=0.5)
         words = f"target {target[0]:g}–{target[1]:g}"
@@ -459,7 +460,8 @@ def mediated_share(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _share_words(table: pd.DataFrame) -> str:
-    defined, share = float(table.attrs["share_defined"]), table.loc["share"]
+    defined = float(table.attrs["share_defined"])
+    share = {k: float(table[k]["share"]) for k in ("median", "lower", "upper")}
     if not np.isfinite(share["median"]):
         return "No draw has a mediated share: exposure does not rise with dose"
     words = (

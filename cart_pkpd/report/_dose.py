@@ -23,6 +23,15 @@ from cart_pkpd.report._blocks import Attached, Block, Bullets, Details, Section,
 from cart_pkpd.report._files import slug
 from cart_pkpd.report._tables import Kind, Table, from_frame
 
+_WORDS = {
+    "n": "n", "dlts": "DLTs", "mtd": "MTD", "sd": "SD", "mcse": "MCSE", "rhat": "R-hat",
+    "ess_bulk": "ESS", "under": "P(under)", "target": "P(target)", "over": "P(over)",
+    "prior_over": "prior P(over)", "over_mcse": "MCSE of P(over)", "p_enough": "P(enough)",
+    "p_positive": "P(> 0)", "p_above_lower": "P(> next lower dose)", "n_below": "below a bound",
+    "n_above": "above a bound", "dlt": "DLT", "crs2": "CRS ≥ 2", "crs3": "CRS ≥ 3",
+    "icans1": "ICANS ≥ 1", "icans3": "ICANS ≥ 3", "q2.5": "2.5 %", "q25": "25 %", "q50": "50 %",
+    "q75": "75 %", "q97.5": "97.5 %", "id": "Patient",
+}  # fmt: skip
 _FEWEST = 12  # patients up to which a decision table is drawn at least
 
 
@@ -64,10 +73,10 @@ class DoseFindings:
 
     def numbers(self) -> dict[str, Any]:
         """Return the decisions as plain data."""
-        out: dict[str, Any] = {n: d.to_dict() for n, d in self.decisions.items()}
+        found = dict(self.decisions)
         if self.below is not None:
-            out["below the MTD"] = self.below.to_dict()
-        return out
+            found["below the MTD"] = self.below
+        return {name: {"sentence": d.sentence, **d.to_dict()} for name, d in found.items()}
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers by name."""
@@ -127,14 +136,16 @@ def _labels(frame: pd.DataFrame, unit: str) -> dict[str, tuple[str, str, Kind]]:
     """Return how columns of doses, counts and probabilities are printed."""
     known: dict[str, tuple[str, str, Kind]] = {}
     for name in [*map(str, frame.columns), *(str(n) for n in frame.index.names if n)]:
-        text = _text.sentence(name)
+        text = _WORDS.get(name, _text.sentence(name))
         if name in ("dose", "next_dose"):
             known[name] = (text, unit, "dose")
         elif name in ("n", "dlts", "treated", "evaluable", "pending", "level", "observed",
                       "infused", "grade", "crs_grade") or name.startswith("n_"):  # fmt: skip
-            known[name] = (text.replace("Dlts", "DLTs"), "", "count")
+            known[name] = (text, "", "count")
         elif name in frame and pd.api.types.is_float_dtype(frame[name]):
             known[name] = (text, "", "fine" if frame[name].abs().max() <= 1 else "number")
+        elif name in _WORDS:
+            known[name] = (text, "", "text")
     return known
 
 
