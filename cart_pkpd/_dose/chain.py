@@ -11,7 +11,6 @@ import xarray as xr
 from cart_pkpd import nca
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._crs.parts import ProportionalOdds
-from cart_pkpd._crs.sampling import provenance
 from cart_pkpd._dose.chained import CAUTION, ChainResult
 from cart_pkpd._dose.followed import followed
 from cart_pkpd._dose.from_trial import from_trial
@@ -134,6 +133,7 @@ def fitted(
     rows: xr.Dataset, links: Links, notes: tuple[str, ...], *, cores: int | None, **settings: Any
 ) -> ChainResult:
     """Sample the chain of patients already arranged."""
+    from cart_pkpd._crs.sampling import provenance
     from cart_pkpd._fit.verdict import judge
 
     raw, stats = sample(rows, links, cores=cores, **settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,11 @@ from cart_pkpd._core.units import times
 from cart_pkpd._core.validate import did_you_mean, one_of
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._fit.draws import new_patient_draws
-from cart_pkpd._fit.result import FitResult
 from cart_pkpd._nca.longform import groups_of, parameter_names, reasons_of
 from cart_pkpd._stats.predict import on_grid
+
+if TYPE_CHECKING:
+    from cart_pkpd._fit.result import FitResult
 
 type Floats = NDArray[np.float64]
 Partial = Literal["censor", "keep", "drop"]
@@ -117,6 +119,8 @@ def measured(
     FitError
         If the fit is not a Bayesian one, or has several endpoints and none is named.
     """
+    from cart_pkpd._fit.result import FitResult
+
     one_of(metric, _METRICS, "exposure metric")
     one_of(partial, ("censor", "keep", "drop"), "treatment of partial exposures")
     if isinstance(source, FitResult):

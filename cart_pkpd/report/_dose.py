@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,9 +150,16 @@ def _labels(frame: pd.DataFrame, unit: str) -> dict[str, tuple[str, str, Kind]]:
 
 
 def _table(
-    frame: pd.DataFrame, name: str, title: str, unit: str, notes: tuple[str, ...] = ()
+    frame: pd.DataFrame,
+    name: str,
+    title: str,
+    unit: str,
+    notes: tuple[str, ...] = (),
+    shown: Sequence[Any] = (),
 ) -> Table:
-    return from_frame(frame, f"dose_{name}", title, labels=_labels(frame, unit), notes=notes)
+    labels = _labels(frame, unit)
+    printed = [str(n) for n in frame.index.names if n] + [str(c) for c in shown] if shown else []
+    return from_frame(frame, f"dose_{name}", title, labels=labels, notes=notes, shown=printed)
 
 
 def _cohorts(found: DoseFindings) -> Section:
@@ -172,8 +179,9 @@ def _design(found: DoseFindings, name: str) -> Section:
     design, decision = found.designs[name], found.decisions[name]
     unit, key = found.data.levels.unit, slug(name)
     blocks: list[Block] = [Text(decision.sentence)]
-    blocks += [Text(flag, "warn") for flag in decision.flags]
-    blocks.append(_table(decision.table, f"{key}_decision", f"{name}: every dose", unit))
+    shown = [c for c in decision.table if not str(c).startswith("q") and c != "sd"]
+    title = f"{name}: every dose"
+    blocks.append(_table(decision.table, f"{key}_decision", title, unit, shown=shown))
     if isinstance(design, BLRM):
         blocks += _curve(found, name, design, decision)
     elif hasattr(design, "decision_table"):
@@ -238,7 +246,6 @@ def _curve(found: DoseFindings, name: str, design: BLRM, decision: Decision) -> 
 
 def _below(decision: Decision) -> Section:
     blocks: list[Block] = [Text(decision.sentence)]
-    blocks += [Text(flag, "warn") for flag in decision.flags]
     blocks.append(_table(decision.table, "below_mtd", "Doses up to the MTD", decision.unit))
     return Section("dose-below", "A dose below the MTD", tuple(blocks))
 
