@@ -14,6 +14,7 @@ from cart_pkpd._dose.levels import Levels
 from cart_pkpd._dose.patients import DoseData, Patient
 
 Floats = NDArray[np.float64]
+_LABELS = 10.0  # amounts all this far from their levels: levels are labels such as 1, 2, 3
 OPTIONAL = ("dlt_day", "dlt_evaluable", "last_contact_day", "infusion_day", "weight")
 
 
@@ -121,6 +122,15 @@ def _check(c: _Columns, levels: Levels) -> None:
     problems = [p for i in range(len(c.ids)) for p in _wrong(c, i, levels)]
     if problems:
         raise DataError(problems)
+    ratio = c.amount / c.level
+    if ratio.size and (np.abs(np.log(ratio[np.isfinite(ratio)])) > np.log(_LABELS)).all() and (
+        np.isfinite(ratio).any()
+    ):  # fmt: skip
+        raise DataError(
+            f"every amount is at least {_LABELS:g}-fold away from its dose_level (patient "
+            f"{c.ids[0]!r}: {c.amount[0]:g} at level {c.level[0]:g}), as if levels were labels; put "
+            "the planned doses in dose_level, in the unit of the levels."
+        )
 
 
 def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
