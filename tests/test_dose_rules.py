@@ -54,6 +54,18 @@ def test_the_largest_ratio_blocks_the_second_half_log_step():
     assert (close & dose.MaxRatio(1.1)).recommend(exactly).table["eligible"].all()
 
 
+def test_the_largest_ratio_needs_doses():
+    # BOIN has no doses of its own: those of the data count, not the places of the levels
+    seen = at({1e6: (0, 3)})
+    assert (dose.BOIN(0.25) & dose.MaxRatio(3.1)).recommend(seen).action == "escalate"
+    assert (dose.BOIN(0.25) & dose.MaxRatio(2.9)).recommend(seen).action == "stay"
+    batch = dose.BOIN(0.25) & dose.MaxRatio(2.9)
+    with pytest.raises(DataError, match="doses="):
+        batch.decide_many([[3, 0, 0, 0]], [[0, 0, 0, 0]], [0])
+    assert batch.decide_many([[3, 0, 0, 0]], [[0] * 4], [0], doses=LEVELS).level[0] == 0
+    assert dose.paths(batch, LEVELS, cohorts=1)["dose_2"][0] == 1e6
+
+
 def test_ewoc_is_the_bound_on_the_overdose():
     seen = at({1e6: (0, 3), 3e6: (1, 3)})
     table = model().recommend(seen).table

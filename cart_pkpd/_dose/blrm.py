@@ -122,7 +122,8 @@ class BLRM(Design):
         """log(dose / reference), shape (K,)."""
         return np.log(self.planned.array / self.reference)
 
-    def _doses(self, levels: int) -> Floats:
+    @property
+    def _doses(self) -> Floats:
         return self.planned.array
 
     def _check(self, data: DoseData) -> None:
@@ -202,7 +203,7 @@ class BLRM(Design):
         found = posterior.summary(self.planned.array, self.cutoffs())
         table = pd.DataFrame({"dose": self.planned.array, **self._numbers(posterior)})
         state, doses = state_of_data(empty), self.planned.array
-        masks = [r.eligible(state, found, doses) for r in self.rules if r.final]
+        masks = [r.eligible(state, found) for r in self.rules if r.final]
         permitted = np.ones(len(doses), dtype=bool)
         for mask in masks:
             if mask is not None:

@@ -122,14 +122,12 @@ def _check(c: _Columns, levels: Levels) -> None:
     problems = [p for i in range(len(c.ids)) for p in _wrong(c, i, levels)]
     if problems:
         raise DataError(problems)
-    ratio = c.amount / c.level
-    if ratio.size and (np.abs(np.log(ratio[np.isfinite(ratio)])) > np.log(_LABELS)).all() and (
-        np.isfinite(ratio).any()
-    ):  # fmt: skip
+    apart = np.abs(np.log(c.amount / c.level))
+    apart = apart[np.isfinite(apart)]
+    if apart.size and (apart > np.log(_LABELS)).all():
         raise DataError(
-            f"every amount is at least {_LABELS:g}-fold away from its dose_level (patient "
-            f"{c.ids[0]!r}: {c.amount[0]:g} at level {c.level[0]:g}), as if levels were labels; put "
-            "the planned doses in dose_level, in the unit of the levels."
+            f"every amount is at least {_LABELS:g}-fold away from its dose_level, as if levels "
+            "were labels; put the planned doses in dose_level, in the unit of the levels."
         )
 
 
