@@ -210,7 +210,8 @@ def least_squares(
 ) -> xr.Dataset:
     """Fit a model to each patient, or to all records as one patient, by least squares.
 
-    ``interval="profile"`` gives profile-likelihood intervals. See :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
+    ``interval="profile"`` gives profile-likelihood intervals. See
+    :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
     """
     from cart_pkpd._fit.least_squares import least_squares as run
 

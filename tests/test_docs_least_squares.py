@@ -1,15 +1,13 @@
-"""The example of docs/least_squares.md runs as printed."""
+"""The code of the page about least squares runs."""
 
-from pathlib import Path
-
-PAGE = Path(__file__).parent.parent / "docs" / "least_squares.md"
+from test_docs_engine import blocks
 
 
 def test_the_page_runs():
-    scope: dict = {}
-    blocks = PAGE.read_text(encoding="utf-8").split("```python\n")[1:]
-    for block in blocks:
-        exec(block.split("```")[0], scope)
-    assert scope["table"]["estimate"].sel(id="F01-009").notnull().all()
-    assert (scope["population"]["lower"] < scope["population"]["typical"]).all()
-    assert scope["population"]["used"].sum() > 20
+    first, second = blocks("docs/least_squares.md")
+    names = {}
+    exec(first, names)
+    assert names["table"]["estimate"].sel(id="F01-009").notnull().all()
+    exec(second, names)
+    assert (names["population"]["lower"] < names["population"]["typical"]).all()
+    assert names["population"]["used"].sum() > 20
