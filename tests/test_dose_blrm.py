@@ -92,6 +92,21 @@ def test_the_same_example_as_fitted_by_trialr():
     assert_allclose(table["q50"], median, atol=0.011)
 
 
+def test_weights_of_pending_patients_as_fitted_by_trialr():
+    # escalation (add4557) docs A280, get_trialr_nbg_tite(alpha 2.15 (0.84), beta 0.52 (0.8), seed
+    # 2020): levels 1, 1, 2, 2, 3, 3, weights 1, 1, 1, 0.9, 1, 0.5, a DLT of the fifth patient.
+    mean = [0.0969, 0.163, 0.241, 0.346, 0.420, 0.476, 0.522, 0.559, 0.618, 0.662, 0.735, 0.781,
+            0.834, 0.865, 0.885]  # fmt: skip
+    median = [0.0585, 0.125, 0.213, 0.335, 0.419, 0.483, 0.534, 0.573, 0.636, 0.681, 0.757, 0.804,
+              0.858, 0.889, 0.908]  # fmt: skip
+    seen = dose.counts({1: (0, 2), 2.5: (0, 1), 5: (1, 1)}, levels=NBG_DOSES, window=10,
+                       pending={2.5: [9], 5: [5]})  # fmt: skip
+    independent = dose.BivariateNormal((2.15, 0.52), (0.84, 0.80), 0.0)
+    table = nbg(independent).recommend(seen).table
+    assert_allclose(table["mean"], mean, atol=0.008)
+    assert_allclose(table["q50"], median, atol=0.012)
+
+
 # --- brute force -------------------------------------------------------------------------------
 
 CASES = {

@@ -102,6 +102,19 @@ def test_as_of_leaves_later_patients_out_and_others_pending():
         dose.data(trial(), levels=LEVELS, as_of=56)
 
 
+def test_a_patient_who_will_not_be_evaluable_is_pending_before():
+    asked = trial(
+        dlt_evaluable=[1, 1, 1, 1, 1, 0], last_contact_day=[90, 90, 90, 90, 90, 20],
+        infusion_day=[0, 10, 20, 30, 40, 50],
+    )  # fmt: skip
+    before = dose.data(asked, levels=LEVELS, as_of=60)
+    assert before.patients[-1].pending
+    assert before.patients[-1].followed == 10
+    after = dose.data(asked, levels=LEVELS, as_of=75)
+    assert not after.patients[-1].evaluable
+    assert not after.patients[-1].pending
+
+
 def test_patients_come_in_order_of_infusion():
     found = dose.data(trial(infusion_day=[50, 40, 30, 20, 10, 0]), levels=LEVELS)
     assert [p.id for p in found.patients] == ["P6", "P5", "P4", "P3", "P2", "P1"]
@@ -226,6 +239,8 @@ def test_counts_make_patients_in_order_and_the_last_dose_is_current():
 def test_a_decision_is_plain_data_and_shows_itself():
     found = dose.counts({1e6: (0, 3)}, levels=LEVELS)
     decision = dose.BOIN(0.25).recommend(found)
+    first = dose.BOIN(0.25).recommend(dose.counts({}, levels=LEVELS))
+    assert first.sentence.startswith("Start at 1e+06 cells. No patient yet")
     plain = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
     assert plain["dose"] == 3e6
     assert plain["action"] == "escalate"

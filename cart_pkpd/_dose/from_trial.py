@@ -222,7 +222,8 @@ def _outcome(c: _Columns, i: int, window: float, seen: float) -> _Outcome:
         return _Outcome(False, left, left >= window, False,
                         f"A DLT on day {day:g} is reported after the last contact on day "
                         f"{last:g}, so it does not count.")  # fmt: skip
-    if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1):
+    later = seen < window and last >= seen  # what made the patient not evaluable is yet to come
+    if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1) and not later:
         return _Outcome(had, left, False, False, "Not evaluable for DLT by dlt_evaluable"
                         + (", although a DLT is recorded." if had else "."))  # fmt: skip
     if had:
