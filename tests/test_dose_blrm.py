@@ -286,6 +286,17 @@ def test_the_choice_of_the_largest_and_of_the_target_differ_as_they_should():
     assert (cells() & rule).recommend(seen).dose == best
 
 
+def test_lists_do_as_well_as_tuples():
+    seen = dose.counts({1e6: (0, 3)}, levels=LEVELS, pending={3e6: [7.0]})
+    listed = dose.BLRM(
+        list(LEVELS), reference=1e7, intervals=[0.16, 0.33],
+        prior=dose.Mixture([1.0], [dose.BivariateNormal([-0.85, 0.2], [2.0, 1.0], -0.3)]),
+        onset=dose.Onset([0, 28], [0, 1]),
+    )  # fmt: skip
+    assert_allclose(listed.recommend(seen).table["over"], cells().recommend(seen).table["over"])
+    assert listed.decide_many([[3, 0, 0, 0]], [[0, 0, 0, 0]], [0]).level.shape == (1,)
+
+
 def test_other_doses_than_the_designs_are_refused():
     with pytest.raises(DataError, match="give both the same levels"):
         cells().recommend(dose.counts({}, levels=[1e6, 2e6]))

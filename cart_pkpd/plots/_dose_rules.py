@@ -48,7 +48,7 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for y, (_, row) in enumerate(table.iterrows()):
         _row(ax, y, row, places)
         chance = row.get("probability")
-        shown = "" if chance is None or np.isnan(chance) else f"probability {chance:.2f}, "
+        shown = "" if chance is None or np.isnan(chance) else f"probability {chance:.3f}, "
         ax.annotate(f"{shown}{row['action']}", (last + 0.45, y), va="center",
                     fontsize=_axes.SMALL, color=_axes.INK, annotation_clip=False)  # fmt: skip
     ax.set_xlim(-0.4, last + 0.4)
