@@ -82,7 +82,8 @@ class BLRM(Design):
         object.__setattr__(self, "levels", as_levels(self.levels))
         if not 0 < self.reference < np.inf:
             raise ValueError(f"the reference dose must be above 0, not {self.reference!r}.")
-        low, high = self.intervals
+        low, high = (float(v) for v in self.intervals)
+        object.__setattr__(self, "intervals", (low, high))
         if not 0 < low < high < 1:
             raise ValueError(f"intervals must be two rising probabilities, not {self.intervals}.")
         one_of(self.choice, ("target", "largest"), "choice")
@@ -122,7 +123,8 @@ class BLRM(Design):
         """log(dose / reference), shape (K,)."""
         return np.log(self.planned.array / self.reference)
 
-    def _doses(self, levels: int) -> Floats:
+    @property
+    def _doses(self) -> Floats:
         return self.planned.array
 
     def _check(self, data: DoseData) -> None:
@@ -202,7 +204,7 @@ class BLRM(Design):
         found = posterior.summary(self.planned.array, self.cutoffs())
         table = pd.DataFrame({"dose": self.planned.array, **self._numbers(posterior)})
         state, doses = state_of_data(empty), self.planned.array
-        masks = [r.eligible(state, found, doses) for r in self.rules if r.final]
+        masks = [r.eligible(state, found) for r in self.rules if r.final]
         permitted = np.ones(len(doses), dtype=bool)
         for mask in masks:
             if mask is not None:
@@ -326,7 +328,7 @@ class BLRM(Design):
         return flags
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def logistic_curve(prior: Prior, x: tuple[float, ...], patients: int) -> Curve:
     """Return the two-parameter logistic curve at x = log(dose / reference) on its grid."""
     g, at = quadrature.grid(prior, patients), np.array(x)

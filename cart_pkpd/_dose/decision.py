@@ -69,6 +69,8 @@ class Decision:
             case "recommend":
                 return f"Recommended dose: {dose}."
         said = {"escalate": "Escalate to", "stay": "Stay at", "de-escalate": "De-escalate to"}
+        if self.current is None:
+            said = dict.fromkeys(said, "Start at")
         n = f", {self.cohort} patient{'s' * (self.cohort > 1)}" if self.cohort else ""
         return f"{said[self.action]} {dose}{n}."
 

@@ -118,9 +118,10 @@ class Design(ABC):
     def _cutoffs(self) -> tuple[float, ...]:
         return ()
 
-    def _doses(self, levels: int) -> Floats:
-        """Return the doses that rules compare; without any, their places."""
-        return np.arange(1.0, levels + 1)
+    @property
+    def _doses(self) -> Floats | None:
+        """The doses that rules compare, where the design has them."""
+        return None
 
     def _check(self, data: DoseData) -> None:  # noqa: B027 - nothing to check in many designs
         """Raise if the data cannot be of this design."""
@@ -159,6 +160,7 @@ class Design(ABC):
         pending: ArrayLike | None = None,
         share: ArrayLike | None = None,
         last: tuple[ArrayLike, ArrayLike] | None = None,
+        doses: ArrayLike | None = None,
     ) -> Many:
         """Return the decisions of many trials at once.
 
@@ -176,6 +178,8 @@ class Design(ABC):
             Follow-up of those, as a share of the window.
         last : (array_like, array_like), optional
             Patients and DLTs of the latest cohort, each (T,); all at the current level by default.
+        doses : array_like, shape (K,), optional
+            Planned doses, for rules that compare them, where the design has none.
 
         Returns
         -------
@@ -183,7 +187,10 @@ class Design(ABC):
             ``level`` (next level; at a stop the level it ends with; -1 for none) and ``action``
             (0 go on, 1 stop, 2 wait), each shape (T,).
         """
-        state = state_of(n, y, current, treated=treated, pending=pending, share=share, last=last)
+        planned = self._doses if doses is None else doses
+        state = state_of(
+            n, y, current, treated=treated, pending=pending, share=share, last=last, doses=planned
+        )
         return self._decide(state).many
 
     def mtd_many(self, n: ArrayLike, y: ArrayLike, *, treated: ArrayLike | None = None) -> Ints:
@@ -194,7 +201,7 @@ class Design(ABC):
         n, y, treated : array_like of int, shape (T, K)
             As in `decide_many`.
         """
-        state = state_of(n, y, -1, treated=treated)
+        state = state_of(n, y, -1, treated=treated, doses=self._doses)
         return self._mtd_level(state, self._summary(state, self.cutoffs()))
 
     def _decide(self, state: State) -> Verdicts:
@@ -203,8 +210,7 @@ class Design(ABC):
         return self._judge(state, self._summary(state, self.cutoffs()))
 
     def _judge(self, state: State, found: Summary) -> Verdicts:
-        doses = self._doses(state.levels)
-        permits = [(r, r.eligible(state, found, doses)) for r in self.all_rules]
+        permits = [(r, r.eligible(state, found)) for r in self.all_rules]
         eligible = np.ones(state.n.shape, dtype=bool)
         for _, mask in permits:
             if mask is not None:
@@ -238,9 +244,8 @@ class Design(ABC):
 
     def _mtd_level(self, state: State, found: Summary) -> Ints:
         eligible = state.treated > 0
-        doses = self._doses(state.levels)
         for rule in self.all_rules:
-            mask = rule.eligible(state, found, doses) if rule.final else None
+            mask = rule.eligible(state, found) if rule.final else None
             if mask is not None:
                 eligible = eligible & mask
         return self._select(state, found, eligible)
@@ -424,7 +429,7 @@ def _outcomes(state: State) -> tuple[State, Ints]:
     last_n = state.last_n[at] + waiting[at][rows, here]
     return (
         state_of(
-            n, y, state.current[at], treated=state.treated[at],
+            n, y, state.current[at], treated=state.treated[at], doses=state.doses,
             last=(last_n, state.last_y[at] + more[rows, here]),
         ),
         at,

@@ -14,6 +14,7 @@ from cart_pkpd._dose.levels import Levels
 from cart_pkpd._dose.patients import DoseData, Patient
 
 Floats = NDArray[np.float64]
+_LABELS = 10.0  # amounts all this far from their levels: levels are labels such as 1, 2, 3
 OPTIONAL = ("dlt_day", "dlt_evaluable", "last_contact_day", "infusion_day", "weight")
 
 
@@ -121,6 +122,13 @@ def _check(c: _Columns, levels: Levels) -> None:
     problems = [p for i in range(len(c.ids)) for p in _wrong(c, i, levels)]
     if problems:
         raise DataError(problems)
+    apart = np.abs(np.log(c.amount / c.level))
+    apart = apart[np.isfinite(apart)]
+    if apart.size and (apart > np.log(_LABELS)).all():
+        raise DataError(
+            f"every amount is at least {_LABELS:g}-fold away from its dose_level, as if levels "
+            "were labels; put the planned doses in dose_level, in the unit of the levels."
+        )
 
 
 def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
@@ -214,7 +222,8 @@ def _outcome(c: _Columns, i: int, window: float, seen: float) -> _Outcome:
         return _Outcome(False, left, left >= window, False,
                         f"A DLT on day {day:g} is reported after the last contact on day "
                         f"{last:g}, so it does not count.")  # fmt: skip
-    if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1):
+    later = seen < window and last >= seen  # what made the patient not evaluable is yet to come
+    if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1) and not later:
         return _Outcome(had, left, False, False, "Not evaluable for DLT by dlt_evaluable"
                         + (", although a DLT is recorded." if had else "."))  # fmt: skip
     if had:

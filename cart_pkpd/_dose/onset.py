@@ -35,6 +35,8 @@ class Onset:
     share: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("days", "share"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
         if len(self.days) != len(self.share) or len(self.days) < 2:
             raise ValueError("an onset curve needs as many shares as days, at least two.")
         if self.days[0] != 0 or np.any(np.diff(self.days) <= 0):

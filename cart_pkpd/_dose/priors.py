@@ -36,6 +36,9 @@ class BivariateNormal:
     corr: float
 
     def __post_init__(self) -> None:
+        for name in ("mean", "sd"):
+            first, second = getattr(self, name)
+            object.__setattr__(self, name, (float(first), float(second)))
         if not all(0 < s < np.inf for s in self.sd):
             raise ValueError(f"standard deviations of the prior must be above 0, not {self.sd}.")
         if not -1 < self.corr < 1:
@@ -75,6 +78,8 @@ class Mixture:
     parts: tuple[BivariateNormal, ...]
 
     def __post_init__(self) -> None:
+        for name in ("weights", "parts"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.weights) != len(self.parts) or not self.parts:
             raise ValueError("a mixture needs as many weights as parts, at least one.")
         if not all(w > 0 for w in self.weights):

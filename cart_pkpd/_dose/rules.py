@@ -12,8 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of, positive_int, probability
-from cart_pkpd._dose.state import Floats, Ints, Mask, State, Summary
+from cart_pkpd._dose.state import Ints, Mask, State, Summary
 
 _ROUNDING = 1e-9
 
@@ -33,7 +34,7 @@ class Rule:
         """DLT probabilities whose exceedance the rule needs."""
         return ()
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask | None:
+    def eligible(self, state: State, found: Summary) -> Mask | None:
         """Return which doses the rule permits, shape (T, K)."""
         return None
 
@@ -105,7 +106,7 @@ class EWOC(Rule):
     def cutoffs(self) -> tuple[float, ...]:
         return (self.threshold,)
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
+    def eligible(self, state: State, found: Summary) -> Mask:
         return found.above[self.threshold] <= self.bound
 
 
@@ -128,7 +129,7 @@ class NoSkip(Rule):
     def text(self) -> str:
         return f"at most one level above the {self.basis} one"
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
+    def eligible(self, state: State, found: Summary) -> Mask:
         k = np.arange(state.levels)
         top = state.current
         if self.basis == "highest":
@@ -156,10 +157,12 @@ class MaxRatio(Rule):
     def text(self) -> str:
         return f"at most {self.ratio:g} times the current dose"
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
-        now = doses[np.maximum(state.current, 0)]
+    def eligible(self, state: State, found: Summary) -> Mask:
+        if state.doses is None:
+            raise DataError("MaxRatio compares doses; give them with decide_many(..., doses=).")
+        now = state.doses[np.maximum(state.current, 0)]
         limit = np.where(state.current >= 0, now * self.ratio * (1 + _ROUNDING), np.inf)
-        return doses <= limit[:, None]
+        return state.doses <= limit[:, None]
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class Coherence(Rule):
         where = "in the latest cohort" if self.basis == "cohort" else "at the current dose"
         return f"no escalation at a DLT rate of {self.target:g} or more {where}"
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
+    def eligible(self, state: State, found: Summary) -> Mask:
         n, y = state.last_n, state.last_y
         if self.basis == "dose":
             n, y = state.here(state.n), state.here(state.y)
@@ -210,7 +213,7 @@ class MinBeforeEscalation(Rule):
     def text(self) -> str:
         return f"no escalation before {self.n} evaluable patients at the current dose"
 
-    def eligible(self, state: State, found: Summary, doses: Floats) -> Mask:
+    def eligible(self, state: State, found: Summary) -> Mask:
         few = (state.here(state.n) < self.n) & (state.current >= 0)
         return ~few[:, None] | _not_up(state)
 
@@ -384,7 +387,7 @@ class MaxPending(Rule):
 
 @dataclass(frozen=True)
 class CohortSize(Rule):
-    """How many patients the next cohort has; wait while the current one is not complete.
+    """How many patients the next cohort has.
 
     Parameters
     ----------

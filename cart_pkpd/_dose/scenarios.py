@@ -79,7 +79,7 @@ def paths(
         )
     k = len(levels)
     n, y = np.zeros((1, k), np.int64), np.zeros((1, k), np.int64)
-    first = design.decide_many(n, y, np.array([-1]))
+    first = design.decide_many(n, y, np.array([-1]), doses=levels.array)
     if start is not None:
         first = Many(np.array([levels.index(start)]), np.array([GO]))
     level, going = first.level, first.action == GO
@@ -96,7 +96,7 @@ def paths(
         n[rows, level[rows]] += size
         y[rows, level[rows]] += seen[rows]
         last = (np.full(rows.size, size), seen[rows])
-        found = design.decide_many(n[rows], y[rows], level[rows], last=last)
+        found = design.decide_many(n[rows], y[rows], level[rows], last=last, doses=levels.array)
         level[rows], going[rows] = found.level, found.action == GO
         columns |= {f"dose_{c + 1}": level.copy(), f"go_{c + 1}": going.copy()}
     return _as_table(design, levels, columns, n, y)

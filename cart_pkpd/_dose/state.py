@@ -36,6 +36,8 @@ class State:
         Follow-up of those, as a share of the window.
     last_n, last_y : ndarray of int, shape (T,)
         Patients and DLTs of the latest cohort.
+    doses : ndarray, shape (K,), or None
+        Planned doses; None where they are not known.
     """
 
     n: Ints
@@ -46,6 +48,7 @@ class State:
     share: Floats
     last_n: Ints
     last_y: Ints
+    doses: Floats | None = None
 
     @property
     def size(self) -> int:
@@ -114,6 +117,7 @@ def state_of(
     pending: ArrayLike | None = None,
     share: ArrayLike | None = None,
     last: tuple[ArrayLike, ArrayLike] | None = None,
+    doses: ArrayLike | None = None,
 ) -> State:
     """Return checked arrays of many trials.
 
@@ -141,7 +145,8 @@ def state_of(
         last_n, last_y = ns[rows, safe], ys[rows, safe]
     else:
         last_n, last_y = (np.broadcast_to(np.asarray(v, np.int64), at.shape) for v in last)
-    return State(ns, ys, np.atleast_2d(given), at, waiting, shares, last_n, last_y)
+    planned = None if doses is None else np.asarray(doses, float)
+    return State(ns, ys, np.atleast_2d(given), at, waiting, shares, last_n, last_y, planned)
 
 
 def state_of_data(data: DoseData) -> State:
@@ -155,5 +160,5 @@ def state_of_data(data: DoseData) -> State:
     current = -1 if data.current is None else data.current
     return state_of(
         data.n, data.dlts, current, treated=data.treated, pending=pending, share=share,
-        last=data.last_cohort(),
+        last=data.last_cohort(), doses=data.levels.array,
     )  # fmt: skip

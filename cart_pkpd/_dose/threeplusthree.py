@@ -109,8 +109,7 @@ class ThreePlusThree(Design):
         return level, (level >= 0) & (state.n[rows, np.maximum(level, 0)] >= _SECOND)
 
     def _select(self, state: State, found: Summary, eligible: Mask) -> Ints:
-        toxic = np.logical_or.accumulate(self._toxic(state.n, state.y), axis=1)
-        fine = self._tolerated(state.n, state.y) & ~toxic & eligible
+        fine = self._tolerated(state.n, state.y) & eligible
         return np.where(fine, np.arange(state.levels), -1).max(axis=1)
 
     def _columns(self, data: DoseData, state: State, found: Summary) -> Mapping[str, Any]:
@@ -138,7 +137,7 @@ class ThreePlusThree(Design):
         seen = f"{int(state.y[0, level])} DLT of {int(state.n[0, level])}"
         return (
             f"{data.levels.doses[level]:g} {data.levels.unit} is the highest dose tolerated "
-            f"({seen}) below any too toxic"
+            f"({seen})"
         )
 
     def _why_own_stop(self, data: DoseData, level: int) -> str:

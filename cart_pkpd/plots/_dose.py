@@ -94,7 +94,7 @@ def dose_toxicity(
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
     ax.set_xlim(float(x[0]), float(x[-1]))
-    ax.set_ylim(-0.02, 1.02)
+    ax.set_ylim(-0.075, 1.02)
     share_axis(ax.yaxis)
     _axes.label(ax, _text.with_unit("Dose", _unit(curve)), "Probability of a DLT")
     _axes.legend(ax, keys)
@@ -117,8 +117,8 @@ def _levels(ax: Axes, curve: pd.DataFrame, table: pd.DataFrame) -> list[Any]:
     for d, r, y, n in zip(
         doses[seen], rate[seen], table["dlts"][seen], table["evaluable"][seen], strict=True
     ):
-        ax.annotate(f"{y}/{n}", (d, max(r, 0.0)), xytext=(0, 9), textcoords="offset points",
-                    ha="center", fontsize=_axes.SMALL, color=_axes.ORANGE, zorder=5,
+        ax.annotate(f"{y}/{n}", (d, max(r, 0.0)), xytext=(9, -10), textcoords="offset points",
+                    fontsize=_axes.SMALL, color=_axes.ORANGE, zorder=5,
                     fontweight="bold")  # fmt: skip
     keys = [
         _axes.key("level, eligible", color=_axes.BLUE, marker="o", markersize=7,

@@ -48,7 +48,7 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for y, (_, row) in enumerate(table.iterrows()):
         _row(ax, y, row, places)
         chance = row.get("probability")
-        shown = "" if chance is None or np.isnan(chance) else f"probability {chance:.2f}, "
+        shown = "" if chance is None or np.isnan(chance) else f"probability {chance:.3f}, "
         ax.annotate(f"{shown}{row['action']}", (last + 0.45, y), va="center",
                     fontsize=_axes.SMALL, color=_axes.INK, annotation_clip=False)  # fmt: skip
     ax.set_xlim(-0.4, last + 0.4)
@@ -114,7 +114,7 @@ def boin_table(
     DataError
         If the table is not a decision table.
     """
-    if not set(np.unique(table.to_numpy())) <= {*_CELLS, ""}:
+    if not {str(v) for v in table.to_numpy().ravel()} <= {*_CELLS, ""}:
         raise DataError("there is nothing to draw: pass decision_table(n) of an interval design.")
     n, rows = [int(c) for c in table.columns], _rows(table)
     ax = _axes.axes(ax, size=(1.2 + 0.42 * len(n), 1.9 + 0.32 * len(rows)))
@@ -136,7 +136,7 @@ def boin_table(
     ax.yaxis.set_major_locator(FixedLocator(rows))
     cut = rows[-1] < int(table.index[-1])
     ax.yaxis.set_major_formatter(
-        FuncFormatter(lambda v, _: f"≥ {v:g}" if cut and v == rows[-1] else f"{v:g}")
+        FuncFormatter(lambda v, _: f"{v:g}+" if cut and v == rows[-1] else f"{v:g}")
     )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_locator(NullLocator())
