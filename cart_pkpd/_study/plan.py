@@ -77,7 +77,8 @@ def _fit_text(config: Config, name: str) -> str:
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
     for parameter, names in population.get("covariates", {}).items():
-        said.append(f"{parameter} by {', '.join(names)}")
+        named = (n if isinstance(n, str) else n["covariate"] for n in names)
+        said.append(f"{parameter} by {', '.join(named)}")
     said += [f"{key} = {population[key]}" for key in ("error", "censoring") if key in population]
     if population.get("non_expanders"):
         said.append("some patients may not expand")

@@ -16,6 +16,7 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import exponents
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule, base_values, schedule
+from cart_pkpd.models._courses import design_known
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._parameters import Parameter
 from cart_pkpd.models._simulated import patients_of, simulated, times_of
@@ -130,7 +131,8 @@ class ClosedFormModel(Model):
             raise ModelError(
                 f"{type(self).__name__} describes one level, not {', '.join(endpoint)} together."
             )
-        given = {k: v[..., patient] for k, v in values.items()}
+        known = {k: v for k, v in design_known(self.program, design).items() if k in self.fixed}
+        given = {k: v[..., patient] for k, v in {**values, **known}.items()}
         ln_level = np.asarray(self.log_predict(time, given), dtype=float)
         return ln_level if log[0] else np.exp(ln_level)
 
@@ -145,7 +147,8 @@ class ClosedFormModel(Model):
     ) -> tuple[Schedule, NDArray[np.float64]]:
         """Return the schedule, and every known value, of a design's patients."""
         plan = schedule(design.n_patients, patient=patient, time=time, endpoint=measure)
-        return plan, base_values(self.program, design.n_patients, self.fixed)
+        held = {**self.fixed, **design_known(self.program, design)}
+        return plan, base_values(self.program, design.n_patients, held)
 
 
 @lru_cache(maxsize=256)
