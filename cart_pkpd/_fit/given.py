@@ -125,7 +125,9 @@ def _individual(
         own: xr.Dataset = earlier.individual_estimates()
     else:
         draws = earlier.individual()
-        own = draws.median(("chain", "draw")) if average == "median" else draws.mean(
-            ("chain", "draw")
+        own = (
+            draws.median(("chain", "draw"))
+            if average == "median"
+            else draws.mean(("chain", "draw"))
         )
     return {name: own[name].to_numpy().astype(float) for name in names}

@@ -39,6 +39,42 @@ def check(method: str) -> None:
     one_of(method, METHODS, "censoring method", error=FitError)
 
 
+def check_values(design: Design, method: str, on_log: NDArray[np.bool_]) -> None:
+    """Refuse records that a method cannot have.
+
+    Parameters
+    ----------
+    design : Design
+        As :func:`treated` returned it.
+    method : str
+        One of `METHODS`.
+    on_log : ndarray of bool
+        By measure: its error is on the log scale.
+
+    Raises
+    ------
+    FitError
+        For records at 0 where the logarithm is needed (M7), or at 0 or less where it is given that
+        a measurement is above 0 (M4).
+    """
+    logs = on_log[design.measure]
+    none = (design.code == QUANTIFIED) & ~(design.dv > 0)
+    if method == "m7" and design.treatment and (logs & none).any():
+        i = int(np.flatnonzero(logs & none)[0])
+        raise FitError(
+            f"censoring='m7' puts records below the LLOQ at 0, which has no logarithm (patient "
+            f"{str(design.ids[design.patient[i]])!r}, row {design.row[i]}); use 'm5', or an error "
+            "on the natural scale such as 'additive'."
+        )
+    if method == "m4" and (~logs & none).any():
+        i = int(np.flatnonzero(~logs & none)[0])
+        raise FitError(
+            f"censoring='m4' takes measurements above 0, and that of patient "
+            f"{str(design.ids[design.patient[i]])!r} in row {design.row[i]} is {design.dv[i]:g}; "
+            "use 'm3'."
+        )
+
+
 def treated(design: Design, method: str) -> Design:
     """Return the design as a method wants it; the same if nothing is censored.
 

@@ -301,9 +301,7 @@ def filled(term: Term, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], lis
     return np.where(np.isfinite(x), x, middle), said if missing else []
 
 
-def _numeric(
-    parameter: str, term: Term, values: xr.DataArray
-) -> tuple[list[Effect], list[str]]:
+def _numeric(parameter: str, term: Term, values: xr.DataArray) -> tuple[list[Effect], list[str]]:
     x = values.to_numpy().astype(float)
     form = form_of(term, x)
     centre = centre_of(term, form, x)

@@ -15,6 +15,7 @@ import numpy as np
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.agreement import (
     check_inputs,
     check_measures,
@@ -22,7 +23,6 @@ from cart_pkpd._stats.agreement import (
     check_units,
     check_values,
 )
-from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.covariates import Effect, Named, Term, term_from
 from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
@@ -131,10 +131,10 @@ class Population:
         }
 
 
-def _named(given: Named | Mapping[str, Any] | Sequence[Any]) -> tuple[Named, ...]:
-    """Return the covariates of one parameter."""
-    alone = isinstance(given, (str, Term, Mapping))
-    return tuple(term_from(one) for one in ((given,) if alone else given))  # type: ignore[arg-type]
+def _named(given: Any) -> tuple[Named, ...]:
+    """Return the covariates of one parameter, which may be one alone."""
+    alone = isinstance(given, str | Term | Mapping)
+    return tuple(term_from(one) for one in ((given,) if alone else given))
 
 
 @dataclass(frozen=True)
@@ -396,6 +396,7 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     check_measures(model, design)
     check_units(model, design)
     errors = error_models(population, design)
+    censored.check_values(design, population.censoring, np.array([e.on_log for e in errors]))
     check_values(errors, design)
     effects, notes = covariate_effects(population.covariates, design.subjects, more.apart)
     quantities = (
@@ -414,7 +415,9 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
 
 
 def _about_censoring(design: Design, errors: Sequence[ErrorModel]) -> tuple[str, ...]:
-    said = (f"{design.treatment[0].upper()}{design.treatment[1:]}.",) if design.treatment else ()
+    said: tuple[str, ...] = ()
+    if design.treatment:
+        said = (f"{design.treatment[0].upper()}{design.treatment[1:]}.",)
     conditional = [m.label for e, m in zip(errors, design.measures, strict=True) if e.positive]
     if conditional:
         said += (f"{', '.join(conditional)}: conditional on measurements above 0 (M4).",)

@@ -147,7 +147,7 @@ class ClosedFormModel(Model):
     ) -> tuple[Schedule, NDArray[np.float64]]:
         """Return the schedule, and every known value, of a design's patients."""
         plan = schedule(design.n_patients, patient=patient, time=time, endpoint=measure)
-        held = {**self.fixed, **design_known(self.program, design)}
+        held: dict[str, Any] = {**self.fixed, **design_known(self.program, design)}
         return plan, base_values(self.program, design.n_patients, held)
 
 

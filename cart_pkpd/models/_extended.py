@@ -268,9 +268,7 @@ def _replaced(model: Any) -> dict[str, Expression]:
     return found
 
 
-def _scaled(
-    model: Any, base: Program, levels: tuple[Expression, ...]
-) -> tuple[Expression, ...]:
+def _scaled(model: Any, base: Program, levels: tuple[Expression, ...]) -> tuple[Expression, ...]:
     # A closed form describes one level, whatever the data call it.
     one = not base.states
     factors = {base.endpoints[0] if one else s.endpoint: s.name for s in model._scalings}

@@ -34,6 +34,7 @@ def table(trial: xr.Dataset) -> Table | None:
     treatments = (
         sorted(set(trial["event_name"].values.astype(str))) if "event" in trial.dims else []
     )
+    treatments = [name for name in treatments if name not in trial]  # changes of covariates
     if not found:
         return None
     columns = [

@@ -199,6 +199,7 @@ def _events(trial: xr.Dataset) -> Table:
             "value": state.get(value, f"{value:g}"),
         }
         for i, value in enumerate(values)
+        if str(trial["event_name"].values[i]) not in trial  # a change of a covariate
     )
     return Table("events", "Co-medication and other events", columns, rows)
 
