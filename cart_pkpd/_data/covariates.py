@@ -24,6 +24,7 @@ from cart_pkpd._data.parse import (
     read_column,
     vocabulary,
 )
+from cart_pkpd._data.records import COMEDICATION
 from cart_pkpd._data.source import Grid
 from cart_pkpd._data.table import Table, is_dose_header
 
@@ -217,7 +218,12 @@ def _covariate(table: Table, block: Block, header: str, cells: Text, time: Float
     known = first >= 0
     empty[known] = values[first[known]]
     title, unit = split_unit(header)
-    return Covariate(_free_name(table, header, title), header, unit or "", empty, changes)
+    name = _free_name(table, header, title)
+    if changes and name in COMEDICATION:  # as events of it are called
+        name, old = COMEDICATION[name], header
+        header = name
+        table.log.note(f"Covariate {old!r} is called {name!r}.")
+    return Covariate(name, header, unit or "", empty, changes)
 
 
 def _is_dose(header: str) -> bool:
