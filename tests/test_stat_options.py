@@ -383,6 +383,21 @@ def test_a_factor_of_a_closed_form_multiplies_its_level(cells):
     slopes_agree(s)
 
 
+def test_a_closed_form_describes_an_endpoint_of_any_name(cells):
+    """The compiled likelihood is that of the endpoint's own name: exactly."""
+    renamed = cells.copy(deep=True)
+    for name in ("endpoint", "measure"):
+        values = np.where(renamed[name].values == "transgene", "qpcr2", renamed[name].values)
+        renamed = renamed.assign_coords({name: (renamed[name].dims, values)})
+    values = []
+    for trial, endpoint in ((cells, "transgene"), (renamed, "qpcr2")):
+        s = structure(Cells(), trial, endpoint, scale=endpoint, iiv=["c0"])
+        posterior = Posterior(s, ())
+        values.append([posterior.function()(x)[0] for x in points(posterior, 2)])
+    assert np.isfinite(values).all()
+    assert values[0] == values[1]
+
+
 def test_a_factor_belongs_to_a_fitted_endpoint(trial):
     with pytest.raises(FitError, match=r"scale: 'il8' is not fitted\. Did you mean 'il6'"):
         both(trial, scale=["il8"])

@@ -52,6 +52,8 @@ class Extension:
         Of coefficients that have bounds.
     notes, words : tuple of str
         What was decided, and what acts, in words.
+    scalings, actings : tuple
+        What was added to the model.
     """
 
     model: Model
@@ -60,6 +62,12 @@ class Extension:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    scalings: tuple[Scaling, ...] = ()
+    actings: tuple[Acting, ...] = ()
+
+    def around(self, model: Model) -> Model:
+        """Return another model with the same additions."""
+        return extended(model, self.scalings, self.actings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +104,9 @@ def extend(
         return Extension(model, design)
     names = [n.acting.covariate for n in numbers]
     others = tuple(c for c in design.changes if c.name not in names)
+    actings = tuple(n.acting for n in numbers)
     return Extension(
-        model=extended(model, scalings, tuple(n.acting for n in numbers)),
+        model=extended(model, scalings, actings),
         design=replace(
             design,
             known={**design.known, **{n.acting.covariate: n.start for n in numbers}},
@@ -109,6 +118,8 @@ def extend(
         ),
         notes=tuple(note for n in numbers for note in n.notes),
         words=tuple(n.words for n in numbers),
+        scalings=scalings,
+        actings=actings,
     )
 
 

@@ -131,8 +131,7 @@ class ClosedFormModel(Model):
             raise ModelError(
                 f"{type(self).__name__} describes one level, not {', '.join(endpoint)} together."
             )
-        known = {k: v for k, v in design_known(self.program, design).items() if k in self.fixed}
-        given = {k: v[..., patient] for k, v in {**values, **known}.items()}
+        given = {k: v[..., patient] for k, v in values.items()}
         ln_level = np.asarray(self.log_predict(time, given), dtype=float)
         return ln_level if log[0] else np.exp(ln_level)
 

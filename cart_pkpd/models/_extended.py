@@ -207,10 +207,13 @@ def _kind(model: Model, scalings: tuple[Scaling, ...], actings: tuple[Acting, ..
         "_plain": model,
         "_scalings": scalings,
         "_actings": actings,
-        "label": model.label or model.name,
+        "structure": base.structure,
     }
     mixin = Extended if ode else ExtendedClosed
-    return type(model.name or base.__name__, (mixin, base), body)
+    made: Any = type(base.__name__, (mixin, base), body)
+    made.name = base.name  # after the class is made: only the model itself is registered
+    found: type = made
+    return found
 
 
 def _rebuilt(
