@@ -558,3 +558,34 @@ def test_a_run_file_says_it_all():
     assert again.population("one") == read.population("one")
     with pytest.raises(config.RunFileError, match="form"):
         config.loads(RUN.replace('"exponential"', '"cubic"'))
+
+
+@pytest.mark.slow
+def test_draws_of_a_sequential_fit_with_a_factor_recover_them(tmp_path):
+    """Cells known without error: factor 2.5 and residual SD 0.2 lie within their 99 % intervals."""
+    rng = np.random.default_rng(3)
+    rows = ["ID,TIME,DV,DVID,AMT,EVID"]
+    for i in range(12):
+        rows.append(f"p{i},0,.,dose,1e7,1")
+        c0 = 300.0 * np.exp(0.4 * rng.standard_normal())
+        for t in (1, 3, 6, 10, 15, 21):
+            level = 0.6 * c0 * np.exp(-0.1 * t)
+            rows.append(f"p{i},{t},{level:.10g},transgene,.,0")
+            rows.append(
+                f"p{i},{t},{2.5 * level * np.exp(0.2 * rng.standard_normal())},car_cells,.,0"
+            )
+    units = {"transgene": "copies/µg", "car_cells": "cells/µL"}
+    trial = read(tmp_path, units, "\n".join(rows) + "\n")
+    model = Cells().with_(seen=models.Fixed(0.6))
+    first = fit.laplace(model, trial, fit.population(iiv=["c0"]), starts=1, label="cells")
+    second = fit.bayes(
+        model, trial,
+        fit.population(scale=["car_cells"]), endpoint="car_cells", given=first, draws=500, tune=500,
+        chains=2, seed=1,
+    )  # fmt: skip
+    table = second.table(prob=0.99)
+    assert table.loc["scale_car_cells", "unit"] == "cells*µg/µL/copies"
+    for name, true in (("scale_car_cells", 2.5), ("sigma_log", 0.2)):
+        assert table.loc[name, "lower"] < true < table.loc[name, "upper"]
+    again = fit.load(second.save(tmp_path / "second.nc"), model=Cells())
+    assert again.sentence == second.sentence

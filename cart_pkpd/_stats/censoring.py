@@ -21,8 +21,8 @@ from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design, E
 METHODS: Mapping[str, str] = MappingProxyType(
     {
         "m1": "dropped",
-        "m3": "by the probability of lying beyond their limit",
-        "m4": "by that probability, given that a measurement is above 0",
+        "m3": "by the probability of lying there",
+        "m4": "by the probability of lying there, given that a measurement is above 0",
         "m5": "at LLOQ/2",
         "m6": "at LLOQ/2 for the first of a run, the others dropped",
         "m7": "at 0",
