@@ -21,9 +21,9 @@ from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
+from cart_pkpd._stats.covariates import covariate as covariate
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
-from cart_pkpd._stats.population import covariate as covariate
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
 from cart_pkpd._stats.priors import Beta as Beta

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from test_docs_engine import blocks
 
-from cart_pkpd import datasets, fit
+from cart_pkpd import data, datasets, fit
 
 
 @pytest.fixture
@@ -38,6 +39,24 @@ def test_the_pages_fits_run(few):
     known = names["flow"].structure.design.known
     assert set(known) == {"cmax", "tmax", "rho", "alpha", "fb", "beta"}
     assert "individual parameters known (IPP)" in names["flow"].sentence
-    # The example trial was simulated with counts of cells in proportion to copies.
-    assert 1e-3 < names["flow"].estimates["scale_car_cells"] < 1.0
-    assert "for method in" in methods
+    # The ratio of both assays in samples of one time, quantified by both, is about the factor.
+    assert_allclose(
+        np.log(names["flow"].estimates["scale_car_cells"]), np.log(ratio(few)), atol=np.log(1.5)
+    )
+    exec(methods, names)
+    # A tail that stands at LLOQ/2 does not decline.
+    assert names["rates"]["m5"] < 0.6 * names["rates"]["m3"]
+
+
+def ratio(trial):
+    """Geometric mean of cells/µL by flow cytometry for each copy/µg by qPCR."""
+    levels = {}
+    for name in ("transgene", "car_cells"):
+        one = data.endpoint(trial, name)
+        seen = np.flatnonzero(one["censoring"].values == "none")
+        columns = (one[c].values[seen] for c in ("patient", "time", "dv"))
+        levels[name] = {(p, t): y for p, t, y in zip(*columns, strict=True)}
+    pairs = [k for k in levels["car_cells"] if k in levels["transgene"]]
+    assert len(pairs) > 20
+    return float(np.exp(np.mean([np.log(levels["car_cells"][k] / levels["transgene"][k])
+                                 for k in pairs])))  # fmt: skip

@@ -7,7 +7,7 @@ so bias it (Bergstrand & Karlsson 2009, AAPS J 11:371).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design, Exclusion
+from cart_pkpd._stats.error import ErrorModel
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -115,6 +116,17 @@ def treated(design: Design, method: str) -> Design:
         treatment=_said(design, keep, method),
     )
     return _with_records(kept, method)
+
+
+def notes(design: Design, errors: Sequence[ErrorModel]) -> tuple[str, ...]:
+    """Return what is to be said of censored records, one sentence each."""
+    said: tuple[str, ...] = ()
+    if design.treatment:
+        said = (f"{design.treatment[0].upper()}{design.treatment[1:]}.",)
+    conditional = [m.label for e, m in zip(errors, design.measures, strict=True) if e.positive]
+    if conditional:
+        said += (f"{', '.join(conditional)}: conditional on measurements above 0 (M4).",)
+    return said
 
 
 def _replaced(design: Design, share: float) -> NDArray[np.float64]:

@@ -96,9 +96,59 @@ def term_from(given: Named | Mapping[str, Any]) -> Named:
     return Term(**given)
 
 
+def named_terms(given: Any) -> tuple[Named, ...]:
+    """Return the covariates of one parameter, which may be one alone."""
+    alone = isinstance(given, str | Term | Mapping)
+    return tuple(term_from(one) for one in ((given,) if alone else given))
+
+
 def as_term(named: Named) -> Term:
     """Return a covariate as a term; a name chooses everything by itself."""
     return Term(named) if isinstance(named, str) else named
+
+
+def covariate(
+    name: str,
+    *,
+    form: str | None = None,
+    centre: float | str | None = None,
+    reference: str | None = None,
+    baseline: bool = False,
+) -> Term:
+    """Say how a covariate acts on a parameter.
+
+    Parameters
+    ----------
+    name : str
+        A patient-level variable of the trial.
+    form : str
+        With the covariate x, its centre c and the coefficient b, a parameter above 0 is multiplied
+        by: ``"power"`` (x / c)^b, ``"exponential"`` exp(b (x - c)), ``"linear"`` 1 + b (x - c),
+        ``"category"`` exp(b) in another category than the reference. On other parameters power,
+        exponential and category add on the free scale (logit or identity). By default a power for
+        numbers above 0, an exponential for others, categories for text and 0/1.
+    centre : float, ``"median"`` or ``"mean"``
+        c, over patients; the median by default.
+    reference : str
+        Category whose parameter is the typical one; the most frequent by default.
+    baseline : bool
+        Of a covariate that changes in time, only the value at the infusion counts.
+
+    Returns
+    -------
+    Term
+        For ``population(covariates=...)``.
+
+    Raises
+    ------
+    FitError
+        For an unknown form or centre, or a centre of categories.
+
+    Examples
+    --------
+    >>> population(covariates={"cmax": ["dose_level", covariate("age", form="exponential")]})
+    """
+    return Term(name, form, centre, reference, baseline)
 
 
 @dataclass(frozen=True, eq=False)

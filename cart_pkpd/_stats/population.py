@@ -23,7 +23,7 @@ from cart_pkpd._stats.agreement import (
     check_units,
     check_values,
 )
-from cart_pkpd._stats.covariates import Effect, Named, Term, term_from
+from cart_pkpd._stats.covariates import Effect, Named, named_terms
 from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
 from cart_pkpd._stats.error import ERRORS, ErrorModel, Sigma, error_model
@@ -93,7 +93,7 @@ class Population:
         for error in (self.error, *self.errors.values()):
             one_of(error, ERRORS, "residual error", error=FitError)
         object.__setattr__(self, "errors", MappingProxyType(dict(self.errors)))
-        frozen = {str(k): _named(v) for k, v in self.covariates.items()}
+        frozen = {str(k): named_terms(v) for k, v in self.covariates.items()}
         object.__setattr__(self, "covariates", MappingProxyType(frozen))
         object.__setattr__(
             self, "priors", MappingProxyType({k: prior_from(v) for k, v in self.priors.items()})
@@ -129,12 +129,6 @@ class Population:
             "scale": list(self.scale),
             "censoring": self.censoring,
         }
-
-
-def _named(given: Any) -> tuple[Named, ...]:
-    """Return the covariates of one parameter, which may be one alone."""
-    alone = isinstance(given, str | Term | Mapping)
-    return tuple(term_from(one) for one in ((given,) if alone else given))
 
 
 @dataclass(frozen=True)
@@ -327,57 +321,13 @@ def population(
         iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
         error=error or "lognormal",
         errors=dict(errors or {}),
-        covariates={k: _named(v) for k, v in (covariates or {}).items()},
+        covariates={k: named_terms(v) for k, v in (covariates or {}).items()},
         non_expanders=mixture,
         priors={k: prior_from(v) for k, v in (priors or {}).items()},
         centred=None if centred is None else tuple(centred),
         scale=(scale,) if isinstance(scale, str) else tuple(scale),
         censoring=censoring,
     )
-
-
-def covariate(
-    name: str,
-    *,
-    form: str | None = None,
-    centre: float | str | None = None,
-    reference: str | None = None,
-    baseline: bool = False,
-) -> Term:
-    """Say how a covariate acts on a parameter.
-
-    Parameters
-    ----------
-    name : str
-        A patient-level variable of the trial.
-    form : str
-        With the covariate x, its centre c and the coefficient b, a parameter above 0 is multiplied
-        by: ``"power"`` (x / c)^b, ``"exponential"`` exp(b (x - c)), ``"linear"`` 1 + b (x - c),
-        ``"category"`` exp(b) in another category than the reference. On other parameters power,
-        exponential and category add on the free scale (logit or identity). By default a power for
-        numbers above 0, an exponential for others, categories for text and 0/1.
-    centre : float, ``"median"`` or ``"mean"``
-        c, over patients; the median by default.
-    reference : str
-        Category whose parameter is the typical one; the most frequent by default.
-    baseline : bool
-        Of a covariate that changes in time, only the value at the infusion counts.
-
-    Returns
-    -------
-    Term
-        For ``population(covariates=...)``.
-
-    Raises
-    ------
-    FitError
-        For an unknown form or centre, or a centre of categories.
-
-    Examples
-    --------
-    >>> population(covariates={"cmax": ["dose_level", covariate("age", form="exponential")]})
-    """
-    return Term(name, form, centre, reference, baseline)
 
 
 def resolve(model: Model, population: Population, design: Design) -> Structure:
@@ -410,18 +360,8 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     quantities = tuple(replace(q, prior=more.priors.get(q.name, q.prior)) for q in quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    said = (*notes, *more.notes, *check_inputs(declared, design), *_about_censoring(design, errors))
+    said = (*notes, *more.notes, *check_inputs(declared, design), *censored.notes(design, errors))
     return Structure(model, population, design, errors, quantities, effects, said, more.words)
-
-
-def _about_censoring(design: Design, errors: Sequence[ErrorModel]) -> tuple[str, ...]:
-    said: tuple[str, ...] = ()
-    if design.treatment:
-        said = (f"{design.treatment[0].upper()}{design.treatment[1:]}.",)
-    conditional = [m.label for e, m in zip(errors, design.measures, strict=True) if e.positive]
-    if conditional:
-        said += (f"{', '.join(conditional)}: conditional on measurements above 0 (M4).",)
-    return said
 
 
 def error_models(population: Population, design: Design) -> tuple[ErrorModel, ...]:
