@@ -31,6 +31,7 @@ from cart_pkpd._stats.priors import Exponential as Exponential
 from cart_pkpd._stats.priors import Gamma as Gamma
 from cart_pkpd._stats.priors import HalfCauchy as HalfCauchy
 from cart_pkpd._stats.priors import HalfNormal as HalfNormal
+from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import LogitNormal as LogitNormal
 from cart_pkpd._stats.priors import LogNormal as LogNormal
 from cart_pkpd._stats.priors import Normal as Normal
@@ -248,7 +249,8 @@ def pymc_model(
     from cart_pkpd._fit.pymc_model import build
 
     chosen = _chosen(model)
-    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
+    return build(_resolve(chosen, population, design), centred)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult | LaplaceResult:
@@ -279,7 +281,8 @@ def _structure(
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
     chosen = _chosen(model)
-    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
+    structure = _resolve(chosen, population, design)
     for sentence in _check_inputs(chosen, structure.design):
         warnings.warn(sentence, FitWarning, stacklevel=3)
     return structure

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,7 @@ from cart_pkpd._stats.covariates import Effect
 from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
 from cart_pkpd._stats.error import ERRORS, ErrorModel, Sigma, error_model
+from cart_pkpd._stats.occasions import occasion_labels
 from cart_pkpd._stats.priors import (
     Beta,
     HalfNormal,
@@ -35,7 +37,15 @@ from cart_pkpd._stats.priors import (
     Prior,
     prior_from,
 )
+from cart_pkpd._stats.random_effects import (
+    RandomEffects,
+    blocks_of,
+    effects_of,
+    iov_name,
+    shapes_of,
+)
 from cart_pkpd.models import Model
+from cart_pkpd.models._occasions import deviations_of, with_occasions, without_occasions
 
 _DEFAULT_IIV = 0.5
 _HALF_NORMAL_MEDIAN = 0.6744897501960817
@@ -69,6 +79,10 @@ class Population:
     centred : tuple of str or None
         Parameters sampled around the population value instead of as standardised
         deviations; None lets the data decide. Changes speed, never the model.
+    corr : tuple of tuple of str
+        Blocks of parameters whose deviations are correlated.
+    iov : tuple of str
+        Parameters that also vary from occasion to occasion of a patient.
     """
 
     iiv: tuple[str, ...] = ()
@@ -78,6 +92,8 @@ class Population:
     non_expanders: str | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
     centred: tuple[str, ...] | None = None
+    corr: tuple[tuple[str, ...], ...] = ()
+    iov: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for error in (self.error, *self.errors.values()):
@@ -92,6 +108,9 @@ class Population:
         )
         if len(set(self.iiv)) != len(self.iiv):
             raise FitError(f"iiv names a parameter twice: {', '.join(self.iiv)}.")
+        if len(set(self.iov)) != len(self.iov):
+            raise FitError(f"iov names a parameter twice: {', '.join(self.iov)}.")
+        object.__setattr__(self, "corr", blocks_of(self.corr, self.iiv, self.non_expanders))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (
@@ -102,12 +121,16 @@ class Population:
             self.non_expanders,
             dict(self.priors),
             self.centred,
+            self.corr,
+            self.iov,
         )
 
     def describe(self) -> dict[str, Any]:
         """Return the specification as plain data, for files and reports."""
         return {
             "iiv": list(self.iiv),
+            "corr": [list(block) for block in self.corr],
+            "iov": list(self.iov),
             "error": self.error,
             "errors": dict(self.errors),
             "covariates": {k: list(v) for k, v in self.covariates.items()},
@@ -125,7 +148,8 @@ class Quantity:
     name, label, unit : str
         As in results and tables.
     role : str
-        ``typical``, ``omega``, ``covariate``, ``mixture`` or ``residual``.
+        ``typical``, ``omega``, ``correlation``, ``iov``, ``covariate``, ``mixture`` or
+        ``residual``.
     prior : Prior
         On the natural scale.
     parameter : str
@@ -177,6 +201,18 @@ class Structure:
         """Whether each measure is compared on the log scale."""
         return tuple(error.on_log for error in self.errors)
 
+    @cached_property
+    def random(self) -> RandomEffects:
+        """How the patients' deviations are distributed."""
+        population = self.population
+        return effects_of(population.iiv, population.corr, deviations_of(self.model))
+
+    @cached_property
+    def located(self) -> tuple[str, ...]:
+        """The parameters that have a typical value: all that are estimated but deviations."""
+        apart = deviations_of(self.model)
+        return tuple(n for n in self.model.estimated if n not in apart)
+
     def sigmas(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         """Return the residual parameters of each measure, as its error names them.
 
@@ -205,10 +241,15 @@ class Structure:
 
     def sentence(self) -> str:
         """Return what is fitted in words: model, variability, covariates, error, what is held."""
-        model, population = self.model, self.population
+        model, population = without_occasions(self.model), self.population
         said = [f"{model.label or model.name or type(model).__name__}; {self._errors_in_words()}"]
         if population.iiv:
             said.append(f"varying between patients: {', '.join(population.iiv)}")
+        if population.corr:
+            blocks = (" with ".join(block) for block in population.corr)
+            said.append(f"correlated: {'; '.join(blocks)}")
+        if population.iov:
+            said.append(f"varying between occasions: {', '.join(population.iov)}")
         if self.effects:
             acting = (f"{e.covariate} on {e.parameter} ({e.kind})" for e in self.effects)
             said.append(f"covariates: {', '.join(acting)}")
@@ -243,6 +284,8 @@ def population(
     censoring: str = "m3",
     priors: Mapping[str, Prior | Mapping[str, Any]] | None = None,
     centred: Sequence[str] | None = None,
+    corr: str | Sequence[Sequence[str]] | None = None,
+    iov: Sequence[str] = (),
 ) -> Population:
     """Say what varies between patients and how measurements scatter.
 
@@ -268,6 +311,14 @@ def population(
         Priors by name, as Prior or as ``{"kind": "halfnormal", "sigma": 1}``.
     centred : sequence of str
         Advanced: sampling parametrisation; the default decides from the data.
+    corr : str or sequence of sequence of str
+        Which deviations are correlated: ``"full"`` for all of `iiv`, or blocks such as
+        ``[["cmax", "alpha"], ["tmax", "beta"]]``; none by default. The prior of each block is
+        ``LKJ(eta=2)``; ``priors={"corr": fit.LKJ(eta=1)}`` changes that of all blocks, the name of
+        one correlation (``corr_cmax_alpha``) that of its block.
+    iov : sequence of str
+        Parameters with variability between the occasions of a patient, one standard deviation
+        each. Occasions are those of the table (OCC), or the infusions where it has none.
 
     Returns
     -------
@@ -292,6 +343,8 @@ def population(
         non_expanders=mixture,
         priors={k: prior_from(v) for k, v in (priors or {}).items()},
         centred=None if centred is None else tuple(centred),
+        corr=blocks_of(corr, (iiv,) if isinstance(iiv, str) else tuple(iiv), mixture),
+        iov=(iov,) if isinstance(iov, str) else tuple(iov),
     )
 
 
@@ -304,15 +357,19 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         For a parameter, covariate or prior that does not exist, a unit that differs from the
         data's, or measurements that the residual error cannot describe.
     """
+    model = without_occasions(model)
     _check_parameters(model, population)
     check_measures(model, design)
     check_units(model, design)
     errors = error_models(population, design)
     check_values(errors, design)
     effects, notes = covariate_effects(population.covariates, design.subjects)
+    said = (*notes, *check_inputs(model, design))
     quantities = (
         *_typical(model),
         *_omegas(model, population),
+        *_correlations(population),
+        *_between_occasions(model, population),
         *(_coefficient(model, e) for e in effects),
         *_mixture(model, population),
         *_residual(errors, design),
@@ -320,7 +377,8 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     _check_distinct(quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    said = (*notes, *check_inputs(model, design))
+    if population.iov:
+        model = with_occasions(model, population.iov, occasion_labels(design))
     return Structure(model, population, design, errors, quantities, effects, said)
 
 
@@ -349,7 +407,9 @@ def _check_distinct(quantities: tuple[Quantity, ...]) -> None:
 
 
 def _check_parameters(model: Model, population: Population) -> None:
-    used = {"iiv": population.iiv, "covariates": population.covariates}
+    used = {
+        "iiv": population.iiv, "iov": population.iov, "covariates": population.covariates
+    }  # fmt: skip
     for what, given in used.items():
         for name in given:
             if name not in model.parameters:
@@ -394,6 +454,37 @@ def _omegas(model: Model, population: Population) -> list[Quantity]:
             name,
         )
         for name in population.iiv
+    ]
+
+
+def _correlations(population: Population) -> list[Quantity]:
+    effects = effects_of(population.iiv, population.corr, {})
+    priors, _ = shapes_of(effects, population.priors)
+    return [
+        Quantity(
+            name,
+            f"correlation of {effects.names[b]} and {effects.names[a]} (free scales)",
+            "1",
+            "correlation",
+            priors[name],
+            effects.names[a],
+        )
+        for name, (a, b) in zip(effects.correlations, effects.pairs, strict=True)
+    ]
+
+
+def _between_occasions(model: Model, population: Population) -> list[Quantity]:
+    """Half-normal priors whose median is half the published omega."""
+    return [
+        Quantity(
+            iov_name(name),
+            f"IOV of {name} (SD, {model.parameters[name].scale} scale)",
+            "1",
+            "iov",
+            HalfNormal((model.parameters[name].iiv or _DEFAULT_IIV) / 2 / _HALF_NORMAL_MEDIAN),
+            name,
+        )
+        for name in population.iov
     ]
 
 
@@ -465,10 +556,13 @@ def typical_size(design: Design, measure: int) -> float:
 
 def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:
     known = {q.name for q in quantities}
+    # Those of correlations are of whole blocks, and stand there already.
+    _, blocks = shapes_of(effects_of(population.iiv, population.corr, {}), population.priors)
     for name in population.priors:
-        if name not in known:
+        if name not in known and name not in blocks:
             raise FitError(
                 f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
                 f"There are: {', '.join(q.name for q in quantities)}."
             )
-    return tuple(replace(q, prior=population.priors.get(q.name, q.prior)) for q in quantities)
+    own = {k: v for k, v in population.priors.items() if k not in blocks}
+    return tuple(replace(q, prior=own.get(q.name, q.prior)) for q in quantities)

@@ -40,7 +40,7 @@ ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "comb
 Censoring = Literal["m3"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
-    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t",
+    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t", "lkj",
 ]  # fmt: skip
 
 
@@ -203,6 +203,7 @@ class Prior(Table):
     shape: Positive | None = None
     rate: Positive | None = None
     df: Positive | None = None
+    eta: Positive | None = None
 
 
 class PopulationKeys(Table):
@@ -225,6 +226,12 @@ class PopulationKeys(Table):
     )
     priors: dict[str, Prior] | None = Field(
         default=None, description="prior by name, such as omega_cmax"
+    )
+    corr: Literal["full"] | list[list[str]] | None = Field(
+        default=None, description="'full', or blocks of parameters that are correlated"
+    )
+    iov: list[str] | None = Field(
+        default=None, description="parameters that differ between occasions of a patient"
     )
 
 
