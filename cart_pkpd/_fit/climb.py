@@ -39,7 +39,8 @@ class Optimum:
     hessian : ndarray, shape (d, d)
         Second derivatives of -2 ln L, NaN by coordinates that are held.
     held : ndarray of bool, shape (d,)
-        Omegas and residual parameters that are 0 as far as the data tell.
+        Omegas and residual parameters that are 0 as far as the data tell, and correlations that
+        are at a limit or of such an omega.
     iterations : int
         Steps of the search that led here.
     starts : tuple of float
@@ -107,13 +108,14 @@ def _starts(marginal: Marginal, count: int, seed: int) -> list[tuple[Array, Arra
     rng = np.random.default_rng(seed)
     first, z = marginal.at_start(), marginal.deviations_at_start()
     own = first.copy()
-    n = len(marginal.names)
+    names = marginal.structure.located
+    n = len(names)
     parameters = marginal.structure.model.parameters
-    own[:n] = [float(parameters[p].to_free(parameters[p].typical)) for p in marginal.names]
+    own[:n] = [float(parameters[p].to_free(parameters[p].typical)) for p in names]
     points = [(first, z), (own, np.zeros_like(z))]
     while len(points) < count:
         x = first.copy()
-        sizes = [parameters[p].spread for p in marginal.names]
+        sizes = [parameters[p].spread for p in names]
         x[:n] += _JITTER * np.array(sizes) * rng.standard_normal(n)
         points.append((x, np.zeros_like(z)))
     return points[:count]
@@ -247,17 +249,17 @@ def _with_better_modes(marginal: Marginal, best: _Found, iterations: int) -> _Fo
 
 
 def _without_small(marginal: Marginal, best: _Found, iterations: int) -> _Found:
-    """Hold standard deviations at 0 where that costs the likelihood nothing."""
-    m = len(marginal.names) + len(marginal.acting)
+    """Hold standard deviations at 0 where that costs nothing, and correlations at their limit."""
     held = marginal.at_bound(best.x)
-    for i in range(m, m + len(marginal.varying)):
+    for i in marginal.sd_places:
         x = best.x.copy()
         x[i] = -np.inf
         if marginal.evaluate(x, best.at.z).value.sum() < best.total + _NEAR_ZERO:
             held[i] = True
+    held = marginal.held_with(held)
     if not held.any():
         return best
-    x = np.where(held, -np.inf, best.x)
+    x = marginal.at_held(best.x, held)
     return _continued(marginal, best, x, best.at.z, iterations, held)
 
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
@@ -206,6 +207,19 @@ class Structure:
         """How the patients' deviations are distributed."""
         population = self.population
         return effects_of(population.iiv, population.corr, deviations_of(self.model))
+
+    @cached_property
+    def acts(self) -> NDArray[np.bool_]:
+        """Whether each random effect acts on a record of each patient, shape (k, r).
+
+        A deviation on an occasion that the patient does not have acts on nothing.
+        """
+        out = np.ones((self.design.n_patients, self.random.size), dtype=bool)
+        there = {(o.patient, o.label) for o in self.design.occasions}
+        for name, (_, label) in deviations_of(self.model).items():
+            at = self.random.names.index(name)
+            out[:, at] = [(i, label) in there for i in range(out.shape[0])]
+        return out
 
     @cached_property
     def located(self) -> tuple[str, ...]:
