@@ -27,10 +27,12 @@ from cart_pkpd._stats.design import (
     Exclusion,
     Measure,
 )
+from cart_pkpd._stats.occasions import Occasion
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
 from cart_pkpd.models._compose import part_from, pieces
+from cart_pkpd.models._occasions import without_occasions
 
 FORMAT = 3
 _BAYES, _LAPLACE = "bayes", "laplace"
@@ -76,7 +78,7 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
 
 def _record(result: PopulationFit) -> dict[str, Any]:
     structure = result.structure
-    model, population = structure.model, structure.population
+    model, population = without_occasions(structure.model), structure.population
     return {
         "format": FORMAT,
         "kind": _LAPLACE if isinstance(result, LaplaceResult) else _BAYES,
@@ -160,6 +162,8 @@ def _population(record: Mapping[str, Any]) -> Population:
         non_expanders=record["non_expanders"],
         priors={k: prior_from(v) for k, v in record["priors"].items()},
         centred=None if centred is None else tuple(centred),
+        corr=tuple(tuple(block) for block in record.get("corr", ())),
+        iov=tuple(record.get("iov", ())),
     )
 
 
@@ -174,6 +178,7 @@ def _design_dataset(design: Design) -> xr.Dataset:
         "dose_unit": design.dose_unit,
         "changes": json.dumps([asdict(c) for c in design.changes]),
         "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
+        "occasions": json.dumps([asdict(o) for o in design.occasions]),
     }
     return dataset
 
@@ -193,4 +198,6 @@ def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
         dose_unit=dataset.attrs["dose_unit"],
         changes=tuple(Change(**c) for c in json.loads(dataset.attrs["changes"])),
         exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
+        # Fits from before there were occasions have none.
+        occasions=tuple(Occasion(**o) for o in json.loads(dataset.attrs.get("occasions", "[]"))),
     )

@@ -1,0 +1,420 @@
+"""Correlated random effects and variability between occasions."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import optimize, special, stats
+
+from cart_pkpd import data, fit, models
+from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd._fit.climb import climb
+from cart_pkpd._fit.marginal import Marginal, partial_of
+from cart_pkpd._fit.start import starting_values
+from cart_pkpd._stats.design import design_for
+from cart_pkpd._stats.population import resolve
+from cart_pkpd._stats.random_effects import RandomEffects
+from cart_pkpd.models.math import log
+
+DAYS = np.array([0.0, 1.0, 2.0, 4.0, 7.0, 10.0])
+
+
+class Line(models.ClosedFormModel):
+    """A level that is linear in its parameters: the marginal likelihood is a normal's."""
+
+    endpoint = "transgene"
+    a = models.Real(40.0, "copies/µg", "level on day 0", iiv=4.0, spread=10.0)
+    b = models.Real(3.0, "copies/µg/day", "rise", iiv=0.5, spread=1.0)
+
+    def log_level(self, t, p):
+        return log(p.a + p.b * t)
+
+
+class Stock(models.OdeModel):
+    """A state that grows by b a day from a: linear, and each occasion goes on from the last."""
+
+    level = models.State("copies/µg", "stock")
+    a = models.Real(40.0, "copies/µg", "level on day 0", iiv=4.0, spread=10.0)
+    b = models.Real(3.0, "copies/µg/day", "rise", iiv=0.5, spread=1.0)
+
+    def initial(self, p):
+        return {"level": p.a}
+
+    def rhs(self, t, y, p):
+        return {"level": p.b}
+
+    def observe(self, t, y, p):
+        return {"transgene": y.level}
+
+
+def trial_of(folder, rows, **options):
+    path = folder / "table.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return data.read_table(path, units={"transgene": "copies/µg"}, echo=False, **options)
+
+
+def structure_of(model, trial, **population):
+    records = design_for(model, trial, "transgene", iov=bool(population.get("iov")))
+    return resolve(model, fit.population(error="additive", **population), records)
+
+
+def marginal_of(model, trial, method="foce", **population):
+    structure = structure_of(model, trial, **population)
+    return Marginal(structure, method, starting_values(structure))
+
+
+# --- the distribution ----------------------------------------------------------------------
+
+
+THREE = RandomEffects(("a", "b", "c"), ("omega_a", "omega_b", "omega_c"), ((0, 1, 2),))
+PARTIAL = np.array([[0.3, -0.6, 0.8], [0.9, 0.1, -0.2], [-0.5, -0.5, -0.5]])
+
+
+def matrix_of(effects, correlation):
+    out = np.eye(effects.size)
+    for r, (a, b) in zip(correlation, effects.pairs, strict=True):
+        out[a, b] = out[b, a] = r
+    return out
+
+
+def test_canonical_partial_correlations_are_those_of_the_matrix():
+    """From inverses of submatrices: -P_ij / √(P_ii P_jj) of i, j and the effects before j."""
+    for partial in PARTIAL:
+        r = matrix_of(THREE, THREE.correlated(partial))
+        assert np.linalg.eigvalsh(r)[0] > 0
+        for z, (a, b) in zip(partial, THREE.pairs, strict=True):
+            rows = [*range(b), b, a]
+            p = np.linalg.inv(r[np.ix_(rows, rows)])
+            assert_allclose(-p[-1, -2] / np.sqrt(p[-1, -1] * p[-2, -2]), z, rtol=1e-10)
+
+
+def test_factors_and_their_slopes():
+    """The factor is NumPy's Cholesky factor; slopes to 1e-8 of differences of it."""
+    correlated = THREE.correlated(PARTIAL)
+    for partial, r in zip(PARTIAL, correlated, strict=True):
+        assert_allclose(THREE.factor(partial), np.linalg.cholesky(matrix_of(THREE, r)), rtol=1e-10)
+        h = 1e-6
+        for i, slope in enumerate(THREE.factor_slopes(partial)):
+            step = h * np.eye(3)[i]
+            up, down = THREE.factor(partial + step), THREE.factor(partial - step)
+            assert_allclose(slope, (up - down) / (2 * h), atol=1e-8)
+    assert_allclose(THREE.partial(correlated), PARTIAL, rtol=1e-10)
+
+
+def test_correlations_that_do_not_go_together_become_possible_ones():
+    found = THREE.correlated(THREE.partial(np.array([0.9, 0.9, -0.9])))
+    assert np.linalg.eigvalsh(matrix_of(THREE, found))[0] > -1e-9
+    assert_allclose(found[:2], [0.9, 0.9])
+
+
+def test_effects_are_drawn_with_the_covariance_asked_for():
+    """40,000 patients: sample covariance within 4 standard errors."""
+    values = {"omega_a": 0.5, "omega_b": 2.0, "omega_c": 1.0}
+    correlation = THREE.correlated(PARTIAL[0])
+    values |= dict(zip(THREE.correlations, correlation, strict=True))
+    eta = THREE.sample(values, 40_000, np.random.default_rng(3))
+    sd = np.array([0.5, 2.0, 1.0])
+    expected = matrix_of(THREE, correlation) * np.outer(sd, sd)
+    assert_allclose(THREE.covariance(values), expected, rtol=1e-10)
+    got = np.cov([eta["a"], eta["b"], eta["c"]])
+    assert (np.abs(got - expected) < 4 * np.outer(sd, sd) * np.sqrt(2 / 40_000)).all()
+
+
+@pytest.mark.parametrize("eta", [0.7, 1.0, 2.0, 5.0])
+def test_lkj_has_the_published_constant(eta):
+    """The product of partial densities is det(R)^(eta-1) / c_d, for blocks of 2 to 4.
+
+    c_d from Lewandowski, Kurowicka & Joe (2009), equation 16; the Jacobian of the partial
+    correlations by differences.
+    """
+    rng = np.random.default_rng(8)
+    for d in (2, 3, 4):
+        names = tuple("abcd"[:d])
+        effects = RandomEffects(names, names, (tuple(range(d)),))
+        z = rng.uniform(-0.7, 0.7, len(effects.pairs))
+        r = effects.correlated(z)
+        k = np.arange(1, d)
+        # ln c = sum (2 eta - 2 + d - k)(d - k) ln 2 + (d - k) ln B(eta + (d-k-1)/2, same)
+        shape = eta + (d - k - 1) / 2
+        constant = np.sum(
+            (2 * eta - 2 + d - k) * (d - k) * np.log(2) + (d - k) * special.betaln(shape, shape)
+        )
+        expected = (eta - 1) * np.linalg.slogdet(matrix_of(effects, r))[1] - constant
+        depth = [b for _, b in effects.pairs]
+        priors = [fit.LKJ(eta, d, 1 + b) for b in depth]
+        density = sum(
+            stats.beta(p.partial_shape, p.partial_shape, -1, 2).logpdf(v)
+            for p, v in zip(priors, z, strict=True)
+        )
+        h = 1e-6
+        slopes = [(effects.partial(r + e) - effects.partial(r - e)) / (2 * h)
+                  for e in h * np.eye(r.size)]  # fmt: skip
+        density += np.linalg.slogdet(np.array(slopes))[1]
+        assert_allclose(density, expected, atol=1e-6)
+
+
+def test_lkj_equals_pymc():
+    """PyMC's LKJCorr (6.4), a density of the Cholesky factor: dR / dL has ln size sum (3-i) L_ii."""
+    import pymc as pm
+
+    z = PARTIAL[0]
+    factor = THREE.factor(z)
+    log_diagonal = np.log(np.diag(factor))
+    expected = float(pm.logp(pm.LKJCorr.dist(eta=2.0, n=3), factor).eval())
+    expected -= np.array([2.0, 1.0, 0.0]) @ log_diagonal
+    r = THREE.correlated(z)
+    shapes = [2.5, 2.5, 2.0]
+    density = sum(stats.beta(s, s, -1, 2).logpdf(v) for s, v in zip(shapes, z, strict=True))
+    h = 1e-6
+    slopes = [(THREE.partial(r + e) - THREE.partial(r - e)) / (2 * h) for e in h * np.eye(3)]
+    assert_allclose(density + np.linalg.slogdet(np.array(slopes))[1], expected, atol=1e-6)
+
+
+# --- marginal likelihood of a linear model: known exactly ----------------------------------
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    """30 patients with correlated level and rise (0.7), the last with two records only."""
+    rng = np.random.default_rng(5)
+    rows = ["ID,TIME,DV,AMT,EVID"]
+    for i in range(30):
+        rows.append(f"{i},0,.,1e6,1")
+        u, v = rng.standard_normal(2)
+        a, b = 40.0 + 5.0 * u, 3.0 + 0.6 * (0.7 * u + np.sqrt(0.51) * v)
+        times = DAYS if i < 29 else DAYS[:2]
+        noisy = a + b * times + 2.0 * rng.standard_normal(times.size)
+        rows += [f"{i},{t},{y:.6f},.,0" for t, y in zip(times, noisy, strict=True)]
+    return trial_of(tmp_path_factory.mktemp("line"), rows)
+
+
+def exact_line(design, x):
+    """-2 ln L of the line at (a, b, ln omegas, logit of (1 + corr) / 2, ln sigma)."""
+    sd, r, sigma = np.exp(x[2:4]), np.tanh(x[4] / 2), np.exp(x[5])
+    omega = np.array([[1, r], [r, 1]]) * np.outer(sd, sd)
+    total = 0.0
+    for i in range(design.n_patients):
+        rows = design.patient == i
+        t, y = design.time[rows], design.dv[rows]
+        g = np.stack([np.ones_like(t), t], axis=1)
+        covariance = g @ omega @ g.T + sigma**2 * np.eye(t.size)
+        total -= 2.0 * stats.multivariate_normal(g @ x[:2], covariance).logpdf(y)
+    return total
+
+
+@pytest.mark.parametrize("method", ["foce", "laplace"])
+def test_a_block_gives_the_normal_marginal_likelihood(line, method):
+    marginal = marginal_of(Line(), line, method, iiv=["a", "b"], corr="full")
+    for x in ([40.0, 3.0, 1.5, -0.5, 1.0, 0.7], [45.0, 2.0, 0.5, 0.3, -2.5, 1.2]):
+        found = marginal.evaluate(np.array(x), marginal.deviations_at_start())
+        assert_allclose(found.value.sum(), exact_line(marginal.structure.design, np.array(x)),
+                        atol=1e-6)  # fmt: skip
+        h = 1e-5
+        steps = h * np.eye(6)
+        differences = [
+            (exact_line(marginal.structure.design, np.array(x) + s)
+             - exact_line(marginal.structure.design, np.array(x) - s)) / (2 * h)
+            for s in steps
+        ]  # fmt: skip
+        assert_allclose(found.gradient.sum(axis=0), differences, rtol=1e-5, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def fitted_line(line):
+    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
+    return fit.laplace(Line(), line, population)
+
+
+def test_estimates_of_a_block_are_the_exact_ones(fitted_line):
+    """Against SciPy's minimum of the normal's -2 ln L and its curvature by differences."""
+    design = fitted_line.structure.design
+    start = np.array([40.0, 3.0, 1.6, -0.5, 1.0, 0.7])
+    best = optimize.minimize(
+        lambda x: exact_line(design, x), start, method="BFGS", options={"gtol": 1e-5}
+    )
+    assert fitted_line.verdict.ok
+    assert_allclose(fitted_line.ofv, best.fun, atol=1e-6)
+    table = fitted_line.table()
+    r = np.tanh(best.x[4] / 2)
+    assert_allclose(table.loc["corr_a_b", "estimate"], r, rtol=1e-4)
+    assert_allclose(
+        table.loc[["omega_a", "omega_b", "sigma_add"], "estimate"], np.exp(best.x[[2, 3, 5]]),
+        rtol=1e-4,
+    )  # fmt: skip
+    h = 1e-3
+    steps = h * np.eye(6)
+    f = exact_line
+    hessian = np.array([
+        [(f(design, best.x + u + v) - f(design, best.x + u - v) - f(design, best.x - u + v)
+          + f(design, best.x - u - v)) / (4 * h * h) for v in steps]
+        for u in steps
+    ])  # fmt: skip
+    covariance = 2.0 * np.linalg.inv(hessian)
+    se = np.sqrt(covariance[4, 4]) * (1 - r**2) / 2
+    assert_allclose(table.loc["corr_a_b", "se"], se, rtol=2e-3)
+    z = stats.norm.ppf(0.975) * se / (1 - r**2)
+    assert_allclose(table.loc["corr_a_b", "lower"], np.tanh(np.arctanh(r) - z), rtol=2e-3)
+    assert table.loc["corr_a_b", "role"] == "correlation"
+    assert 0.3 < r < 1.0
+
+
+def test_a_correlation_that_reaches_1_is_said(tmp_path):
+    """Levels and rises in exact proportion: the correlation goes to its limit."""
+    rng = np.random.default_rng(2)
+    rows = ["ID,TIME,DV,AMT,EVID"]
+    for i in range(12):
+        rows.append(f"{i},0,.,1e6,1")
+        u = rng.standard_normal()
+        y = 40 + 5 * u + (3 + 0.5 * u) * DAYS + 0.5 * rng.standard_normal(DAYS.size)
+        rows += [f"{i},{t},{v:.6f},.,0" for t, v in zip(DAYS, y, strict=True)]
+    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
+    found = fit.laplace(Line(), trial_of(tmp_path, rows), population, starts=1)
+    assert found.estimates["corr_a_b"] > 0.99
+    if found.verdict.at_limit:
+        assert found.verdict.at_limit == ("corr_a_b",)
+        assert "at the limit of 1 or -1" in found.verdict.sentence
+        assert "limit" in found.table().loc["corr_a_b", "reason"]
+
+
+def test_a_correlation_of_an_effect_that_is_0_has_no_value(tmp_path):
+    """No patient's rise differs: its omega is 0, and its correlation means nothing."""
+    rng = np.random.default_rng(4)
+    rows = ["ID,TIME,DV,AMT,EVID"]
+    for i in range(12):
+        rows.append(f"{i},0,.,1e6,1")
+        noise = 2.0 * rng.standard_normal(DAYS.size)
+        # Residuals without any slope of the patient's own.
+        noise -= np.polyval(np.polyfit(DAYS, noise, 1), DAYS)
+        y = 40 + 5 * rng.standard_normal() + 3 * DAYS + noise
+        rows += [f"{i},{t},{v:.6f},.,0" for t, v in zip(DAYS, y, strict=True)]
+    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
+    found = fit.laplace(Line(), trial_of(tmp_path, rows), population, starts=1)
+    assert found.verdict.at_zero == ("omega_b",)
+    row = found.table().loc["corr_a_b"]
+    assert np.isnan(row["estimate"])
+    assert row["reason"] == "the standard deviation of one of the two is 0"
+    assert np.isfinite(found.draws()["corr_a_b"]).all()
+
+
+class Decline3(models.ClosedFormModel):
+    """Three parameters that act on ln of the level in curved ways."""
+
+    endpoint = "transgene"
+    c0 = models.Positive(300.0, "copies/µg", "level at 0", iiv=0.5)
+    k = models.Positive(0.1, "1/day", "decline rate", iiv=0.3)
+    share = models.Fraction(0.6, "1", "share that declines", iiv=0.4, spread=0.8)
+
+    def log_level(self, t, p):
+        return log(p.c0) + log(p.share * models.math.exp(-p.k * t) + 1 - p.share)
+
+
+@pytest.mark.parametrize("method", ["foce", "laplace"])
+def test_gradients_of_blocks_and_occasions_equal_differences(method, occasions):
+    """A curved model with a block of three, another with occasions: to 1e-5 of the largest."""
+    for more in ({"corr": "full"}, {"corr": [["k", "c0"]], "iov": ["c0", "share"]}):
+        records = design_for(Decline3(), occasions, "transgene", iov="iov" in more)
+        population = fit.population(iiv=["c0", "k", "share"], **more)
+        structure = resolve(Decline3(), population, records)
+        marginal = Marginal(structure, method, starting_values(structure))
+        x = marginal.at_start() + 0.1 * np.sin(1.0 + np.arange(marginal.size))
+        z = marginal.deviations_at_start()
+        found = marginal.evaluate(x, z)
+        assert not found.unresolved.any()
+        h = 1e-4
+        steps = h * np.eye(marginal.size)
+        both = [[marginal.evaluate(x + s, found.z).value.sum() for s in (e, -e)] for e in steps]
+        differences = [(up - down) / (2 * h) for up, down in both]
+        gradient = found.gradient.sum(axis=0)
+        assert_allclose(gradient, differences, rtol=1e-4, atol=1e-5 * np.abs(gradient).max())
+
+
+# --- occasions -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def occasions(tmp_path_factory):
+    """12 patients with an infusion on days 0 and 30, the last one on day 0 only.
+
+    On each occasion the level at 0 is the patient's own and one of the occasion.
+    """
+    rng = np.random.default_rng(11)
+    rows = ["ID,TIME,DV,AMT,EVID,OCC"]
+    for i in range(12):
+        own = 40.0 + 4.0 * rng.standard_normal()
+        b = 3.0 + 0.4 * rng.standard_normal()
+        for o, begin in enumerate((0.0, 30.0) if i < 11 else (0.0,), 1):
+            rows.append(f"{i},{begin},.,1e6,1,{o}")
+            a = own + 3.0 * rng.standard_normal()
+            y = a + b * DAYS + rng.standard_normal(DAYS.size)
+            rows += [
+                f"{i},{begin + t},{v:.6f},.,0,{o}" for t, v in zip(DAYS[1:], y[1:], strict=True)
+            ]
+    return trial_of(tmp_path_factory.mktemp("occasions"), rows)
+
+
+def exact_occasions(design, x, carried):
+    """-2 ln L at (a, b, ln omega_a, ln omega_b, ln omega_iov, ln sigma) by SciPy's normal.
+
+    The occasion acts on `a` of a line that begins anew, or on the rise of a stock that goes on.
+    """
+    omega = np.diag(np.exp(2 * x[2:4]))
+    iov, sigma = np.exp(x[4]), np.exp(x[5])
+    total = 0.0
+    for i in range(design.n_patients):
+        rows = design.patient == i
+        t, y = design.time[rows], design.dv[rows]
+        second = t >= 30.0
+        if carried:
+            since = t
+            kappa = np.stack([np.minimum(t, 30.0), np.maximum(t - 30.0, 0.0)], axis=1)
+        else:
+            since = np.where(second, t - 30.0, t)
+            kappa = np.stack([~second, second], axis=1).astype(float)
+        g = np.stack([np.ones_like(t), since], axis=1)
+        covariance = g @ omega @ g.T + iov**2 * kappa @ kappa.T + sigma**2 * np.eye(t.size)
+        total -= 2.0 * stats.multivariate_normal(g @ x[:2], covariance).logpdf(y)
+    return total
+
+
+@pytest.mark.parametrize(("model", "varied"), [(Line(), "a"), (Stock(), "b")])
+@pytest.mark.parametrize("method", ["foce", "laplace"])
+def test_occasions_give_the_normal_marginal_likelihood(occasions, model, varied, method):
+    """Closed form: anew with each infusion. Equations: what is there is carried over."""
+    marginal = marginal_of(model, occasions, method, iiv=["a", "b"], iov=[varied])
+    for x in ([40.0, 3.0, 1.5, -0.5, 0.7, 0.2], [45.0, 2.0, 0.5, 0.3, -0.5, 1.2]):
+        found = marginal.evaluate(np.array(x), marginal.deviations_at_start())
+        expected = exact_occasions(marginal.structure.design, np.array(x), varied == "b")
+        assert_allclose(found.value.sum(), expected, atol=2e-6)
+
+
+def test_estimates_with_occasions_are_the_exact_ones(occasions):
+    population = fit.population(iiv=["a", "b"], error="additive", iov=["a"])
+    found = fit.laplace(Line(), occasions, population)
+    design = found.structure.design
+    start = np.array([40.0, 3.0, 1.4, -1.0, 1.0, 0.0])
+    best = optimize.minimize(
+        lambda x: exact_occasions(design, x, False), start, method="BFGS", options={"gtol": 1e-5}
+    )
+    assert found.verdict.ok
+    assert_allclose(found.ofv, best.fun, atol=1e-6)
+    table = found.table()
+    names = ["omega_a", "omega_b", "omega_iov_a", "sigma_add"]
+    assert_allclose(table.loc[names, "estimate"], np.exp(best.x[2:]), rtol=2e-4)
+    assert table.loc["omega_iov_a", "role"] == "iov"
+    eta = found.individual_estimates()["eta"]
+    # Expected deviations given the records, by the normal's formula, of the first patient.
+    x = best.x
+    rows = design.patient == 0
+    t, y = design.time[rows], design.dv[rows]
+    second = t >= 30.0
+    g = np.stack([np.ones_like(t), t - 30.0 * second, ~second, second], axis=1).astype(float)
+    omega = np.diag(np.exp(2 * x[[2, 3, 4, 4]]))
+    covariance = g @ omega @ g.T + np.exp(2 * x[5]) * np.eye(t.size)
+    expected = omega @ g.T @ np.linalg.solve(covariance, y - g[:, :2] @ x[:2])
+    assert_allclose(eta.isel(id=0), expected, rtol=2e-3, atol=2e-3)
+    assert list(eta["varying"].to_numpy()) == ["a", "b", "kappa_a_1", "kappa_a_2"]
+    # The last patient has no second occasion, which counts in no shrinkage.
+    apart = np.concatenate([eta.sel(varying="kappa_a_1"), eta.sel(varying="kappa_a_2")[:-1]])
+    omega = table.loc["omega_iov_a", "estimate"]
+    assert_allclose(
+        table.loc["omega_iov_a", "shrinkage_sd"], 100 * (1 - apart.std(ddof=1) / omega), rtol=1e-6
+    )
