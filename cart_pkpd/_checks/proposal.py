@@ -29,6 +29,7 @@ PRIOR_SHARE = 0.15
 
 _FEWEST = 40
 _CLIP = 5.0
+_LEAST_SD = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,8 @@ class Draws:
     def taken(self, rows: slice) -> Draws:
         """Return some of the draws."""
         return Draws(
-            self.means[rows], self.omega[rows], self.root[rows], self.varying, self.low, self.share[rows],
-            self.shift[rows], {k: v[rows] for k, v in self.sigmas.items()},
+            self.means[rows], self.omega[rows], self.root[rows], self.varying, self.low,
+            self.share[rows], self.shift[rows], {k: v[rows] for k, v in self.sigmas.items()},
         )  # fmt: skip
 
     def log_prior(self, x: Array) -> Array:
@@ -121,6 +122,8 @@ def draws_of(structure: Structure, quantities: xr.Dataset) -> Draws:
     means = [patient_means(structure, n, quantities).to_numpy() for n in estimated]
     k = structure.design.n_patients
     given = {str(n): v.to_numpy() for n, v in quantities.data_vars.items()}
+    # Standard deviations of 0, which marginal likelihood can find, still have an inverse.
+    given |= {n: np.maximum(given[n], _LEAST_SD) for n in structure.random.sds}
     zeros = np.zeros(size)
     return Draws(
         means=np.stack(means, axis=-1) if means else np.zeros((size, k, 0)),
