@@ -29,6 +29,7 @@ from cart_pkpd._stats.error import ERRORS
 from cart_pkpd._stats.population import Structure, resolve
 from cart_pkpd._stats.priors import KINDS
 from cart_pkpd.fit import (
+    LKJ,
     Beta,
     Cauchy,
     Exponential,
@@ -177,6 +178,18 @@ CASES = {
             PRIORS.items(), [(), ("c0", "k"), ("c0",), ("k",), ()], strict=True
         )
     },
+    "block": Case({"iiv": ALL, "corr": "full"}),
+    "block, centred": Case({"iiv": ALL, "corr": "full"}, tuple(ALL)),
+    "block, some centred": Case(
+        {"iiv": ALL, "corr": "full", "priors": {"corr": LKJ(1)}}, ("c0", "k")
+    ),
+    "blocks": Case(
+        {"iiv": ALL, "corr": [["k", "c0"], ["share", "drift"]], "covariates": COVARIATES},
+        ("share", "c0"),
+    ),
+    "block beside non-expanders": Case(
+        {"iiv": ALL, "corr": [["share", "k"]], "non_expanders": "c0"}, ("c0", "share")
+    ),
     "proportional": Case({"iiv": ["c0"], "error": "proportional"}),
     "combined": Case({"iiv": ["c0"], "error": "combined"}, ("c0",)),
     "equations": Case(SIGNAL, ("v",), Signal),

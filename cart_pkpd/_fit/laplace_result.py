@@ -22,7 +22,7 @@ from cart_pkpd._stats.population import Quantity
 _DRAWS, _SEED = 1000, 1
 _AT_ZERO = "0 as far as the data tell"
 _OF_ZERO = "the standard deviation of one of the two is 0"
-_AT_LIMIT = "at the limit of 1 or -1 as far as the data tell"
+_AT_LIMIT = "at the limit, where a deviation follows wholly from others"
 _STEP = 1e-6
 _NO_CURVATURE = "the curvature at the end is not that of a minimum"
 
@@ -265,7 +265,7 @@ class LaplaceResult(PopulationFit):
             "shrinkage_sd": np.nan,
             "shrinkage_var": np.nan,
             "gradient": float(self._estimates["gradient"][i]),
-            "reason": "" if np.isfinite(own) else why,
+            "reason": why if held or not np.isfinite(own) else "",
         }
 
     def _error(self, kind: str, slope: Array) -> float:

@@ -33,7 +33,8 @@ class LaplaceVerdict:
     replaced : tuple of str
         Patients whose second derivatives were replaced by expected ones.
     at_limit : tuple of str
-        Correlations that are 1 or -1 as far as the data tell.
+        Correlations at the limit that the earlier ones of their block leave, as far as the data
+        tell (1 or -1 in a block of two).
     """
 
     ok: bool
@@ -81,7 +82,11 @@ def judged(
         said.append(f"{', '.join(at_zero)} {'is' if len(at_zero) == 1 else 'are'} 0: leave out")
     if at_limit:
         what = ", ".join(at_limit)
-        said.append(f"{what} at the limit of 1 or -1: leave out of corr, or vary fewer parameters")
+        verb = "is" if len(at_limit) == 1 else "are"
+        said.append(
+            f"{what} {verb} at the limit, where a deviation follows wholly from others: leave out "
+            "of corr, or vary fewer parameters"
+        )
     if condition_number > MAX_CONDITION:
         said.append(f"estimates are strongly correlated (condition number {condition_number:.2g})")
     if replaced:
