@@ -25,13 +25,13 @@ from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
+from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import Beta as Beta
 from cart_pkpd._stats.priors import Cauchy as Cauchy
 from cart_pkpd._stats.priors import Exponential as Exponential
 from cart_pkpd._stats.priors import Gamma as Gamma
 from cart_pkpd._stats.priors import HalfCauchy as HalfCauchy
 from cart_pkpd._stats.priors import HalfNormal as HalfNormal
-from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import LogitNormal as LogitNormal
 from cart_pkpd._stats.priors import LogNormal as LogNormal
 from cart_pkpd._stats.priors import Normal as Normal

@@ -1,71 +1,36 @@
-"""Correlated random effects and variability between occasions."""
-
-import pickle
+"""Correlated random effects: their distribution, priors, fits and refusals."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import optimize, special, stats
-from test_posterior import ByPymc, Signal, points
-from theophylline import Oral
-from theophylline import trial as theophylline_trial
+from random_effects_inputs import (
+    Decline3,
+    Line,
+    Stock,
+    correlated_lines,
+    ln_normal,
+    structure_of,
+    trial_of,
+    two_occasions,
+)
+from scipy import special, stats
 
-from cart_pkpd import checks, data, fit, models
+from cart_pkpd import checks, fit, models
 from cart_pkpd._core.errors import FitError, ModelError
-from cart_pkpd._fit.draws import individual_draws, record_predictions
-from cart_pkpd._fit.marginal import Marginal
-from cart_pkpd._fit.posterior import Posterior
-from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.design import design_for
 from cart_pkpd._stats.population import resolve
 from cart_pkpd._stats.random_effects import RandomEffects
 from cart_pkpd.models.math import log
 
-DAYS = np.array([0.0, 1.0, 2.0, 4.0, 7.0, 10.0])
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    return correlated_lines(tmp_path_factory.mktemp("line"))
 
 
-class Line(models.ClosedFormModel):
-    """A level that is linear in its parameters: the marginal likelihood is a normal's."""
-
-    endpoint = "transgene"
-    a = models.Real(40.0, "copies/µg", "level on day 0", iiv=4.0, spread=10.0)
-    b = models.Real(3.0, "copies/µg/day", "rise", iiv=0.5, spread=1.0)
-
-    def log_level(self, t, p):
-        return log(p.a + p.b * t)
-
-
-class Stock(models.OdeModel):
-    """A state that grows by b a day from a: linear, and each occasion goes on from the last."""
-
-    level = models.State("copies/µg", "stock")
-    a = models.Real(40.0, "copies/µg", "level on day 0", iiv=4.0, spread=10.0)
-    b = models.Real(3.0, "copies/µg/day", "rise", iiv=0.5, spread=1.0)
-
-    def initial(self, p):
-        return {"level": p.a}
-
-    def rhs(self, t, y, p):
-        return {"level": p.b}
-
-    def observe(self, t, y, p):
-        return {"transgene": y.level}
-
-
-def trial_of(folder, rows, **options):
-    path = folder / "table.csv"
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return data.read_table(path, units={"transgene": "copies/µg"}, echo=False, **options)
-
-
-def structure_of(model, trial, **population):
-    records = design_for(model, trial, "transgene", iov=bool(population.get("iov")))
-    return resolve(model, fit.population(error="additive", **population), records)
-
-
-def marginal_of(model, trial, method="foce", **population):
-    structure = structure_of(model, trial, **population)
-    return Marginal(structure, method, starting_values(structure))
+@pytest.fixture(scope="module")
+def occasions(tmp_path_factory):
+    return two_occasions(tmp_path_factory.mktemp("occasions"))
 
 
 # --- the distribution ----------------------------------------------------------------------
@@ -159,7 +124,7 @@ def test_lkj_has_the_published_constant(eta):
 
 
 def test_lkj_equals_pymc():
-    """PyMC's LKJCorr (6.4), a density of the Cholesky factor: dR / dL has ln size sum (3-i) L_ii."""
+    """PyMC's LKJCorr (6.4), a density of the factor L: ln |dR / dL| is sum (3 - i) ln L_ii."""
     import pymc as pm
 
     z = PARTIAL[0]
@@ -173,402 +138,6 @@ def test_lkj_equals_pymc():
     h = 1e-6
     slopes = [(THREE.partial(r + e) - THREE.partial(r - e)) / (2 * h) for e in h * np.eye(3)]
     assert_allclose(density + np.linalg.slogdet(np.array(slopes))[1], expected, atol=1e-6)
-
-
-# --- marginal likelihood of a linear model: known exactly ----------------------------------
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory):
-    """30 patients with correlated level and rise (0.7), the last with two records only."""
-    rng = np.random.default_rng(5)
-    rows = ["ID,TIME,DV,AMT,EVID"]
-    for i in range(30):
-        rows.append(f"{i},0,.,1e6,1")
-        u, v = rng.standard_normal(2)
-        a, b = 40.0 + 5.0 * u, 3.0 + 0.6 * (0.7 * u + np.sqrt(0.51) * v)
-        times = DAYS if i < 29 else DAYS[:2]
-        noisy = a + b * times + 2.0 * rng.standard_normal(times.size)
-        rows += [f"{i},{t},{y:.6f},.,0" for t, y in zip(times, noisy, strict=True)]
-    return trial_of(tmp_path_factory.mktemp("line"), rows)
-
-
-def ln_normal(y, mean, covariance):
-    """ln density of a multivariate normal; as SciPy's, which takes ten times as long."""
-    left = y - mean
-    size = np.linalg.slogdet(covariance)[1] + y.size * np.log(2 * np.pi)
-    return -0.5 * (left @ np.linalg.solve(covariance, left) + size)
-
-
-def test_the_normal_density_is_scipys():
-    y, c = np.array([1.0, 2.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
-    assert_allclose(ln_normal(y, 0.3, c), stats.multivariate_normal([0.3, 0.3], c).logpdf(y))
-
-
-def exact_line(design, x):
-    """-2 ln L of the line at (a, b, ln omegas, logit of (1 + corr) / 2, ln sigma)."""
-    sd, r, sigma = np.exp(x[2:4]), np.tanh(x[4] / 2), np.exp(x[5])
-    omega = np.array([[1, r], [r, 1]]) * np.outer(sd, sd)
-    total = 0.0
-    for i in range(design.n_patients):
-        rows = design.patient == i
-        t, y = design.time[rows], design.dv[rows]
-        g = np.stack([np.ones_like(t), t], axis=1)
-        covariance = g @ omega @ g.T + sigma**2 * np.eye(t.size)
-        total -= 2.0 * ln_normal(y, g @ x[:2], covariance)
-    return total
-
-
-@pytest.mark.parametrize("method", ["foce", "laplace"])
-def test_a_block_gives_the_normal_marginal_likelihood(line, method):
-    marginal = marginal_of(Line(), line, method, iiv=["a", "b"], corr="full")
-    for x in ([40.0, 3.0, 1.5, -0.5, 1.0, 0.7], [45.0, 2.0, 0.5, 0.3, -2.5, 1.2]):
-        found = marginal.evaluate(np.array(x), marginal.deviations_at_start())
-        assert_allclose(found.value.sum(), exact_line(marginal.structure.design, np.array(x)),
-                        atol=1e-6)  # fmt: skip
-        h = 1e-5
-        steps = h * np.eye(6)
-        differences = [
-            (exact_line(marginal.structure.design, np.array(x) + s)
-             - exact_line(marginal.structure.design, np.array(x) - s)) / (2 * h)
-            for s in steps
-        ]  # fmt: skip
-        assert_allclose(found.gradient.sum(axis=0), differences, rtol=1e-5, atol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def fitted_line(line):
-    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
-    return fit.laplace(Line(), line, population)
-
-
-def test_estimates_of_a_block_are_the_exact_ones(fitted_line):
-    """Against SciPy's minimum of the normal's -2 ln L and its curvature by differences."""
-    design = fitted_line.structure.design
-    start = np.array([40.0, 3.0, 1.6, -0.5, 1.0, 0.7])
-    best = optimize.minimize(
-        lambda x: exact_line(design, x), start, method="BFGS", options={"gtol": 1e-5}
-    )
-    assert fitted_line.verdict.ok
-    assert_allclose(fitted_line.ofv, best.fun, atol=1e-6)
-    table = fitted_line.table()
-    r = np.tanh(best.x[4] / 2)
-    assert_allclose(table.loc["corr_a_b", "estimate"], r, rtol=1e-4)
-    assert_allclose(
-        table.loc[["omega_a", "omega_b", "sigma_add"], "estimate"], np.exp(best.x[[2, 3, 5]]),
-        rtol=1e-4,
-    )  # fmt: skip
-    h = 1e-3
-    steps = h * np.eye(6)
-    f = exact_line
-    hessian = np.array([
-        [(f(design, best.x + u + v) - f(design, best.x + u - v) - f(design, best.x - u + v)
-          + f(design, best.x - u - v)) / (4 * h * h) for v in steps]
-        for u in steps
-    ])  # fmt: skip
-    covariance = 2.0 * np.linalg.inv(hessian)
-    se = np.sqrt(covariance[4, 4]) * (1 - r**2) / 2
-    assert_allclose(table.loc["corr_a_b", "se"], se, rtol=2e-3)
-    z = stats.norm.ppf(0.975) * se / (1 - r**2)
-    assert_allclose(table.loc["corr_a_b", "lower"], np.tanh(np.arctanh(r) - z), rtol=2e-3)
-    assert table.loc["corr_a_b", "role"] == "correlation"
-    assert 0.3 < r < 1.0
-
-
-def test_a_correlation_that_reaches_1_is_said(tmp_path):
-    """Levels and rises in exact proportion: the correlation goes to its limit."""
-    rng = np.random.default_rng(2)
-    rows = ["ID,TIME,DV,AMT,EVID"]
-    for i in range(12):
-        rows.append(f"{i},0,.,1e6,1")
-        u = rng.standard_normal()
-        y = 40 + 5 * u + (3 + 0.5 * u) * DAYS + 0.5 * rng.standard_normal(DAYS.size)
-        rows += [f"{i},{t},{v:.6f},.,0" for t, v in zip(DAYS, y, strict=True)]
-    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
-    found = fit.laplace(Line(), trial_of(tmp_path, rows), population, starts=1)
-    assert found.estimates["corr_a_b"] > 0.99
-    assert found.verdict.at_limit == ("corr_a_b",)
-    assert "corr_a_b is at the limit" in found.verdict.sentence
-    assert "limit" in found.table().loc["corr_a_b", "reason"]
-
-
-def test_a_correlation_of_an_effect_that_is_0_has_no_value(tmp_path):
-    """No patient's rise differs: its omega is 0, and its correlation means nothing."""
-    rng = np.random.default_rng(4)
-    rows = ["ID,TIME,DV,AMT,EVID"]
-    for i in range(12):
-        rows.append(f"{i},0,.,1e6,1")
-        noise = 2.0 * rng.standard_normal(DAYS.size)
-        # Residuals without any slope of the patient's own.
-        noise -= np.polyval(np.polyfit(DAYS, noise, 1), DAYS)
-        y = 40 + 5 * rng.standard_normal() + 3 * DAYS + noise
-        rows += [f"{i},{t},{v:.6f},.,0" for t, v in zip(DAYS, y, strict=True)]
-    population = fit.population(iiv=["a", "b"], error="additive", corr="full")
-    found = fit.laplace(Line(), trial_of(tmp_path, rows), population, starts=1)
-    assert found.verdict.at_zero == ("omega_b",)
-    row = found.table().loc["corr_a_b"]
-    assert np.isnan(row["estimate"])
-    assert row["reason"] == "the standard deviation of one of the two is 0"
-    assert np.isfinite(found.draws()["corr_a_b"]).all()
-
-
-# pynlme 0.5.1 (MIT; pip install pynlme), fit_nlme(X, y, group, None, model, (-2.4, 0.5, -3.2),
-# approximation_type="FOCE", re_params_select=(1, 2), cov_pattern=ones((2, 2))): -2 x its logl, its
-# beta (ln ke, ka, cl per hour), psi and error parameter.
-PYNLME_OFV = 2.0 * 176.99155896164325
-PYNLME = {"ke": -2.4655953162, "ka": 0.4821653590, "cl": -3.2303997835}
-PYNLME_PSI = np.array([[0.4308708776, -0.0008085597502], [-0.0008085597502, 0.02805110826]])
-PYNLME_SIGMA = 0.7077699537
-
-
-def test_theophylline_with_correlated_effects_is_as_of_another_program(tmp_path):
-    """OFV to 1e-6, estimates to 1e-4, the correlation of -0.0074 to 1e-4."""
-    population = fit.population(iiv=["ka", "cl"], error="additive", corr="full")
-    trial = theophylline_trial(tmp_path)
-    found = fit.laplace(Oral(), trial, population, endpoint="theophylline", starts=1)
-    assert_allclose(found.ofv, PYNLME_OFV, atol=1e-6)
-    for name, ln in PYNLME.items():
-        assert_allclose(found.estimates[name] / 24.0, np.exp(ln), rtol=1e-4)
-    sd = np.sqrt(np.diag(PYNLME_PSI))
-    assert_allclose([found.estimates[n] for n in ("omega_ka", "omega_cl")], sd, rtol=2e-4)
-    assert_allclose(found.estimates["sigma_add"], PYNLME_SIGMA, rtol=1e-4)
-    assert_allclose(found.estimates["corr_ka_cl"], PYNLME_PSI[0, 1] / sd.prod(), atol=1e-4)
-
-
-class Decline3(models.ClosedFormModel):
-    """Three parameters that act on ln of the level in curved ways."""
-
-    endpoint = "transgene"
-    c0 = models.Positive(300.0, "copies/µg", "level at 0", iiv=0.5)
-    k = models.Positive(0.1, "1/day", "decline rate", iiv=0.3)
-    share = models.Fraction(0.6, "1", "share that declines", iiv=0.4, spread=0.8)
-
-    def log_level(self, t, p):
-        return log(p.c0) + log(p.share * models.math.exp(-p.k * t) + 1 - p.share)
-
-
-@pytest.mark.parametrize("method", ["foce", "laplace"])
-def test_gradients_of_blocks_and_occasions_equal_differences(method, occasions):
-    """A curved model with a block of three, another with occasions: to 1e-5 of the largest."""
-    for more in ({"corr": "full"}, {"corr": [["k", "c0"]], "iov": ["c0", "share"]}):
-        records = design_for(Decline3(), occasions, "transgene", iov="iov" in more)
-        population = fit.population(iiv=["c0", "k", "share"], **more)
-        structure = resolve(Decline3(), population, records)
-        marginal = Marginal(structure, method, starting_values(structure))
-        x = marginal.at_start() + 0.1 * np.sin(1.0 + np.arange(marginal.size))
-        z = marginal.deviations_at_start()
-        found = marginal.evaluate(x, z)
-        assert not found.unresolved.any()
-        h = 1e-4
-        steps = h * np.eye(marginal.size)
-        both = [[marginal.evaluate(x + s, found.z).value.sum() for s in (e, -e)] for e in steps]
-        differences = [(up - down) / (2 * h) for up, down in both]
-        gradient = found.gradient.sum(axis=0)
-        assert_allclose(gradient, differences, rtol=1e-4, atol=1e-5 * np.abs(gradient).max())
-
-
-# --- occasions -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def occasions(tmp_path_factory):
-    """12 patients with an infusion on days 0 and 30, the last one on day 0 only.
-
-    On each occasion the level at 0 is the patient's own and one of the occasion.
-    """
-    rng = np.random.default_rng(11)
-    rows = ["ID,TIME,DV,AMT,EVID,OCC"]
-    for i in range(12):
-        own = 40.0 + 4.0 * rng.standard_normal()
-        b = 3.0 + 0.4 * rng.standard_normal()
-        for o, begin in enumerate((0.0, 30.0) if i < 11 else (0.0,), 1):
-            rows.append(f"{i},{begin},.,1e6,1,{o}")
-            a = own + 3.0 * rng.standard_normal()
-            y = a + b * DAYS + rng.standard_normal(DAYS.size)
-            rows += [
-                f"{i},{begin + t},{v:.6f},.,0,{o}" for t, v in zip(DAYS[1:], y[1:], strict=True)
-            ]
-    return trial_of(tmp_path_factory.mktemp("occasions"), rows)
-
-
-def exact_occasions(design, x, carried):
-    """-2 ln L at (a, b, ln omega_a, ln omega_b, ln omega_iov, ln sigma) by the normal's.
-
-    The occasion acts on `a` of a line that begins anew, or on the rise of a stock that goes on.
-    """
-    omega = np.diag(np.exp(2 * x[2:4]))
-    iov, sigma = np.exp(x[4]), np.exp(x[5])
-    total = 0.0
-    for i in range(design.n_patients):
-        rows = design.patient == i
-        t, y = design.time[rows], design.dv[rows]
-        second = t >= 30.0
-        if carried:
-            since = t
-            kappa = np.stack([np.minimum(t, 30.0), np.maximum(t - 30.0, 0.0)], axis=1)
-        else:
-            since = np.where(second, t - 30.0, t)
-            kappa = np.stack([~second, second], axis=1).astype(float)
-        g = np.stack([np.ones_like(t), since], axis=1)
-        covariance = g @ omega @ g.T + iov**2 * kappa @ kappa.T + sigma**2 * np.eye(t.size)
-        total -= 2.0 * ln_normal(y, g @ x[:2], covariance)
-    return total
-
-
-@pytest.mark.parametrize(("model", "varied"), [(Line(), "a"), (Stock(), "b")])
-@pytest.mark.parametrize("method", ["foce", "laplace"])
-def test_occasions_give_the_normal_marginal_likelihood(occasions, model, varied, method):
-    """Closed form: anew with each infusion. Equations: what is there is carried over."""
-    marginal = marginal_of(model, occasions, method, iiv=["a", "b"], iov=[varied])
-    for x in ([40.0, 3.0, 1.5, -0.5, 0.7, 0.2], [45.0, 2.0, 0.5, 0.3, -0.5, 1.2]):
-        found = marginal.evaluate(np.array(x), marginal.deviations_at_start())
-        expected = exact_occasions(marginal.structure.design, np.array(x), varied == "b")
-        assert_allclose(found.value.sum(), expected, atol=2e-6)
-
-
-def test_estimates_with_occasions_are_the_exact_ones(occasions):
-    population = fit.population(iiv=["a", "b"], error="additive", iov=["a"])
-    found = fit.laplace(Line(), occasions, population)
-    design = found.structure.design
-    start = np.array([40.0, 3.0, 1.4, -1.0, 1.0, 0.0])
-    best = optimize.minimize(
-        lambda x: exact_occasions(design, x, False), start, method="BFGS", options={"gtol": 1e-5}
-    )
-    assert found.verdict.ok
-    assert_allclose(found.ofv, best.fun, atol=1e-6)
-    table = found.table()
-    names = ["omega_a", "omega_b", "omega_iov_a", "sigma_add"]
-    assert_allclose(table.loc[names, "estimate"], np.exp(best.x[2:]), rtol=2e-4)
-    assert table.loc["omega_iov_a", "role"] == "iov"
-    eta = found.individual_estimates()["eta"]
-    # Expected deviations given the records, by the normal's formula, of the first patient.
-    x = best.x
-    rows = design.patient == 0
-    t, y = design.time[rows], design.dv[rows]
-    second = t >= 30.0
-    g = np.stack([np.ones_like(t), t - 30.0 * second, ~second, second], axis=1).astype(float)
-    omega = np.diag(np.exp(2 * x[[2, 3, 4, 4]]))
-    covariance = g @ omega @ g.T + np.exp(2 * x[5]) * np.eye(t.size)
-    expected = omega @ g.T @ np.linalg.solve(covariance, y - g[:, :2] @ x[:2])
-    assert_allclose(eta.isel(id=0), expected, rtol=2e-3, atol=2e-3)
-    assert list(eta["varying"].to_numpy()) == ["a", "b", "kappa_a_1", "kappa_a_2"]
-    # The last patient has no second occasion, which counts in no shrinkage.
-    apart = np.concatenate([eta.sel(varying="kappa_a_1"), eta.sel(varying="kappa_a_2")[:-1]])
-    omega = table.loc["omega_iov_a", "estimate"]
-    assert_allclose(
-        table.loc["omega_iov_a", "shrinkage_sd"], 100 * (1 - apart.std(ddof=1) / omega), rtol=1e-6
-    )
-
-
-@pytest.fixture(scope="module")
-def doses(tmp_path_factory):
-    """Three patients, two endpoints: doses on days 0 and 20, and a third occasion without one."""
-    rows = ["ID,TIME,DV,DVID,AMT,EVID,OCC"]
-    for i in "abc":
-        rows += [f"{i},0,.,dose,1e7,1,1", f"{i},1,270,transgene,.,0,1", f"{i},3,50,signal,.,0,1",
-                 f"{i},12,90,transgene,.,0,1"]  # fmt: skip
-        if i != "c":
-            # A sample above the dose in the table was drawn before it.
-            rows += [f"{i},20,40,transgene,.,0,1", f"{i},20,.,dose,2e7,1,2",
-                     f"{i},21,500,transgene,.,0,2", f"{i},23,50,signal,.,0,2"]  # fmt: skip
-        if i == "a":
-            rows += [f"{i},41,90,transgene,.,0,3", f"{i},50,30,transgene,.,0,3"]
-    path = tmp_path_factory.mktemp("doses") / "table.csv"
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return data.read_table(path, units={"signal": "copies/µg"}, echo=False)
-
-
-TWINS = {
-    "equations": (
-        Signal(), ("kappa_v_2", "k"),
-        {"iiv": ["v", "k"], "corr": "full", "iov": ["v", "base", "share"],
-         "errors": {"signal": "additive"}},
-    ),
-    "closed form": (
-        Decline3(), ("kappa_c0_1", "kappa_c0_2"), {"iiv": ["k", "c0"], "iov": ["c0", "share"]}
-    ),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=TWINS)
-def twin(request, doses):
-    model, centred, options = TWINS[request.param]
-    records = design_for(model, doses, tuple(model.endpoints), iov=True)
-    return Posterior(resolve(model, fit.population(**options), records), centred)
-
-
-def test_posteriors_with_occasions_are_those_of_pymc(twin):
-    """Density to 1e-8; gradient also to 1e-4 of the largest of central differences."""
-    function, reference = twin.function(), ByPymc(twin.structure, twin.centred)
-    for x in points(twin, 2):
-        (value, gradient), (expected, slopes, _) = function(x), reference(x)
-        assert_allclose(value, expected, rtol=1e-8)
-        assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-8)
-        h = 1e-5
-        steps = h * np.eye(x.size)
-        differences = [(function(x + s)[0] - function(x - s)[0]) / (2 * h) for s in steps]
-        assert_allclose(gradient, differences, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
-
-
-def level_by_hand(name, p, kappa, day, endpoint, before, occasion):
-    """The level of one patient at one record; `kappa[n][o]` moves parameter n on occasion o."""
-
-    def at(n, o):
-        move = kappa[n][o] if n in kappa else 0.0
-        if n == "share":
-            return special.expit(special.logit(p[n]) + move)
-        return p[n] + move if n == "base" else p[n] * np.exp(move)
-
-    if name == "closed form":
-        since = day - (20.0 if occasion > 0 else 0.0)
-        share = at("share", occasion)
-        return at("c0", occasion) * (share * np.exp(-p["k"] * since) + 1 - share)
-    # The initial base and the first dose are of the first occasion, the second dose of its own;
-    # cells are carried over, and what dies on an occasion makes the signal of that occasion.
-    alive, made, begin = 0.0, at("base", 0), 0.0
-    for start, amount, o in ((0.0, 1e7, 0), (20.0, 2e7, 1), (41.0, 0.0, 2)):
-        if o > 0 and (start > day or (start == day and before) or occasion < o):
-            break
-        died = alive * -np.expm1(-p["k"] * (start - begin))
-        alive, made, begin = alive - died, made + at("share", max(o - 1, 0)) * died, start
-        alive += amount * at("v", o)
-    died = alive * -np.expm1(-p["k"] * (day - begin))
-    return alive - died if endpoint == "transgene" else made + at("share", occasion) * died
-
-
-def test_predictions_with_occasions_are_those_by_hand(twin):
-    """Equations with carried-over cells to 1e-5, the closed form to rounding."""
-    structure = twin.structure
-    name = "closed form" if isinstance(structure.model, Decline3) else "equations"
-    at = points(twin, 2)
-    own = individual_draws(structure, twin.variables(at[None]))
-    got = twin.function().predictions(at[None], 1)[0]
-    again = record_predictions(structure, own)[0]
-    design, labels = structure.design, ("1", "2", "3")
-    begins = {(o.patient, o.label): o.time for o in design.occasions}
-    for s in range(2):
-        for n in range(design.n_obs):
-            i, day = int(design.patient[n]), float(design.time[n])
-            before = bool(design.before_dose[n])
-            begun = [begins.get((i, o), np.inf) for o in labels]
-            occasion = sum(b < day or (b == day and not before) for b in begun) - 1
-            p = {k: float(v[0, s, i]) for k, v in own.data_vars.items()}
-            kappa = {
-                k: [p[f"kappa_{k}_{o}"] for o in labels] for k in structure.population.iov
-            }
-            endpoint = design.endpoints[design.measure[n]]
-            level = level_by_hand(name, p, kappa, day, endpoint, before, max(occasion, 0))
-            expected = np.log(level) if structure.log[design.measure[n]] else level
-            assert_allclose(got[s, n], expected, rtol=1e-9 if name == "closed form" else 2e-5)
-            assert_allclose(again[s, n], expected, rtol=1e-9 if name == "closed form" else 2e-5)
-
-
-def test_a_model_with_occasions_can_be_pickled(twin):
-    model = twin.structure.model
-    again = pickle.loads(pickle.dumps(model))
-    assert again == model
-    assert type(again) is type(model)
-    assert again.typical() == model.typical()
 
 
 # --- Bayesian fits and what follows from them ----------------------------------------------

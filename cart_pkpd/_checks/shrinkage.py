@@ -22,8 +22,8 @@ def shrinkage(result: FitResult) -> xr.Dataset:
     -------
     xr.Dataset
         Dim parameter (those that vary between patients, and deviations on occasions, of the
-        patients who had them): ``shrinkage``, from standard deviations (Savic & Karlsson 2009, AAPS J
-        11:558, use the same form), with omega at its posterior median.
+        patients who had them): ``shrinkage``, from standard deviations (Savic & Karlsson 2009,
+        AAPS J 11:558, use the same form), with omega at its posterior median.
     """
     structure = result.structure
     names = structure.random.names

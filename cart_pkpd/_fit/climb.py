@@ -21,6 +21,7 @@ _JITTER = 0.3
 _IN_VAIN = 6
 _NEAR_ZERO = 1e-3
 _RIDGE = 1e-3
+_LEAST_EIGENVALUE = 1e-13
 _STEP_OF_SD, _LEAST_STEP, _MOST_STEP = 0.05, 1e-3, 0.05
 
 type Array = NDArray[np.float64]
@@ -269,13 +270,22 @@ def _finished(marginal: Marginal, best: _Found, starts: tuple[float, ...]) -> Op
     hessian = _hessian(marginal, best, free)
     block = hessian[np.ix_(free, free)]
     gradient = best.at.gradient.sum(axis=0)[free]
-    if block.size and np.isfinite(block).all() and np.linalg.eigvalsh(block)[0] > 0:
+    if positive_definite(block):
         x = best.x.copy()
         x[free] -= np.linalg.solve(block, gradient)
         at = marginal.evaluate(x, best.at.z)
         if at.value.sum() <= best.total + 1e-9:
             best = replace(best, x=x, at=at)
     return Optimum(best.x, best.at, hessian, best.held, best.iterations, starts)
+
+
+def positive_definite(matrix: Array) -> bool:
+    """Return True for a curvature that has an inverse, whatever units its coordinates have."""
+    sizes = np.diag(matrix)
+    if not matrix.size or not np.isfinite(matrix).all() or not (sizes > 0).all():
+        return False
+    scaled = matrix / np.sqrt(np.outer(sizes, sizes))
+    return bool(np.linalg.eigvalsh(scaled)[0] > _LEAST_EIGENVALUE)
 
 
 def _hessian(marginal: Marginal, best: _Found, free: NDArray[np.bool_]) -> Array:

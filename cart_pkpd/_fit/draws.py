@@ -92,7 +92,8 @@ def _deviation_draws(
     """
     random = structure.random
     factor = random.factor(_partial(structure, posterior))
-    out, white = {}, {}
+    out: dict[str, xr.DataArray] = {}
+    white: dict[int, xr.DataArray] = {}
     for a, (name, sd) in enumerate(zip(random.names, random.sds, strict=True)):
         omega = quantities[sd]
         before = [

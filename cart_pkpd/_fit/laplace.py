@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.climb import Optimum, climb
+from cart_pkpd._fit.climb import Optimum, climb, positive_definite
 from cart_pkpd._fit.draws import record_coords
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.laplace_verdict import LaplaceVerdict, judged
@@ -112,7 +112,7 @@ def _spread(optimum: Optimum) -> _Spread:
     d = optimum.x.size
     nothing = np.full((d, d), np.nan)
     r = optimum.hessian[np.ix_(free, free)] / 2.0
-    if not free.size or not np.isfinite(r).all() or not np.linalg.eigvalsh(r)[0] > 0:
+    if not positive_definite(r):
         return _Spread(nothing, nothing, np.nan, False, np.nan)
     inverse = np.linalg.inv(r)
     scores = optimum.at.gradient[:, free] / 2.0

@@ -110,8 +110,9 @@ class LaplaceResult(PopulationFit):
             Indexed by quantity: label, unit, role, estimate, se, rse [%], lower, upper,
             se_sandwich, rse_sandwich [%], cv [%] (of omegas on the log scale: between-patient
             coefficient of variation), shrinkage_sd and shrinkage_var [%] (of omegas; between
-            occasions of all deviations together), gradient, and reason where there is no error; ``attrs["prob"]``. Errors on natural scales are
-            by the delta method; intervals of correlations on Fisher's scale.
+            occasions of all deviations together), gradient, and reason where there is no error;
+            ``attrs["prob"]``. Errors on natural scales are by the delta method, intervals of
+            correlations on Fisher's scale.
         """
         z = float(special.ndtri((1.0 + probability(prob, "prob")) / 2.0))
         rows = {n: self._row(n, z) for n in (q.name for q in self.structure.quantities)}

@@ -303,6 +303,11 @@ class Marginal:
 
     def evaluate(self, x: Array, z: Array) -> Evaluated:
         """Return -2 ln L and its gradient, by patient, modes being searched from `z` (k, q)."""
+        # A search may try anything; what is not finite is refused there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._evaluated(x, z)
+
+    def _evaluated(self, x: Array, z: Array) -> Evaluated:
         p = self.point(x)
         found = self.modes(p, z)
         s = self.state(p, found.x)

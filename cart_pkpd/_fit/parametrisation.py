@@ -27,9 +27,7 @@ def centred_parameters(structure: Structure, start: Start) -> tuple[str, ...]:
     if population.centred is not None:
         return tuple(n for n in names if n in population.centred or n in forced)
     share = _variance_left(structure, start)
-    return tuple(
-        n for n, s in zip(names, share, strict=True) if s < _CENTRED_BELOW or n in forced
-    )
+    return tuple(n for n, s in zip(names, share, strict=True) if s < _CENTRED_BELOW or n in forced)
 
 
 def _variance_left(structure: Structure, start: Start) -> NDArray[np.float64]:

@@ -249,8 +249,8 @@ class LKJ(Prior):
     """Correlations of a block of random effects: density det(R)^(`eta` - 1).
 
     With `eta` = 1 all correlation matrices are as likely as each other; larger values draw to 0.
-    Each correlation alone is a Beta(a, a) stretched to (-1, 1), a = `eta` - 1 + `size` / 2, which is
-    what :meth:`quantile` is of; the canonical partial correlations are independent [1]_.
+    Each correlation alone, of which :meth:`quantile` is, is a Beta(a, a) stretched to (-1, 1), a =
+    `eta` - 1 + `size` / 2; the canonical partial correlations are independent [1]_.
 
     Attributes
     ----------

@@ -130,9 +130,7 @@ def _rebuilt(
     solver: Solver,
 ) -> Model:
     made = _made(kind, names, labels, units)
-    return made(
-        parameters={**base.parameters, **own}, fixed=dict(base.fixed), solver=solver
-    )
+    return made(parameters={**base.parameters, **own}, fixed=dict(base.fixed), solver=solver)
 
 
 class _Occasions:
@@ -319,7 +317,7 @@ def _closed_program(model: _ClosedOccasions) -> Program:
     def now(of: Mapping[str, Expression]) -> Expression:
         chosen: Value = of[labels[0]]
         for label in labels[1:]:
-            chosen = where(TIME < value_symbol(_known(label)[0]), chosen, of[label])
+            chosen = where(value_symbol(_known(label)[0]) > TIME, chosen, of[label])
         return as_expression(chosen)
 
     moved = {
