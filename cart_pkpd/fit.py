@@ -26,6 +26,7 @@ from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
+from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import Beta as Beta
 from cart_pkpd._stats.priors import Cauchy as Cauchy
 from cart_pkpd._stats.priors import Exponential as Exponential
@@ -280,7 +281,8 @@ def pymc_model(
     from cart_pkpd._fit.pymc_model import build
 
     chosen = _chosen(model)
-    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
+    return build(_resolve(chosen, population, design), centred)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult | LaplaceResult:
@@ -313,7 +315,7 @@ def _structure(
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
     chosen = _chosen(model)
-    design = _design(chosen, trial, endpoint)
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
     if given is not None:
         from cart_pkpd._fit.given import with_given
 

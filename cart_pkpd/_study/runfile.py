@@ -41,7 +41,7 @@ CovariateForm = Literal["exponential", "power", "linear", "category"]
 Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
-    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t",
+    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t", "lkj",
 ]  # fmt: skip
 
 
@@ -204,6 +204,7 @@ class Prior(Table):
     shape: Positive | None = None
     rate: Positive | None = None
     df: Positive | None = None
+    eta: Positive | None = None
 
 
 class CovariateTerm(Table):
@@ -245,6 +246,12 @@ class PopulationKeys(Table):
     )
     priors: dict[str, Prior] | None = Field(
         default=None, description="prior by name, such as omega_cmax"
+    )
+    corr: Literal["full"] | list[list[str]] | None = Field(
+        default=None, description="'full', or blocks of parameters that are correlated"
+    )
+    iov: list[str] | None = Field(
+        default=None, description="parameters that differ between occasions of a patient"
     )
 
 
