@@ -42,6 +42,15 @@ def test_every_picture_is_there():
         assert (DOCS / name).is_file(), name
 
 
+def test_the_guides_run_file_is_a_study():
+    from cart_pkpd import study
+
+    text = (DOCS / "dose_kinetics.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    steps = study.plan(study.loads(f'[data]\ndataset = "fast01"\n{table}'), "nowhere")
+    assert ("dose", "MTD by BLRM; the chain from dose to DLT") in steps
+
+
 @pytest.mark.slow
 def test_the_guides_chain_runs(guide):
     block = next(b for b in blocks() if "dose.chain(" in b)

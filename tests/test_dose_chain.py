@@ -197,13 +197,20 @@ class TestDensity:
         # Independent transcription with scipy; differences between two points, so that constants
         # and the sampler's changes of variable cancel where they must.
         rows = patients(
-            DOSES[[0, 1, 2, 2, 3, 3]], [0, 0, 1, 0, np.nan, 1],
-            np.log([90, 50, 4e3, 7e2, 2e3, 8e3]),
-            status=np.array(["measured", "below", "measured", "above", "measured", "measured"]),
-            weight=[1, 1, 1, 0.4, 1, 1], cytokines=("il6", "il2"),
-            peak=np.log(np.array([[20, 1.0], [5, 0.7], [900, 4], [60, 2], [100, 3], [2000, 0.7]])),
+            DOSES[[0, 1, 2, 2, 3, 3, 1]], [0, 0, 1, 0, np.nan, 1, 1],
+            np.log([90, 50, 4e3, 7e2, 2e3, 8e3, 1.0]),
+            status=np.array(
+                ["measured", "below", "measured", "above", "measured", "measured", "missing"]
+            ),
+            weight=[1, 1, 1, 0.4, 1, 1, 1], cytokines=("il6", "il2"),
+            peak=np.log(
+                np.array(
+                    [[20, 1.0], [5, 0.7], [900, 4], [60, 2], [100, 3], [2000, 0.7], [30, 1.5]]
+                )
+            ),
         )  # fmt: skip
-        rows["grade"] = ("id", np.array([0, 0, 4, 1, np.nan, 2.0]))
+        rows["grade"] = ("id", np.array([0, 0, 4, 1, np.nan, 2.0, 1]))
+        rows["exposure_error"][4] = 0.3
         status = rows["peak_status"].values.copy().astype("<U8")
         status[1, 1], status[5, 1] = "below", "above"
         rows["peak_status"] = (("id", "cytokine"), status)
@@ -221,7 +228,7 @@ class TestDensity:
             }
             mine = sum(float(np.sum(v)) for v in log_density(point))
             points.append((mine, reference(point, rows)))
-        assert len(names) == 17
+        assert len(names) == 19
         change = points[1][0] - points[0][0]
         assert change == pytest.approx(points[1][1] - points[0][1], abs=1e-8)
 
@@ -257,7 +264,12 @@ def reference(point, rows):
         gap = point[f"exposure_{side}"]
         z[at] = z[at] + sign * np.exp(gap)
         total += gap.sum()
-    total += stats.norm(v["intercept"] + v["slope"] * x, v["sigma"]).logpdf(z).sum()
+    # One exposure is measured with error and one is missing: each has a deviation of its own.
+    z[4] += 0.3 * point["exposure_off"][0]
+    z[6] = v["intercept"] + v["slope"] * x[6] + v["sigma"] * point["exposure_gap"][0]
+    total += stats.norm.logpdf([point["exposure_off"][0], point["exposure_gap"][0]]).sum()
+    law = stats.norm(v["intercept"] + v["slope"] * x, v["sigma"])
+    total += law.logpdf(z)[:6].sum()
     relative = z - v["intercept"]
     peak, status = rows["peak"].values, rows["peak_status"].values
     for k in range(2):

@@ -94,8 +94,8 @@ class TestPowerModel:
         status = np.array(["measured"] * 10)
         status[:2], status[2] = "below", "above"
         priors = PowerPriors(Normal(8, 3), Normal(0.5, 1), HalfNormal(1.5))
-        a, b = np.linspace(3, 13, 161), np.linspace(-3.0, 4.0, 141)
-        s = np.exp(np.linspace(np.log(0.15), np.log(9), 81))
+        a, b = np.linspace(3, 13, 81), np.linspace(-3.0, 4.0, 81)
+        s = np.exp(np.linspace(np.log(0.15), np.log(9), 61))
         A, B, S = np.meshgrid(a, b, s, indexing="ij")
         log = stats.norm(8, 3).logpdf(A) + stats.norm(0.5, 1).logpdf(B) - 0.5 * (S / 1.5) ** 2
         log += np.log(S)  # the grid is even in ln sigma
