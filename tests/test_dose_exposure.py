@@ -300,3 +300,33 @@ def test_the_sentence_and_tables_hold_what_they_say():
         ) - 0.05, 0, 20,
     )  # fmt: skip
     assert np.log(got.per_dose([1e7])["predicted_lower"].iloc[0]) == pytest.approx(low, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_chain_takes_exposures_of_a_fit_with_their_error():
+    # Line: Cmax is c0, drawn with a known SD of ln c0; the chain must see it as error.
+    rng = np.random.default_rng(4)
+    c0 = np.exp(5.0 + rng.standard_normal(12))
+    level = c0[:, None] * np.exp(-0.1 * np.array([0.0, 5.0, 10.0, 28.0]))
+    records = trial(
+        level, [0.0, 5.0, 10.0, 28.0], lloq=1e-3, DLT=[0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+    )
+    drawn = c0 * np.exp(0.3 * rng.standard_normal((400, 12)))
+    fitted = known(
+        records, {"c0": 150.0, "k": 0.1, "omega_c0": 2.0, "sigma_log": 0.2}, {"c0": drawn},
+        iiv=["c0"],
+    )  # fmt: skip
+    result = dose.exposure_chain(
+        fitted, records, toxicity=dose.Toxicity(Normal(-1.0, 1.0)), reference=1e6, grade=None,
+        cytokines=(), cores=1, seed=2, n_draws=4000,
+    )  # fmt: skip
+    assert result.verdict.ok, result.verdict.sentence
+    # s² = 0.3² / (1 − 0.3² / 2²) of the datum once the population (SD 2) is divided out.
+    error = result.patients["exposure_error"].values
+    np.testing.assert_allclose(error, 0.3 / np.sqrt(1 - 0.09 / 4), rtol=0.15)
+    alone = dose.exposure(
+        fitted, records, "cmax", data=dose.data(records), reference=1e6, n_draws=4000
+    )
+    mean, sd = alone.grid.moments(alone.grid.sigma)
+    assert result.draws["sigma"].mean() == pytest.approx(mean, abs=0.15 * sd)
+    assert "measurement error" in result.notes[0]
