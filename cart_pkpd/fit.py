@@ -86,7 +86,8 @@ def bayes(
         compiled in every process (20 s or so). The draws differ from those of one thread by
         chance only, and are the same every time.
     progress : callable, optional
-        Called a few times a second, on another thread, with a ``Progress``.
+        Called a few times a second, on another thread, with a ``Progress``. An error that it
+        raises stops the sampler and is raised here.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 

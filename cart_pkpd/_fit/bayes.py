@@ -38,7 +38,9 @@ def fit_structure(
         label=label,
         structure=structure,
         tree=tree,
-        verdict=judge(tree["posterior"].to_dataset(), sampled.stats),
+        verdict=judge(
+            tree["posterior"].to_dataset(), sampled.stats, int(sampled.unsolved.sum())
+        ),
         provenance={
             **source,
             **settings,

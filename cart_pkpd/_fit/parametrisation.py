@@ -50,8 +50,8 @@ def _variance_left(structure: Structure, start: Start) -> NDArray[np.float64]:
 
 def _jacobian(structure: Structure, start: Start) -> NDArray[np.float64]:
     """Return d prediction / d free parameter in residual SDs at the start, (n, len(iiv))."""
-    # How individual values are sampled does not matter to what is predicted.
-    posterior = Posterior(structure, ())
+    # Taken as they are, so that effects of covariates are not added to individual values again.
+    posterior = Posterior(structure, structure.population.iiv)
     prediction, slopes = posterior.function().linearised(posterior.start(start))
     columns = [structure.model.estimated.index(n) for n in structure.population.iiv]
     with np.errstate(all="ignore"):
