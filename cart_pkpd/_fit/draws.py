@@ -226,3 +226,27 @@ def prior_draws(structure: Structure, size: int, seed: int) -> xr.Dataset:
             for q in structure.quantities
         }
     )
+
+
+def log_prior_draws(structure: Structure, quantities: xr.Dataset) -> xr.Dataset:
+    """Return the ln prior density of every population quantity at every draw.
+
+    Parameters
+    ----------
+    structure : Structure
+        What was fitted.
+    quantities : xr.Dataset
+        Draws of the population quantities, natural scale.
+
+    Returns
+    -------
+    xr.Dataset
+        One variable per quantity, natural scale, dims as given. Individual parameters are not
+        among them: their distribution is a part of the model, not a prior.
+    """
+    return xr.Dataset(
+        {
+            q.name: quantities[q.name].copy(data=q.prior.log_density(quantities[q.name].to_numpy()))
+            for q in structure.quantities
+        }
+    )
