@@ -23,7 +23,7 @@ _SAMPLE = ("chain", "draw")
 
 DIAGNOSES: Mapping[tuple[bool, bool], str] = MappingProxyType(
     {
-        (True, True): "prior-data conflict",
+        (True, True): "possible prior-data conflict",
         (True, False): "weak likelihood",
         (False, True): "data decide",
         (False, False): "neither matters",
@@ -32,8 +32,8 @@ DIAGNOSES: Mapping[tuple[bool, bool], str] = MappingProxyType(
 """In words, by whether the prior and whether the likelihood matter."""
 MEANING: Mapping[str, str] = MappingProxyType(
     {
-        "prior-data conflict": "prior and data both move the posterior: they may disagree, or the "
-        "prior is as informative as the data",
+        "possible prior-data conflict": "prior and data both move the posterior: they may "
+        "disagree, or the prior is as informative as the data",
         "weak likelihood": "the prior moves the posterior and the data hardly do: the posterior "
         "is mostly the prior",
         "data decide": "the data move the posterior and the prior hardly does",
@@ -47,6 +47,7 @@ def prior_sensitivity(
     *,
     threshold: float = THRESHOLD,
     strengths: Sequence[float] = (0.5, 2.0),
+    by_prior: bool = False,
 ) -> xr.Dataset:
     """Return how much each quantity's posterior depends on the priors and on the data.
 
@@ -56,20 +57,22 @@ def prior_sensitivity(
         A Bayesian fit.
     threshold : float
         From which sensitivity on something matters; 0.05 is where moving the strength by a factor
-        of 2 moves a normal posterior by about 0.3 of its standard deviations.
+        of 2 moves a normal posterior by about a quarter of its standard deviation.
     strengths : sequence of float
         Powers of all priors at which medians are told: 0.5 halves what the priors say, 2 doubles
         it.
+    by_prior : bool
+        Also scale each prior alone.
 
     Returns
     -------
     xr.Dataset
         Dim quantity: ``prior`` and ``likelihood`` (sensitivities), ``diagnosis`` (one of
-        "prior-data conflict", "weak likelihood", "data decide", "neither matters", "unknown") and
-        ``reason`` (why a number is NaN). Dims quantity, component: ``by_prior``, the sensitivity
-        to the prior of one quantity alone. Dims strength, quantity: ``median``, the posterior
-        median were all priors that strong. Dim strength: ``pareto_k`` of the weights; medians are
-        NaN where it is above 0.7.
+        "possible prior-data conflict", "weak likelihood", "data decide", "neither matters",
+        "unknown") and ``reason`` (why a number is NaN). Dims quantity, component: ``by_prior``, the
+        sensitivity to the prior of one quantity alone, where asked for. Dims strength, quantity:
+        ``median``, the posterior median were all priors that strong. Dim strength: ``pareto_k`` of
+        the weights; medians are NaN where it is above 0.7.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def prior_sensitivity(
     reason = _reason(log_prior, loglik)
     prior = _sensitivity(tree, "prior", names, None) if not reason else _unknown(names)
     likelihood = _sensitivity(tree, "likelihood", names, None) if not reason else _unknown(names)
-    one = [_sensitivity(tree, "prior", names, n) if not reason else _unknown(names) for n in names]
+    each = names if by_prior else []
+    alone = [_sensitivity(tree, "prior", names, n) if not reason else _unknown(names) for n in each]
     medians, k = _medians(draws, _total(log_prior), powers)
     return xr.Dataset(
         {
@@ -107,13 +111,16 @@ def prior_sensitivity(
             "likelihood": ("quantity", likelihood, {"long_name": "sensitivity to the data"}),
             "diagnosis": ("quantity", _diagnoses(prior, likelihood, threshold)),
             "reason": ("quantity", np.full(len(names), reason)),
-            "by_prior": (("quantity", "component"), np.array(one).reshape(len(names), -1).T),
+            "by_prior": (
+                ("quantity", "component"),
+                np.array(alone).reshape(len(each), len(names)).T,
+            ),
             "median": (("strength", "quantity"), medians),
             "pareto_k": ("strength", k),
         },
         coords={
             "quantity": np.array(names),
-            "component": np.array(names),
+            "component": np.array(each, dtype=str),
             "strength": powers,
             "units": ("quantity", np.array([q.unit for q in result.structure.quantities])),
         },
