@@ -11,7 +11,8 @@ from cart_pkpd._stats.design import QUANTIFIED
 from cart_pkpd._stats.population import Structure
 
 _STEP = 1e-6
-_CENTRED_BELOW = 0.1
+_CENTRED_BELOW = 0.25
+"""Measured, not derived: see benchmarks/NOTES.md."""
 
 
 def centred_parameters(structure: Structure, start: Start) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def of(result: Any, spec: Checks, seed: int) -> Made:
         "residuals": checks.residuals,
     }
     for name, check in each.items():
-        _try(made, spec, name, lambda check=check, **given: tuple(  # type: ignore[misc]
+        _try(made, spec, name, lambda check=check, **given: tuple(
             check(result, endpoint=e, seed=seed, **given) for e in result.endpoints
         ))  # fmt: skip
     _try(made, spec, "etas", lambda **given: checks.etas(result, **given))

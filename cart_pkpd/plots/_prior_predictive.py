@@ -36,9 +36,9 @@ def prior_predictive(check: xr.Dataset, *, time_scale: _axes.TimeScale = "log") 
     -------
     Figure
         Upper row, a panel per stratum: bands of simulated measurements by time (90 % and 50 % of
-        all patients of all simulated trials, not censored; cut a thousand-fold below the lowest measurement), their
-        median, and the data. Lower row:
-        exposure of simulated patients, with each real one as a line.
+        all patients of all simulated trials, not censored; cut a thousand-fold below the lowest
+        measurement), their median, and the data. Lower row: exposure of simulated patients, with
+        each real one as a line.
 
     Raises
     ------
@@ -157,7 +157,8 @@ def _exposure(ax: Axes, check: xr.Dataset, name: str) -> None:
     _axes.label(ax, _text.with_unit(label if name != "tmax" else names.label(name), unit))
     place = float(check["exposure_place"].sel(parameter=name))
     if np.isfinite(place):
-        ax.annotate(f"median observed: above {_text.percent(round(place, 2))} of simulated", (0.98, 0.97),
+        share = _text.percent(round(place, 2))
+        ax.annotate(f"median observed: above {share} of simulated", (0.98, 0.97),
                     xycoords="axes fraction", ha="right", va="top", fontsize=_axes.SMALL,
                     color=_axes.INK)  # fmt: skip
 

@@ -246,11 +246,11 @@ def comparison_section(inputs: Inputs) -> Section:
 
 def _left_out(patients: xr.Dataset) -> list[Block]:
     """Return what each fit predicts of each patient left out."""
-    frame = patients["elpd"].transpose("id", "fit").to_pandas().rename_axis("id")
+    frame = pd.DataFrame(patients["elpd"].transpose("id", "fit").to_pandas()).rename_axis("id")
     names = [str(n) for n in patients["fit"].values]
     labels: dict[str, tuple[str, str, Kind]] = {"id": ("Patient", "", "text")}
     labels |= {name: (f"elpd, {name}", "", "decimal") for name in names}
-    reason = patients["reason"].transpose("id", "fit").to_pandas()
+    reason = pd.DataFrame(patients["reason"].transpose("id", "fit").to_pandas())
     frame["note"] = [
         "; ".join(f"{n}: {why}" for n, why in row.items() if why) for _, row in reason.iterrows()
     ]
