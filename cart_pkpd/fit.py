@@ -216,7 +216,8 @@ def least_squares(
 ) -> xr.Dataset:
     """Fit a model to each patient, or to all records as one patient, by least squares.
 
-    See :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
+    ``interval="profile"`` gives profile-likelihood intervals. See
+    :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
     """
     from cart_pkpd._fit.least_squares import least_squares as run
 
@@ -281,6 +282,24 @@ def structure(
     """
     chosen = _chosen(model)
     return _resolve(chosen, population, _design(chosen, trial, endpoint))
+
+
+def two_stage(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    method: str = "global",
+    **options: Any,
+) -> xr.Dataset:
+    """Fit each patient by least squares, then describe the patients by a distribution.
+
+    See :func:`cart_pkpd._fit.two_stage.two_stage` for options and results.
+    """
+    from cart_pkpd._fit.two_stage import two_stage as run
+
+    chosen = _chosen(model)
+    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
 
 
 def pymc_model(

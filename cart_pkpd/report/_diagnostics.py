@@ -76,8 +76,14 @@ def prior_table(name: str, table: pd.DataFrame, found: Fit, file: str) -> Table:
         "have a source; assumed ones have none. IIV: a prior's median is the published value where "
         "there is one.",
     )
-    return from_frame(frame, f"fit_{file}_priors", f"{name}: priors and where they are from",
+    return from_frame(_ordered(frame, _PRIORS), f"fit_{file}_priors", f"{name}: priors and where they are from",
                       labels=_PRIORS, notes=notes, shown=tuple(_PRIORS))  # fmt: skip
+
+
+def _ordered(frame: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Return the frame with the columns that are printed first, in printed order."""
+    first = [name for name in labels if name in frame]
+    return frame[[*first, *(c for c in frame.columns if c not in labels)]]
 
 
 def _interval(row: pd.Series) -> str:
@@ -122,7 +128,7 @@ def sensitivity_table(name: str, found: xr.Dataset, fit: Fit, file: str) -> Tabl
             frame[column] = found["median"].sel(strength=power).to_numpy()
     labels = {k: v for k, v in _SENSITIVITY.items() if k in frame or k == "quantity"}
     notes = ("A median is missing where the draws cannot tell it (Pareto k above 0.7).",)
-    return from_frame(frame, f"fit_{file}_prior_sensitivity", f"{name}: sensitivity to the priors",
+    return from_frame(_ordered(frame, labels), f"fit_{file}_prior_sensitivity", f"{name}: sensitivity to the priors",
                       labels=labels, notes=notes, shown=tuple(labels))  # fmt: skip
 
 
@@ -187,5 +193,5 @@ def convergence(name: str, found: Fit, file: str) -> Iterator[Block]:
         return
     frame = verdict.criteria()
     frame = frame.assign(passed=np.where(frame["met"].astype(bool), "yes", "no"))
-    yield from_frame(frame, f"fit_{file}_convergence", f"{name}: convergence", labels=_CRITERIA,
+    yield from_frame(_ordered(frame, _CRITERIA), f"fit_{file}_convergence", f"{name}: convergence", labels=_CRITERIA,
                      shown=tuple(_CRITERIA))  # fmt: skip
