@@ -76,7 +76,8 @@ def prior_table(name: str, table: pd.DataFrame, found: Fit, file: str) -> Table:
         "have a source; assumed ones have none. IIV: a prior's median is the published value where "
         "there is one.",
     )
-    return from_frame(_ordered(frame, _PRIORS), f"fit_{file}_priors", f"{name}: priors and where they are from",
+    frame, title = _ordered(frame, _PRIORS), f"{name}: priors and where they are from"
+    return from_frame(frame, f"fit_{file}_priors", title,
                       labels=_PRIORS, notes=notes, shown=tuple(_PRIORS))  # fmt: skip
 
 
@@ -128,7 +129,8 @@ def sensitivity_table(name: str, found: xr.Dataset, fit: Fit, file: str) -> Tabl
             frame[column] = found["median"].sel(strength=power).to_numpy()
     labels = {k: v for k, v in _SENSITIVITY.items() if k in frame or k == "quantity"}
     notes = ("A median is missing where the draws cannot tell it (Pareto k above 0.7).",)
-    return from_frame(_ordered(frame, labels), f"fit_{file}_prior_sensitivity", f"{name}: sensitivity to the priors",
+    frame, title = _ordered(frame, labels), f"{name}: sensitivity to the priors"
+    return from_frame(frame, f"fit_{file}_prior_sensitivity", title,
                       labels=labels, notes=notes, shown=tuple(labels))  # fmt: skip
 
 
@@ -193,5 +195,6 @@ def convergence(name: str, found: Fit, file: str) -> Iterator[Block]:
         return
     frame = verdict.criteria()
     frame = frame.assign(passed=np.where(frame["met"].astype(bool), "yes", "no"))
-    yield from_frame(_ordered(frame, _CRITERIA), f"fit_{file}_convergence", f"{name}: convergence", labels=_CRITERIA,
+    frame, title = _ordered(frame, _CRITERIA), f"{name}: convergence"
+    yield from_frame(frame, f"fit_{file}_convergence", title, labels=_CRITERIA,
                      shown=tuple(_CRITERIA))  # fmt: skip
