@@ -119,12 +119,21 @@ def openpkpd_model(job: Job) -> Any:
     for i, who in enumerate(job["patients"], 1):
         table.append((i, 0.0, who["dose"], 0.0, 1, 1, 1, job["lloq"]))
         table += [
-            (i, t, 0.0, job["lloq"] - 1.0 if below else y, 0, 0, 2 if theo else 1, job["lloq"])
+            (
+                i,
+                t,
+                0.0,
+                job["lloq"] - job.get("under", 1.0) if below else y,
+                0,
+                0,
+                2 if theo else 1,
+                job["lloq"],
+            )
             for j, _, t, y, below in rows(job)
             if j == i
         ]
     columns = ["ID", "TIME", "AMT", "DV", "EVID", "MDV", "CMT", "LLOQ"]
-    if theo:
+    if job["lloq"] is None:
         columns, table = columns[:-1], [row[:-1] for row in table]
     data = NONMEMDataset.from_dataframe(pd.DataFrame(table, columns=columns))
     combined = job["error"] == "combined"
@@ -140,7 +149,7 @@ def openpkpd_model(job: Job) -> Any:
                 for k, v in job["start"].items()])
         .omega([0.25] * len(job["random"]))
         .sigma([0.25, 0.01] if combined else [0.25])
-        .estimation(method=job["method"], maxeval=9999)
+        .estimation(method=job["method"], **job.get("options", {"maxeval": 9999}))
         .build()
     )  # fmt: skip
     if any(row[-1] for row in rows(job)):
