@@ -21,6 +21,7 @@ from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
+from cart_pkpd._stats.covariates import covariate as covariate
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import population as population
@@ -50,6 +51,8 @@ def bayes(
     population: Population,
     *,
     endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -72,6 +75,12 @@ def bayes(
         From :func:`population`.
     endpoint : str or sequence of str
         What to fit: one measure, or several if the model predicts them.
+    given : FitResult or LaplaceResult, optional
+        An earlier fit of the cells alone, whose parameters are then known for each patient, as
+        the individual PK parameters (IPP) of a sequential analysis (Zhang, Beal & Sheiner 2003,
+        J Pharmacokinet Pharmacodyn 30:387).
+    given_at : str
+        ``"median"`` or ``"mean"`` of its draws; a fit of :func:`laplace` gives its modes.
     draws, tune, chains : int
         Draws kept and warm-up draws per chain, and number of chains.
     cores : int, optional
@@ -110,11 +119,11 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
-    structure = _structure(model, trial, population, endpoint)
+    structure = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
         structure,
         label=label or structure.model.name or type(structure.model).__name__,
-        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        source=_source(trial, given, given_at),
         on_progress=progress,
         draws=positive_int(draws, "draws"),
         tune=positive_int(tune, "tune"),
@@ -132,6 +141,8 @@ def laplace(
     population: Population,
     *,
     endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
     method: str = "foce",
     starts: int = 2,
     seed: int = 1,
@@ -150,6 +161,8 @@ def laplace(
         From :func:`population`; its priors are not used.
     endpoint : str or sequence of str
         What to fit: one measure, or several if the model predicts them.
+    given, given_at
+        As for :func:`bayes`.
     method : str
         How curved each patient's likelihood is about the mode: ``"foce"`` (first-order conditional
         estimation with interaction) takes the information expected from the slopes of the
@@ -188,11 +201,11 @@ def laplace(
     from cart_pkpd._fit.marginal import METHODS
 
     one_of(method, METHODS, "method", error=FitError)
-    structure = _structure(model, trial, population, endpoint)
+    structure = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
         structure,
         label=label or structure.model.name or type(structure.model).__name__,
-        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        source=_source(trial, given, given_at),
         method=method,
         starts=positive_int(starts, "starts"),
         seed=operator.index(seed),
@@ -295,13 +308,32 @@ def _structure(
     trial: xr.Dataset,
     population: Population,
     endpoint: str | Sequence[str],
+    given: FitResult | LaplaceResult | None,
+    given_at: str,
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
     chosen = _chosen(model)
-    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
-    for sentence in _check_inputs(chosen, structure.design):
+    design = _design(chosen, trial, endpoint)
+    if given is not None:
+        from cart_pkpd._fit.given import with_given
+
+        chosen, design = with_given(chosen, design, population, given, given_at)
+    structure = _resolve(chosen, population, design)
+    for sentence in _check_inputs(chosen, design):
         warnings.warn(sentence, FitWarning, stacklevel=3)
     return structure
+
+
+def _source(
+    trial: xr.Dataset, given: FitResult | LaplaceResult | None, given_at: str
+) -> dict[str, Any]:
+    """Return where data and known parameters of a fit come from."""
+    found = {k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs}
+    if given is None:
+        return found
+    earlier = {"label": given.label, "at": given_at}
+    earlier |= {k: v for k, v in given.provenance.items() if k in ("seed", "source_sha256")}
+    return {**found, "given": earlier, "sequential": "IPP"}
 
 
 def _chosen(model: models.Model | str) -> models.Model:

@@ -43,8 +43,7 @@ def simulated_trials(
     patients = new_patient_draws(structure, draws, rng)
     f = predict(structure.model, design, patients, log=(error.on_log,))
     sigmas = structure.sigmas(residual_draws(structure, draws))[m]
-    noise = error.base.quantile(rng.uniform(size=f.shape))
-    on_scale = f + error.scale(f, sigmas) * noise
+    on_scale = error.drawn(rng.uniform(size=f.shape), f, sigmas)
     return np.exp(on_scale) if error.on_log else on_scale
 
 

@@ -105,10 +105,12 @@ def check_units(model: Model, design: Design) -> None:
         For a level of a closed form in another unit than the data's, or a rate or time not in
         days.
     """
+    # A factor of the level takes its unit to that of the data.
+    scaled = bool(getattr(model, "_scalings", ()))
     for name, parameter in model.parameters.items():
         bases = exponents(parameter.unit)
         level = ("copy" in bases or "cell" in bases) and "day" not in bases
-        if isinstance(model, ClosedFormModel) and level:
+        if isinstance(model, ClosedFormModel) and level and not scaled:
             _check_level(name, parameter, design)
         if set(bases) == {"day"} and scale(parameter.unit) != 1.0:
             raise FitError(

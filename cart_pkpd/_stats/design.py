@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,12 @@ class Design:
         Co-medication and other events of these patients.
     exclusions : tuple of Exclusion
         Everything left out.
+    known : mapping of str to ndarray, shape (k,)
+        Parameters and other values of the equations that are known for each patient.
+    given : str
+        Where known parameters come from, in words; empty if there are none.
+    treatment : str
+        What was done with censored records, in words; empty if nothing.
     """
 
     measures: tuple[Measure, ...]
@@ -119,6 +125,9 @@ class Design:
     dose_unit: str
     changes: tuple[Change, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    known: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    given: str = ""
+    treatment: str = ""
 
     @property
     def n_obs(self) -> int:
@@ -210,6 +219,7 @@ class Design:
             ids=self.ids[chosen],
             patient=new[kept.patient],
             subjects=self.subjects.isel(id=chosen),
+            known={name: value[chosen] for name, value in self.known.items()},
             changes=tuple(
                 replace(c, patient=int(new[c.patient])) for c in self.changes if new[c.patient] >= 0
             ),

@@ -15,6 +15,7 @@ import numpy as np
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.agreement import (
     check_inputs,
     check_measures,
@@ -22,10 +23,11 @@ from cart_pkpd._stats.agreement import (
     check_units,
     check_values,
 )
-from cart_pkpd._stats.covariates import Effect
+from cart_pkpd._stats.covariates import Effect, Named, named_terms
 from cart_pkpd._stats.covariates import effects as covariate_effects
 from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
 from cart_pkpd._stats.error import ERRORS, ErrorModel, Sigma, error_model
+from cart_pkpd._stats.extension import extend
 from cart_pkpd._stats.priors import (
     Beta,
     HalfNormal,
@@ -36,6 +38,7 @@ from cart_pkpd._stats.priors import (
     prior_from,
 )
 from cart_pkpd.models import Model
+from cart_pkpd.models._extended import plain
 
 _DEFAULT_IIV = 0.5
 _HALF_NORMAL_MEDIAN = 0.6744897501960817
@@ -58,10 +61,10 @@ class Population:
         ``combined``.
     errors : mapping of str to str
         Residual error of the endpoints that have another, by name.
-    covariates : mapping of str to tuple of str
+    covariates : mapping of str to tuple of str or Term
         Patient-level covariates of each parameter: positive numbers act as a power of
         covariate / median, other numbers as an exponential of the difference from the
-        median, 0/1 and text as a shift against the most frequent value.
+        median, 0/1 and text as a shift against the most frequent value; a Term says otherwise.
     non_expanders : str or None
         Parameter whose distribution is a mixture of expanders and non-expanders.
     priors : mapping of str to Prior
@@ -69,23 +72,28 @@ class Population:
     centred : tuple of str or None
         Parameters sampled around the population value instead of as standardised
         deviations; None lets the data decide. Changes speed, never the model.
+    scale : tuple of str
+        Endpoints whose prediction is multiplied by an estimated factor.
+    censoring : str
+        What is done with censored records, a key of ``METHODS`` in ``_stats/censoring.py``.
     """
 
     iiv: tuple[str, ...] = ()
     error: str = "lognormal"
     errors: Mapping[str, str] = field(default_factory=dict)
-    covariates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    covariates: Mapping[str, tuple[Named, ...]] = field(default_factory=dict)
     non_expanders: str | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict)
     centred: tuple[str, ...] | None = None
+    scale: tuple[str, ...] = ()
+    censoring: str = "m3"
 
     def __post_init__(self) -> None:
+        censored.check(self.censoring)
         for error in (self.error, *self.errors.values()):
             one_of(error, ERRORS, "residual error", error=FitError)
         object.__setattr__(self, "errors", MappingProxyType(dict(self.errors)))
-        frozen = {
-            str(k): (v,) if isinstance(v, str) else tuple(v) for k, v in self.covariates.items()
-        }
+        frozen = {str(k): named_terms(v) for k, v in self.covariates.items()}
         object.__setattr__(self, "covariates", MappingProxyType(frozen))
         object.__setattr__(
             self, "priors", MappingProxyType({k: prior_from(v) for k, v in self.priors.items()})
@@ -102,6 +110,8 @@ class Population:
             self.non_expanders,
             dict(self.priors),
             self.centred,
+            self.scale,
+            self.censoring,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -110,9 +120,14 @@ class Population:
             "iiv": list(self.iiv),
             "error": self.error,
             "errors": dict(self.errors),
-            "covariates": {k: list(v) for k, v in self.covariates.items()},
+            "covariates": {
+                k: [c if isinstance(c, str) else c.describe() for c in v]
+                for k, v in self.covariates.items()
+            },
             "non_expanders": self.non_expanders,
             "priors": {k: str(v) for k, v in self.priors.items()},
+            "scale": list(self.scale),
+            "censoring": self.censoring,
         }
 
 
@@ -156,7 +171,9 @@ class Structure:
     effects : tuple of Effect
         Covariate columns, one per coefficient.
     notes : tuple of str
-        What was decided on the way (imputed covariates, reference values).
+        What was decided on the way (imputed covariates, reference values, censored records).
+    acting : tuple of str
+        Covariates whose effect the model itself has, in words.
     """
 
     model: Model
@@ -166,6 +183,7 @@ class Structure:
     quantities: tuple[Quantity, ...]
     effects: tuple[Effect, ...]
     notes: tuple[str, ...]
+    acting: tuple[str, ...] = ()
 
     @property
     def error(self) -> ErrorModel:
@@ -209,17 +227,25 @@ class Structure:
         said = [f"{model.label or model.name or type(model).__name__}; {self._errors_in_words()}"]
         if population.iiv:
             said.append(f"varying between patients: {', '.join(population.iiv)}")
-        if self.effects:
-            acting = (f"{e.covariate} on {e.parameter} ({e.kind})" for e in self.effects)
-            said.append(f"covariates: {', '.join(acting)}")
+        acting = [f"{e.covariate} on {e.parameter} ({e.kind})" for e in self.effects]
+        if acting or self.acting:
+            said.append(f"covariates: {', '.join((*acting, *self.acting))}")
+        if population.scale:
+            said.append(f"scale factors: {', '.join(population.scale)}")
         if population.non_expanders:
             said.append("a share of patients are non-expanders")
-        if model.fixed:
-            held = (f"{k} = {v:g} {model.parameters[k].unit}" for k, v in model.fixed.items())
-            said.append(f"held fixed: {', '.join(held)}")
+        if self.design.given:
+            said.append(self.design.given)
+        held = {k: v for k, v in model.fixed.items() if k not in self.design.known}
+        if held:
+            fixed = (f"{k} = {v:g} {model.parameters[k].unit}" for k, v in held.items())
+            said.append(f"held fixed: {', '.join(fixed)}")
         if population.priors:
             changed = (f"{k} {v}" for k, v in population.priors.items())
             said.append(f"priors changed: {', '.join(changed)}")
+        if population.censoring == "m4" or self.design.treatment:
+            how = censored.METHODS[population.censoring]
+            said.append(f"censored records {how} ({population.censoring.upper()})")
         return "; ".join(said) + "."
 
     def _errors_in_words(self) -> str:
@@ -238,11 +264,12 @@ def population(
     iiv: Sequence[str] = (),
     error: str | None = None,
     errors: Mapping[str, str] | None = None,
-    covariates: Mapping[str, Sequence[str]] | None = None,
+    covariates: Mapping[str, Any] | None = None,
     non_expanders: bool | str | None = None,
     censoring: str = "m3",
     priors: Mapping[str, Prior | Mapping[str, Any]] | None = None,
     centred: Sequence[str] | None = None,
+    scale: Sequence[str] = (),
 ) -> Population:
     """Say what varies between patients and how measurements scatter.
 
@@ -257,17 +284,26 @@ def population(
         The same by endpoint, ``{"transgene": "student_t", "il6": "additive"}``; log-normal for
         those not named.
     covariates : mapping of str to sequence of str
-        ``{"cmax": ["dose_level"]}``.
+        ``{"cmax": ["dose_level"]}``; :func:`covariate` in place of a name says the form, the
+        centre or the reference.
     non_expanders : bool or str
         True for a share of patients whose cells do not expand: the distribution of
         ``cmax`` (or of the parameter named) becomes a mixture of two normals on the free
         scale, the lower one shifted down.
     censoring : str
         ``"m3"``: censored records contribute the probability of lying beyond their limit.
+        ``"m4"``: the same, given that a measurement is above 0; the same as M3 for errors on the
+        log scale. For comparison only, because they bias: ``"m1"`` drops them, ``"m5"`` puts
+        those below the LLOQ at LLOQ/2, ``"m6"`` the first of a run there and drops the others,
+        ``"m7"`` puts them at 0. By these three, records above the ULOQ stand at the ULOQ, and
+        those within an interval at its middle. Names as in Beal (2001).
     priors : mapping
         Priors by name, as Prior or as ``{"kind": "halfnormal", "sigma": 1}``.
     centred : sequence of str
         Advanced: sampling parametrisation; the default decides from the data.
+    scale : sequence of str
+        Endpoints whose prediction is multiplied by an estimated factor ``scale_<endpoint>``
+        with prior LogNormal(1, 1), such as the copies/µg that a cell/µL is measured as.
 
     Returns
     -------
@@ -278,7 +314,6 @@ def population(
     FitError
         For names or values that are not known.
     """
-    one_of(censoring, ["m3"], "censoring method", error=FitError)
     if errors is not None and error is not None:
         raise FitError("give either error= or errors=: one for all endpoints, or each its own.")
     mixture = "cmax" if non_expanders is True else (non_expanders or None)
@@ -286,12 +321,12 @@ def population(
         iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
         error=error or "lognormal",
         errors=dict(errors or {}),
-        covariates={
-            k: (v,) if isinstance(v, str) else tuple(v) for k, v in (covariates or {}).items()
-        },
+        covariates={k: named_terms(v) for k, v in (covariates or {}).items()},
         non_expanders=mixture,
         priors={k: prior_from(v) for k, v in (priors or {}).items()},
         centred=None if centred is None else tuple(centred),
+        scale=(scale,) if isinstance(scale, str) else tuple(scale),
+        censoring=censoring,
     )
 
 
@@ -304,24 +339,29 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         For a parameter, covariate or prior that does not exist, a unit that differs from the
         data's, or measurements that the residual error cannot describe.
     """
+    declared, design = plain(model), censored.treated(design, population.censoring)
+    more = extend(declared, design, population.scale, population.covariates)
+    model, design = more.model, more.design
     _check_parameters(model, population)
     check_measures(model, design)
     check_units(model, design)
     errors = error_models(population, design)
+    censored.check_values(design, population.censoring, np.array([e.on_log for e in errors]))
     check_values(errors, design)
-    effects, notes = covariate_effects(population.covariates, design.subjects)
+    effects, notes = covariate_effects(population.covariates, design.subjects, more.apart)
     quantities = (
         *_typical(model),
         *_omegas(model, population),
-        *(_coefficient(model, e) for e in effects),
+        *(_coefficient(e) for e in effects),
         *_mixture(model, population),
         *_residual(errors, design),
     )
     _check_distinct(quantities)
+    quantities = tuple(replace(q, prior=more.priors.get(q.name, q.prior)) for q in quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    said = (*notes, *check_inputs(model, design))
-    return Structure(model, population, design, errors, quantities, effects, said)
+    said = (*notes, *more.notes, *check_inputs(declared, design), *censored.notes(design, errors))
+    return Structure(model, population, design, errors, quantities, effects, said, more.words)
 
 
 def error_models(population: Population, design: Design) -> tuple[ErrorModel, ...]:
@@ -338,7 +378,9 @@ def error_models(population: Population, design: Design) -> tuple[ErrorModel, ..
                 f"errors: {name!r} is not fitted.{did_you_mean(name, design.endpoints)} "
                 f"This fit has: {', '.join(design.endpoints)}."
             )
-    return tuple(error_model(population.errors.get(e, population.error)) for e in design.endpoints)
+    found = (error_model(population.errors.get(e, population.error)) for e in design.endpoints)
+    m4 = population.censoring == "m4"
+    return tuple(replace(e, positive=True) if m4 and not e.on_log else e for e in found)
 
 
 def _check_distinct(quantities: tuple[Quantity, ...]) -> None:
@@ -397,25 +439,13 @@ def _omegas(model: Model, population: Population) -> list[Quantity]:
     ]
 
 
-def _coefficient(model: Model, effect: Effect) -> Quantity:
-    words = {
-        "power": f"exponent of {effect.covariate} / {effect.reference:.4g}"
-        if isinstance(effect.reference, float)
-        else "",
-        "linear": f"effect per unit of {effect.covariate}",
-        "category": f"shift if {effect.level} instead of {effect.reference}",
-    }
-    # Wide for effects that a phase 1 trial could show: a ten-fold dose range and an
-    # exponent of 1 change a level ten-fold.
-    prior = {"power": 0.5, "linear": 0.5, "category": 1.0}[effect.kind]
-    if effect.kind == "linear":
-        prior /= max(float(np.std(effect.column)), 1e-12)
+def _coefficient(effect: Effect) -> Quantity:
     return Quantity(
         f"beta_{effect.name}",
-        f"{effect.parameter}: {words[effect.kind]}",
+        effect.label,
         "1",
         "covariate",
-        Normal(0.0, prior),
+        Normal(0.0, effect.spread),
         effect.parameter,
     )
 

@@ -77,7 +77,8 @@ def _fit_text(config: Config, name: str) -> str:
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
     for parameter, names in population.get("covariates", {}).items():
-        said.append(f"{parameter} by {', '.join(names)}")
+        named = (n if isinstance(n, str) else n["covariate"] for n in names)
+        said.append(f"{parameter} by {', '.join(named)}")
     said += [f"{key} = {population[key]}" for key in ("error", "censoring") if key in population]
     if population.get("non_expanders"):
         said.append("some patients may not expand")
@@ -145,9 +146,12 @@ def _bad_parameters(config: Config, name: str, declared: models.Model) -> Iterat
 def _bad_population(config: Config, name: str, declared: models.Model) -> Iterator[str]:
     own, population = config.spec.models[name].given(), config.population(name)
     fixed = {key for key, v in config.spec.models[name].parameters.items() if v.fixed is not None}
+    factors = {f"scale_{endpoint}" for endpoint in population.get("scale", ())}
     for part in ("iiv", "covariates"):
         path = f"models.{name}.{part}" if part in own else f"population.{part}"
         for key in population.get(part, ()):
+            if key in factors:
+                continue
             if key not in declared.parameters:
                 yield _no_parameter(path, key, name, declared)
             elif key in fixed:

@@ -37,7 +37,8 @@ from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
-Censoring = Literal["m3"]
+CovariateForm = Literal["exponential", "power", "linear", "category"]
+Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
     "exponential", "gamma", "beta", "uniform", "cauchy", "student_t",
@@ -205,20 +206,39 @@ class Prior(Table):
     df: Positive | None = None
 
 
+class CovariateTerm(Table):
+    """A covariate with its form, where the automatic choice is not wanted."""
+
+    covariate: str = Field(description="a patient-level variable of the trial")
+    form: CovariateForm | None = None
+    centre: float | Literal["median", "mean"] | None = Field(
+        default=None, description="value at which the parameter is the typical one"
+    )
+    reference: str | None = Field(default=None, description="category that is the typical one")
+    baseline: bool | None = Field(
+        default=None, description="only its value at the infusion, if it changes in time"
+    )
+
+
 class PopulationKeys(Table):
     """The statistical model around a structural model."""
 
     iiv: list[str] | None = Field(
         default=None, description="parameters that differ between patients"
     )
-    covariates: dict[str, list[str]] | None = Field(
+    covariates: dict[str, list[str | CovariateTerm]] | None = Field(
         default=None, description="parameter: covariates"
     )
     error: ErrorModel | None = None
     errors: dict[str, ErrorModel] | None = Field(
         default=None, description="endpoint: its error, where they differ"
     )
-    censoring: Censoring | None = None
+    censoring: Censoring | None = Field(
+        default=None, description="m3, or another of Beal's methods to compare with"
+    )
+    scale: list[str] | None = Field(
+        default=None, description="endpoints whose prediction has an estimated factor"
+    )
     non_expanders: bool | str | None = Field(
         default=None,
         description="true, or the parameter that marks patients whose cells do not expand",

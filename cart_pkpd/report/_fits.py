@@ -55,6 +55,7 @@ def one(inputs: Inputs, name: str) -> Section:
     text = " and ".join(label(inputs.trial, name) for name in result.endpoints)
     blocks: list[Block] = [
         Text(f"Fitted to {text}: {getattr(result, 'sentence', result.model_name)}"),
+        *(Text(note) for note in getattr(getattr(result, "structure", None), "notes", ())),
         Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
         parameter_table(name, result.table(), file),
         *_parameter_pictures(found, file),
