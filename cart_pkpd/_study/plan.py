@@ -76,6 +76,10 @@ def _fit_text(config: Config, name: str) -> str:
     said = [f"{table.model} to {_quoted(config.spec.fit.endpoints)}"]
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
+    if "corr" in population:
+        said.append("correlated")
+    if "iov" in population:
+        said.append(f"IOV on {', '.join(population['iov'])}")
     for parameter, names in population.get("covariates", {}).items():
         named = (n if isinstance(n, str) else n["covariate"] for n in names)
         said.append(f"{parameter} by {', '.join(named)}")
@@ -147,7 +151,7 @@ def _bad_population(config: Config, name: str, declared: models.Model) -> Iterat
     own, population = config.spec.models[name].given(), config.population(name)
     fixed = {key for key, v in config.spec.models[name].parameters.items() if v.fixed is not None}
     factors = {f"scale_{endpoint}" for endpoint in population.get("scale", ())}
-    for part in ("iiv", "covariates"):
+    for part in ("iiv", "iov", "covariates"):
         path = f"models.{name}.{part}" if part in own else f"population.{part}"
         for key in population.get(part, ()):
             if key in factors:

@@ -42,6 +42,7 @@ def write(
     fits: Mapping[str, Fit | FitLike] | None = None,
     failures: Mapping[str, str] | None = None,
     comparison: pd.DataFrame | None = None,
+    patients: xr.Dataset | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -72,6 +73,8 @@ def write(
         Name → why there is no fit.
     comparison : DataFrame, optional
         From ``compare.models``.
+    patients : Dataset, optional
+        From ``compare.patients``: each patient left out, by fit.
     notes : sequence of str
         Sentences for the first page.
     methods : sequence of str
@@ -113,6 +116,7 @@ def write(
         fits=bundles(fits),
         failures=dict(failures or {}),
         comparison=comparison,
+        patients=patients,
         notes=tuple(notes),
         methods=tuple(methods),
         references=tuple(references),
@@ -210,7 +214,9 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
 def _fit_numbers(fit: Fit) -> dict[str, Any]:
     result = fit.result
     verdict = {
-        key: plain(value) for key, value in vars(result.verdict).items() if not key.startswith("_")
+        key: [plain(v) for v in value] if isinstance(value, tuple) else plain(value)
+        for key, value in vars(result.verdict).items()
+        if not key.startswith("_")
     }
     return {
         "model": result.model_name,
