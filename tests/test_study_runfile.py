@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -276,7 +277,8 @@ def test_every_prior_can_be_written_in_a_run_file() -> None:
     assert get_args(runfile.PriorKind) == tuple(KINDS)
     needed = {f.name for kind in KINDS.values() for f in fields(kind)}
     needed -= {"size", "depth"}  # of an LKJ's block, which the fit knows
-    assert set(runfile.Prior.model_fields) == {"kind", *needed}
+    quantiles = {k for k in runfile.Prior.model_fields if re.fullmatch(r"q\d{2,}", k)}
+    assert set(runfile.Prior.model_fields) == {"kind", *needed, "quantiles", *quantiles}
     given = study.loads(TWO).population("own")["priors"]["cmax"]
     assert prior_from(given) == TruncatedNormal(4000.0, 2000.0, 0.0, 9000.0)
 

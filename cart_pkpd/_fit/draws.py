@@ -302,3 +302,48 @@ def _prior_correlations(
         return {}
     correlated = structure.random.correlated(2.0 * np.stack(shares, axis=-1) - 1.0)
     return {n: correlated[:, i] for i, n in enumerate(names)}
+
+
+def log_prior_draws(structure: Structure, quantities: xr.Dataset) -> xr.Dataset:
+    """Return the ln prior density of every population quantity at every draw.
+
+    Parameters
+    ----------
+    structure : Structure
+        What was fitted.
+    quantities : xr.Dataset
+        Draws of the population quantities, natural scale.
+
+    Returns
+    -------
+    xr.Dataset
+        One variable per quantity, natural scale, dims as given; of a correlation that of its
+        canonical partial correlation, whose sum over a block is the block's. Individual
+        parameters are not among them: their distribution is a part of the model, not a prior.
+    """
+    return xr.Dataset(
+        {
+            **{
+                q.name: quantities[q.name].copy(
+                    data=q.prior.log_density(quantities[q.name].to_numpy())
+                )
+                for q in structure.quantities
+            },
+            **_log_prior_correlations(structure, quantities),
+        }
+    )
+
+
+def _log_prior_correlations(
+    structure: Structure, quantities: xr.Dataset
+) -> dict[str, xr.DataArray]:
+    names = structure.random.correlations
+    if not names:
+        return {}
+    values = np.stack([quantities[n].to_numpy() for n in names], axis=-1)
+    partial = structure.random.partial(values)
+    priors: list[Any] = [structure.quantity(n).prior for n in names]
+    return {
+        n: quantities[n].copy(data=prior.log_density_of_partial(partial[..., i]))
+        for i, (n, prior) in enumerate(zip(names, priors, strict=True))
+    }

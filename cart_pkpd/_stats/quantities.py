@@ -19,7 +19,9 @@ from cart_pkpd.models import Model
 if TYPE_CHECKING:
     from cart_pkpd._stats.population import Population
 
-_DEFAULT_IIV = 0.5
+DEFAULT_IIV = 0.5
+"""Standard deviation between patients where none is declared."""
+
 _HALF_NORMAL_MEDIAN = 0.6744897501960817
 FREE_NORMAL: Mapping[str, type[LogNormal | LogitNormal | Normal]] = MappingProxyType(
     {"log": LogNormal, "logit": LogitNormal, "identity": Normal}
@@ -79,7 +81,7 @@ def omega_quantities(model: Model, population: Population) -> list[Quantity]:
             f"IIV of {name} (SD, {model.parameters[name].scale} scale)",
             "1",
             "omega",
-            HalfNormal((model.parameters[name].iiv or _DEFAULT_IIV) / _HALF_NORMAL_MEDIAN),
+            HalfNormal((model.parameters[name].iiv or DEFAULT_IIV) / _HALF_NORMAL_MEDIAN),
             name,
         )
         for name in population.iiv
@@ -111,7 +113,7 @@ def occasion_quantities(model: Model, population: Population) -> list[Quantity]:
             f"IOV of {name} (SD, {model.parameters[name].scale} scale)",
             "1",
             "iov",
-            HalfNormal((model.parameters[name].iiv or _DEFAULT_IIV) / 2 / _HALF_NORMAL_MEDIAN),
+            HalfNormal((model.parameters[name].iiv or DEFAULT_IIV) / 2 / _HALF_NORMAL_MEDIAN),
             name,
         )
         for name in population.iov

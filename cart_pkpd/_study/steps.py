@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ConfigError
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd._study import join, plan, tables
+from cart_pkpd._study import fit_checks, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, whole_file, write_text
 
@@ -49,6 +49,8 @@ class Findings:
         From `compare.models`.
     dose : DoseFindings or None
         Decisions on the dose.
+    patients : xr.Dataset or None
+        From `compare.patients`.
     """
 
     config: Config
@@ -60,6 +62,7 @@ class Findings:
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
     dose: DoseFindings | None = None
+    patients: xr.Dataset | None = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -200,7 +203,12 @@ def rank(found: Findings, folder: RunFolder) -> str:
     """Compare the fits; those that failed or did not converge are listed, not ranked."""
     from cart_pkpd import compare
 
-    table = compare.models(found.fits) if found.fits else None
+    given = found.config.spec.compare.given()
+    if given.get("by") != "record" and any(fit.verdict.ok for fit in found.fits.values()):
+        sizes = {k: v for k, v in given.items() if k != "by"}
+        found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
+        given["patients"] = found.patients
+    table = compare.models(found.fits, **given) if found.fits else None
     found.comparison = tables.ranking(table, found.failures)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index
@@ -242,6 +250,7 @@ def report(
         failures=found.failures,
         comparison=found.comparison,
         dose=found.dose,
+        patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=config.spec.report.data_cutoff,
@@ -254,16 +263,16 @@ def report(
 
 def _with_checks(found: Findings, name: str) -> Any:
     """Return a fit with what the report shows beside it."""
-    from cart_pkpd import checks, report
+    from cart_pkpd import report
 
-    result, seed = found.fits[name], found.config.spec.seed
-    each = {"result": result, "seed": seed}
+    result, spec = found.fits[name], found.config.spec
+    made = fit_checks.of(result, spec.checks, spec.seed)
     return report.Fit(
         result,
-        predictions=tuple(checks.predictions(endpoint=e, **each) for e in result.endpoints),
-        vpc=tuple(checks.vpc(endpoint=e, **each) for e in result.endpoints),
         references=(plan.model(found.config, name).cite(),),
-        exposure=_exposure(found, result),
+        exposure=() if "exposure" in spec.checks.skip else _exposure(found, result),
+        missing=tuple(made.missing),
+        **made.found,
     )
 
 
@@ -277,8 +286,9 @@ def _exposure(found: Findings, result: Any) -> tuple[xr.Dataset, ...]:
         return ()
     limits = {e: data.endpoint(found.trial, e)["lloq"].values for e in result.endpoints}
     window, seed = _window(found.config), found.config.spec.seed
+    given = fit_checks.options(found.config.spec.checks, "exposure")
     return tuple(
-        checks.exposure(result, endpoint=e, window=window, seed=seed)
+        checks.exposure(result, endpoint=e, window=window, seed=seed, **given)
         for e in result.endpoints
         if np.isfinite(limits[e]).any()
     )

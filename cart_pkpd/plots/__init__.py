@@ -37,6 +37,8 @@ from cart_pkpd.plots._posterior import posterior as posterior
 from cart_pkpd.plots._predicted import goodness_of_fit as goodness_of_fit
 from cart_pkpd.plots._predicted import observed_vs_predicted as observed_vs_predicted
 from cart_pkpd.plots._predictive import predictive_exposure as predictive_exposure
+from cart_pkpd.plots._prior_predictive import prior_predictive as prior_predictive
+from cart_pkpd.plots._prior_sensitivity import prior_sensitivity as prior_sensitivity
 from cart_pkpd.plots._profiles import cytokines as cytokines
 from cart_pkpd.plots._profiles import profiles as profiles
 from cart_pkpd.plots._residuals import gof as gof
@@ -78,6 +80,8 @@ __all__ = [
     "persistence",
     "posterior",
     "predictive_exposure",
+    "prior_predictive",
+    "prior_sensitivity",
     "profiles",
     "ranks",
     "residual",

@@ -44,6 +44,7 @@ def write(
     failures: Mapping[str, str] | None = None,
     comparison: pd.DataFrame | None = None,
     dose: DoseFindings | None = None,
+    patients: xr.Dataset | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -76,6 +77,8 @@ def write(
         From ``compare.models``.
     dose : DoseFindings, optional
         Decisions on the dose and what stands beside them.
+    patients : Dataset, optional
+        From ``compare.patients``: each patient left out, by fit.
     notes : sequence of str
         Sentences for the first page.
     methods : sequence of str
@@ -118,6 +121,7 @@ def write(
         failures=dict(failures or {}),
         comparison=comparison,
         dose=dose,
+        patients=patients,
         notes=tuple(notes),
         methods=tuple(methods),
         references=tuple(references),
@@ -217,7 +221,9 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
 def _fit_numbers(fit: Fit) -> dict[str, Any]:
     result = fit.result
     verdict = {
-        key: plain(value) for key, value in vars(result.verdict).items() if not key.startswith("_")
+        key: [plain(v) for v in value] if isinstance(value, tuple) else plain(value)
+        for key, value in vars(result.verdict).items()
+        if not key.startswith("_")
     }
     return {
         "model": result.model_name,

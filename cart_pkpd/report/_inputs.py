@@ -70,6 +70,15 @@ class Fit:
     exposure : xr.Dataset, tuple of xr.Dataset or None
         From ``checks.exposure``, one for each endpoint; shown beside the NCA of the same endpoint
         where the fit converged.
+    residuals, corrected : xr.Dataset, tuple of xr.Dataset or None
+        From ``checks.residuals`` and ``checks.vpc(prediction_corrected=True)``, one for each
+        endpoint; left out where None.
+    etas, sensitivity : xr.Dataset or None
+        From ``checks.etas`` and ``checks.prior_sensitivity``; left out where None.
+    priors : DataFrame or None
+        From ``fit.priors``; by default that of the result.
+    missing : tuple of str
+        Why checks are left out, in sentences.
     references : tuple of str
         Citations of the model.
     truth : mapping or None
@@ -82,6 +91,12 @@ class Fit:
     references: tuple[str, ...] = ()
     truth: Mapping[str, float] | None = None
     exposure: Checks = None
+    residuals: Checks = None
+    corrected: Checks = None
+    etas: xr.Dataset | None = None
+    sensitivity: xr.Dataset | None = None
+    priors: pd.DataFrame | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,7 @@ class Inputs:
     fits: Mapping[str, Fit]
     failures: Mapping[str, str]
     comparison: pd.DataFrame | None
+    patients: xr.Dataset | None
     notes: tuple[str, ...]
     methods: tuple[str, ...]
     references: tuple[str, ...]
