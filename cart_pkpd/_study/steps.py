@@ -253,12 +253,20 @@ def report(
         patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,
-        data_cutoff=config.spec.report.data_cutoff,
+        data_cutoff=_cutoff(config),
         notes=config.spec.report.notes,
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _cutoff(config: Config) -> str | None:
+    """Return the data cut-off as it is printed: as stated, or the day of the dose decision."""
+    stated, table = config.spec.report.data_cutoff, config.spec.dose
+    if stated is None and table is not None and table.as_of is not None:
+        return f"day {table.as_of:g} of the trial"
+    return stated
 
 
 def _with_checks(found: Findings, name: str) -> Any:
