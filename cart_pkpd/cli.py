@@ -265,6 +265,11 @@ def dose(
     found = folder / "dose" / "decisions.json"
     if not as_json and found.is_file():
         _say_decisions(json.loads(found.read_text(encoding="utf-8")))
+    elif not as_json:
+        steps = json.loads((folder / "status.json").read_text(encoding="utf-8"))["steps"]
+        why = steps.get("dose", {}).get("note") or "the step was not reached."
+        _err().print(f"No dose decision: {why}", style="red", markup=False, highlight=False,
+                     soft_wrap=True)  # fmt: skip
     return code
 
 

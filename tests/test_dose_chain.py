@@ -481,7 +481,7 @@ class TestBelowTheMtd:
         got = self.recommend([2, 3, 3, 3])
         assert (got.action, got.dose) == ("recommend", 1e6)
         assert got.sentence.startswith("Recommended dose")
-        assert "80%" in got.reason
+        assert "80\u202f%" in got.reason
 
     def test_a_rising_response_gives_the_mtd(self):
         got = self.recommend([0, 0, 1, 6])

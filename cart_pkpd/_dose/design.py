@@ -308,7 +308,7 @@ class Design(ABC):
             None if data.current is None else data.levels.doses[data.current],
             self._reason(data, state, found, verdict),
             self._table(data, state, found, verdict),
-            (*self._flags(data, found), *_data_flags(data)),
+            (*self._pending_now(data), *self._flags(data, found), *_data_flags(data)),
             data.levels.unit,
             self._cohort(state) if action == GO else None,
         )
@@ -344,12 +344,23 @@ class Design(ABC):
         if level >= 0:
             flags = [*self._mtd_flags(data, state, level), *flags]
         if data.pending.any():
-            flags.insert(0, _pending_flag(data, counted=self.uses_follow_up))
+            flags.insert(0, _pending_flag(data, counted=self._mtd_by_follow_up, final=True))
         return Decision(
             self.description, "select", data.levels.doses[level] if level >= 0 else None,
             None if data.current is None else data.levels.doses[data.current],
             reason, table, tuple(flags), data.levels.unit,
         )  # fmt: skip
+
+    def _pending_now(self, data: DoseData) -> list[str]:
+        """Return whose follow-up counts in part; other designs decide where it cannot matter."""
+        if not self.uses_follow_up or not data.pending.any():
+            return []
+        return [_pending_flag(data, counted=True, final=False)]
+
+    @property
+    def _mtd_by_follow_up(self) -> bool:
+        """Whether pending patients count by their follow-up for the MTD too."""
+        return self.uses_follow_up
 
     def _taken(self, data: DoseData | xr.Dataset) -> DoseData:
         if isinstance(data, xr.Dataset):
@@ -484,16 +495,21 @@ def _with_reasons(patients: list[Patient]) -> str:
     return "; ".join(f"{', '.join(ids)}: {why[:1].lower()}{why[1:]}" for why, ids in by.items())
 
 
-def _pending_flag(data: DoseData, *, counted: bool) -> str:
-    """Return who is still inside the window, and what that means for the MTD."""
+def _pending_flag(data: DoseData, *, counted: bool, final: bool) -> str:
+    """Return who is still inside the window, and what that means for the decision."""
     who = [p for p in data.patients if p.evaluable and p.pending]
     last = data.window - min(p.followed for p in who)
     named = ", ".join(f"{p.id} (day {p.followed:g})" for p in who)
     ways = "counted by share of follow-up" if counted else "not counted"
+    do = (
+        f"The MTD may change: decide when the last window has closed, in "
+        f"{words.count(math.ceil(last), 'day')}."
+        if final
+        else "Decide again at once if one of them has a DLT."
+    )
     return (
         f"{words.count(len(who), 'patient')} still inside the DLT window of {data.window:g} days, "
-        f"{ways}: {named}. The MTD may change: decide when the last window has closed, in "
-        f"{words.count(math.ceil(last), 'day')}."
+        f"{ways}: {named}. {do}"
     )
 
 

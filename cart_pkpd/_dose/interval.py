@@ -176,6 +176,10 @@ class IntervalDesign(Design):
             + (f" of those up to {self.bound:g}," if self.bound is not None else ",")
         )
 
+    @property
+    def _mtd_by_follow_up(self) -> bool:
+        return False  # the isotonic estimate is of complete outcomes
+
     def _own_limit(self, state: State) -> tuple[Mask, str]:
         if self.bound is None:
             return super()._own_limit(state)

@@ -139,7 +139,8 @@ def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFi
     if found.chain is not None:
         with whole_file(folder / "dose/chain.nc") as part:
             found.chain.save(part)
-    return found, " ".join(f"{label} {text}" for label, text in found.answers())
+    label, text = found.answers()[0]
+    return found, f"{label} {text}"
 
 
 def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
@@ -192,7 +193,7 @@ def _check_days(trial: xr.Dataset) -> None:
             "dlt_day or last_contact_day.",
             who, column="dlt_day", value=f"{d:g}",
         )
-        for who, d, c in zip(ids, day, last, strict=True)
+        for who, d, c in zip(ids.tolist(), day, last, strict=True)
         if d > c
     ]  # fmt: skip
     if found:

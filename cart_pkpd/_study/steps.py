@@ -49,6 +49,8 @@ class Findings:
         From `compare.models`.
     dose : DoseFindings or None
         Decisions on the dose.
+    undecided : str
+        Why there are none, where the step failed.
     patients : xr.Dataset or None
         From `compare.patients`.
     """
@@ -62,6 +64,7 @@ class Findings:
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
     dose: DoseFindings | None = None
+    undecided: str = ""
     patients: xr.Dataset | None = None
 
 
@@ -254,11 +257,16 @@ def report(
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=_cutoff(config),
-        notes=config.spec.report.notes,
+        notes=(*_undecided(found), *config.spec.report.notes),
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _undecided(found: Findings) -> tuple[str, ...]:
+    """Return that there is no dose decision, and why, where the step failed."""
+    return (f"No dose decision: {found.undecided}",) if found.undecided else ()
 
 
 def _cutoff(config: Config) -> str | None:

@@ -156,7 +156,8 @@ class DoseFindings:
         for name, d in self.decisions.items():
             by.setdefault(d.headline.rstrip("."), []).append(name)
         if len(by) == 1:
-            return f"{' and '.join(next(iter(by.values())))} agree: {next(iter(by))}."
+            *names, last = self.decisions
+            return f"{', '.join(names)} and {last} agree: {next(iter(by))}."
         each = "; ".join(f"{', '.join(names)} – {what}" for what, names in by.items())
         return (
             f"They disagree: {each}. The design of the protocol decides; its targets and rules are "
@@ -332,9 +333,8 @@ def _meanings(design: Design, table: pd.DataFrame) -> list[str]:
             f"{low:g} to below {high:g}, {high:g} or more; mean: expected DLT rate."
         )
     elif "over" in table:
-        said.append(
-            f"P(over): probability that the DLT rate is above the target {design.target:g}."
-        )  # type: ignore[attr-defined]
+        target = float(getattr(design, "target", float("nan")))
+        said.append(f"P(over): probability that the DLT rate is above the target {target:g}.")
     if "verdict" in table:
         said.append(
             "Isotonic: DLT rate that does not fall with dose. Verdict on the dose if it were the "
