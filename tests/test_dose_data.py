@@ -131,7 +131,7 @@ def test_not_evaluable_by_the_table_even_with_a_dlt_is_flagged():
     assert found.n.tolist() == [1, 1, 2]
     assert "although a DLT is recorded" in found.exclusions().loc["P3", "reason"]
     flags = dose.BOIN(0.25).recommend(found).flags
-    assert any("does not count anywhere: P3" in f for f in flags)
+    assert any("counts nowhere, of P3: recorded as not evaluable" in f for f in flags)
 
 
 def test_doses_per_kg_are_reached_by_weight():

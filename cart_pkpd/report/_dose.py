@@ -303,7 +303,10 @@ def _every_dose(name: str, design: Design, decision: Decision) -> Table:
     """Return what a design says of every dose, in one piece; the files have every column."""
     table = decision.table
     frame = table.assign(
-        seen=[f"{y} of {n}" for y, n in zip(table["dlts"], table["evaluable"], strict=True)],
+        seen=[
+            f"{y} of {n}" + (f", {c} pending" if c else "")
+            for y, n, c in zip(table["dlts"], table["evaluable"], table["pending"], strict=True)
+        ],
         allowed=[_allowed(row) for _, row in table.iterrows()],
     )
     if {"q2.5", "q97.5"} <= set(table):
