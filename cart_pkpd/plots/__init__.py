@@ -15,6 +15,10 @@ from cart_pkpd.plots._comparison import comparison as comparison
 from cart_pkpd.plots._crs import crs_incidence as crs_incidence
 from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
+from cart_pkpd.plots._dose import dose_intervals as dose_intervals
+from cart_pkpd.plots._dose import dose_toxicity as dose_toxicity
+from cart_pkpd.plots._dose_rules import boin_table as boin_table
+from cart_pkpd.plots._dose_rules import dose_scenarios as dose_scenarios
 from cart_pkpd.plots._etas import eta_covariates as eta_covariates
 from cart_pkpd.plots._etas import etas as etas
 from cart_pkpd.plots._exposure import exposure as exposure
@@ -41,11 +45,15 @@ from cart_pkpd.plots._vpc import vpc as vpc
 
 __all__ = [
     "TimeScale",
+    "boin_table",
     "comparison",
     "crs_incidence",
     "crs_odds_ratios",
     "crs_response",
     "cytokines",
+    "dose_intervals",
+    "dose_scenarios",
+    "dose_toxicity",
     "eta_covariates",
     "etas",
     "exposure",
