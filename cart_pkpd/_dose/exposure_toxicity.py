@@ -117,7 +117,8 @@ class ExposureToxicity:
         if not people:
             people = {k: np.full(1, r.typical) for k, r in self.model.parameters.items()}
         times = np.linspace(0, self.window, int(round(self.window / _STEP)) + 1)
-        amount = dose * self.dose_scale if hasattr(self.model, "dose_unit") else None
+        takes = getattr(self.model, "dosed", None) is not None
+        amount = dose * self.dose_scale if takes else None
         found = self.model.simulate(times, people, amount)
         name = self.endpoint or self._only_endpoint()
         level = found[name].transpose("id", "time").values

@@ -80,8 +80,9 @@ class Records:
         Day of the trial on which the outcome is known. [day]
     lost : ndarray of int
         Day of the trial on which the patient is known not to be evaluable; `NEVER` for others.
-    dlt, below : ndarray of bool
-        Whether a DLT counts; whether the product lay below the range.
+    dlt, below, gone : ndarray of bool
+        Whether a DLT counts; whether the product lay below the range; whether the patient leaves
+        without a DLT.
     """
 
     level: Ints
@@ -90,12 +91,13 @@ class Records:
     lost: Ints
     dlt: Mask
     below: Mask
+    gone: Mask
 
     @classmethod
     def empty(cls, trials: int, patients: int) -> Records:
         """Return room for patients."""
         whole = [np.zeros((trials, patients), np.int64) for _ in range(4)]
-        return cls(*whole, *(np.zeros((trials, patients), bool) for _ in range(2)))
+        return cls(*whole, *(np.zeros((trials, patients), bool) for _ in range(3)))
 
     def room(self, patients: int) -> None:
         """Make room for more patients."""
@@ -119,9 +121,9 @@ class Records:
         gone = (last < s.window) & ~dlt
         known = day + np.where(dlt, onset, np.where(gone, last + 1, s.window))
         lost = np.where(below, day, np.where(gone, known, NEVER))
-        values = {"level": level, "infused": day, "known": known, "lost": lost, "dlt": dlt}
-        for name, value in (values | {"below": below}).items():
-            getattr(self, name)[rows, i] = value
+        values = (level, day, known, lost, dlt, below, gone)
+        for f, value in zip(fields(self), values, strict=True):
+            getattr(self, f.name)[rows, i] = value
 
 
 NEVER = np.iinfo(np.int64).max // 4

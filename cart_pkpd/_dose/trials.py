@@ -247,8 +247,7 @@ class _Block:
         """Return trials on their days, and the posterior where amounts below the range count."""
         k, window = len(self.s.planned), self.s.window
         known = seen.known <= at[:, None]
-        gone = (seen.lost <= at[:, None]) & ~seen.below
-        counted, waits = known & ~gone, ~known
+        counted, waits = known & ~seen.gone, ~known
         fits = ~seen.below
         place = np.arange(rows.size)[:, None] * k + seen.level
 
