@@ -309,12 +309,13 @@ def simulate_trials(
     -------
     xr.Dataset
         Dims trial, level. Per trial ``mtd`` (level from 1, 0 for none), ``ended``,
-        ``trial_length`` (day), ``n_treated``, ``n_evaluable``, ``n_dlts``. Over trials, each with its
-        Monte-Carlo standard error ``*_se``: per level ``selected``, ``patients``, ``patient_share``,
-        ``dlts``; ``none``, ``stopped``, ``correct``, ``acceptable``, ``overdose_selected``,
-        ``at_correct``, ``size``, ``evaluable``, ``total_dlts``, ``overdosed``, ``overdosed_share``,
-        ``overdosed_trials``, ``length``, ``length_median``, ``length_q90`` (day); ``attrs["about"]``
-        says what each is. With `patients`, ``patient_*`` on dims trial, patient.
+        ``trial_length`` (day), ``n_treated``, ``n_evaluable``, ``n_dlts``. Over trials, each with
+        its Monte-Carlo standard error ``*_se``: per level ``selected``, ``patients``,
+        ``patient_share``, ``dlts``; ``none``, ``stopped``, ``correct``, ``acceptable``,
+        ``overdose_selected``, ``at_correct``, ``size``, ``evaluable``, ``total_dlts``,
+        ``overdosed``, ``overdosed_share``, ``overdosed_trials``, ``length``, ``length_median``,
+        ``length_q90`` (day); ``attrs["about"]`` says what each is. With `patients`, ``patient_*``
+        on dims trial, patient.
 
     Raises
     ------

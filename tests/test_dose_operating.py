@@ -534,7 +534,9 @@ def test_designs_are_compared_and_tabulated():
     assert len(levels) == 20
     assert {"selected_se", "p", "dose"} <= set(levels.columns)
     assert len(dose.operating_table(one)) == 1
-    assert dose.operating_table(one, "levels")["selected"].tolist() == one["selected"].values.tolist()
+    assert (
+        dose.operating_table(one, "levels")["selected"].tolist() == one["selected"].values.tolist()
+    )
 
 
 # --- onset and exposure ------------------------------------------------------------------------
@@ -644,7 +646,7 @@ def test_simulations_that_cannot_be_are_refused():
         dose.compare_designs({}, {"a": PLAIN}, 5, seed=1)
     with pytest.raises(ValueError, match="unknown pending"):
         dose.simulate_trials(BLRM, PLAIN, 5, seed=1, pending="never")
-    with pytest.raises(DataError, match="no result of dose.simulate_trials"):
+    with pytest.raises(DataError, match="no result of"):
         dose.operating_table(xr.Dataset())
 
 
@@ -668,7 +670,7 @@ def test_onsets_and_exposures_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="different days"):
         dose.mixed_onset({dose.beta_onset(1, 1): 1, dose.beta_onset(1, 1, window=21.0): 1})
     common = dict(model=models.get("stein2019"), intercept=0, slope=1, metric="cmax")
-    with pytest.raises(DataError, match="no parameter 'cmx'. Did you mean 'cmax'"):
+    with pytest.raises(DataError, match="no parameter 'cmx'"):
         dose.ExposureToxicity(**common, reference=1.0, dose_power={"cmx": 1}, dose_reference=1.0)
     with pytest.raises(ValueError, match="needs dose_reference"):
         dose.ExposureToxicity(**common, reference=1.0, dose_power={"cmax": 1})

@@ -21,7 +21,7 @@ _STEP = 0.1  # of the time grid [day]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExposureToxicity:
-    """P(DLT) = expit(intercept + slope · log(E / reference)), averaged over the exposures E at a dose.
+    """P(DLT) = expit(intercept + slope · log(E / reference)), averaged over exposures at a dose.
 
     Patients differ by the model's parameters: normal on their free scale (log, logit) with the
     standard deviations `iiv`. The same patients are given every dose.
@@ -91,7 +91,9 @@ class ExposureToxicity:
                     hint = did_you_mean(name, self.model.parameters)
                     raise DataError(f"{self.model.name} has no parameter {name!r}.{hint}")
         if self.dose_power and not (self.dose_reference or 0) > 0:
-            raise ValueError("dose_power needs dose_reference, the dose at which it changes nothing.")
+            raise ValueError(
+                "dose_power needs dose_reference, the dose at which it changes nothing."
+            )
 
     @cached_property
     def _people(self) -> dict[str, Floats]:
@@ -116,7 +118,7 @@ class ExposureToxicity:
             people[name] = base * (dose / float(self.dose_reference or 1.0)) ** power
         if not people:
             people = {k: np.full(1, r.typical) for k, r in self.model.parameters.items()}
-        times = np.linspace(0, self.window, int(round(self.window / _STEP)) + 1)
+        times = np.linspace(0, self.window, round(self.window / _STEP) + 1)
         takes = getattr(self.model, "dosed", None) is not None
         amount = dose * self.dose_scale if takes else None
         found = self.model.simulate(times, people, amount)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from cart_pkpd._dose.onset import Onset
-from cart_pkpd._dose.state import Floats
+from cart_pkpd._dose.state import Floats, Ints
 
 
 def weibull_onset(
@@ -90,16 +91,17 @@ def mixed_onset(parts: Mapping[Onset, float]) -> Onset:
     return _onset(days, np.asarray(share))
 
 
-def day_of_onset(onset: Onset, u: Floats) -> Floats:
+def day_of_onset(onset: Onset, u: Floats) -> Ints:
     """Return the whole day, from 1, on which a DLT becomes known, for shares `u` in 0 to 1.
 
     Day d stands for a toxicity in the d-th day of follow-up, (d − 1, d].
     """
-    days = np.arange(1, int(onset.days[-1]) + 1)
-    return np.minimum(np.searchsorted(onset(days), u, side="left") + 1, days[-1]).astype(np.int64)
+    last = int(onset.days[-1])
+    share: Floats = onset(np.arange(1.0, last + 1))
+    return np.minimum(share.searchsorted(u) + 1, last)
 
 
-def _cut(cdf, window: float, first: float, last: float | None) -> Onset:  # type: ignore[no-untyped-def]
+def _cut(cdf: Callable[[Any], Any], window: float, first: float, last: float | None) -> Onset:
     end = window if last is None else last
     if not 0 <= first < end <= window:
         raise ValueError(

@@ -200,8 +200,7 @@ def summary(trials: xr.Dataset, s: Scenario) -> xr.Dataset:
             out[name] = (dims, mean)
             out[f"{name}_se"] = (dims, error)
     for name, q in (("length_median", 0.5), ("length_q90", LENGTH_SHARE)):
-        value, error = _quantile(trials["trial_length"].values, q)
-        out[name], out[f"{name}_se"] = value, error
+        out[name], out[f"{name}_se"] = _quantile(trials["trial_length"].values, q)
     out["p"] = ("level", s.rates)
     for name in ("correct", "acceptable", "overdose"):
         out[f"{name}_level"] = ("level", np.asarray(getattr(s, name)))

@@ -96,8 +96,9 @@ class Records:
     @classmethod
     def empty(cls, trials: int, patients: int) -> Records:
         """Return room for patients."""
-        whole = [np.zeros((trials, patients), np.int64) for _ in range(4)]
-        return cls(*whole, *(np.zeros((trials, patients), bool) for _ in range(3)))
+        a, b, c, d = (np.zeros((trials, patients), np.int64) for _ in range(4))
+        e, f, g = (np.zeros((trials, patients), bool) for _ in range(3))
+        return cls(a, b, c, d, e, f, g)
 
     def room(self, patients: int) -> None:
         """Make room for more patients."""

@@ -183,7 +183,7 @@ class Scenario:
 
     @property
     def gap(self) -> float:
-        """Mean time between patients who become available. [day]"""
+        """Mean days between patients who become available."""
         return MONTH / self.accrual
 
     @property
@@ -203,7 +203,7 @@ class Scenario:
 
     @property
     def none_is_correct(self) -> bool:
-        """Whether even the lowest level is an overdose, so that no level should be selected."""
+        """Whether even the lowest level is an overdose."""
         return bool(self.overdose[0])
 
     @property

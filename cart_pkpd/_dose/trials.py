@@ -260,12 +260,12 @@ class _Block:
             return flat.reshape(-1, k, window)
 
         share = np.arange(window) / window if waits.any() else None
-        here = np.arange(seen.level.shape[1]) >= self.run_start[rows][:, None]
+        here = counted & fits & (np.arange(seen.level.shape[1]) >= self.run_start[rows][:, None])
         n, y = count(counted & fits), count(counted & fits & seen.dlt)
         late = pending(waits & fits) if share is not None else None
         state = state_of(
             n, y, self.level[rows], treated=count(np.ones_like(known)), pending=late, share=share,
-            last=((counted & fits & here).sum(axis=1), (counted & fits & here & seen.dlt).sum(axis=1)),
+            last=(here.sum(axis=1), (here & seen.dlt).sum(axis=1)),
             doses=self.s.planned.array,
         )  # fmt: skip
         if not (isinstance(self.design, BLRM) and seen.below.any()):
@@ -298,7 +298,7 @@ class _Block:
         above = {c: v[:, a] for c, v in found.above.items()}
         return Summary(found.mean[:, a], found.plug[:, a], above)
 
-    # --- the end -----------------------------------------------------------------------------------
+    # --- the end -------------------------------------------------------------------------------
 
     def _end(self) -> Ended:
         treated = self.treated

@@ -122,11 +122,10 @@ def _panel(ax: Axes, data: xr.Dataset, measure: str, names: list[str]) -> None:
                     elinewidth=0.8, zorder=3)  # fmt: skip
     ax.grid(False, axis="x")
     ax.set_xlim(-0.55 if selects else 0.45, doses.size + 0.55)
-    labels = {k: f"{_plain(d)}\n{q:.2f}" for k, d, q in zip(places, doses, p, strict=True)}
-    labels |= {0: "none\n"}
+    labels = ["none\n", *(f"{_plain(d)}\n{q:.2f}" for d, q in zip(doses, p, strict=True))]
     ax.xaxis.set_major_locator(FixedLocator([0, *places.tolist()] if selects else places.tolist()))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: labels.get(round(v), "")))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: labels[round(v)]))
 
 
 def _plain(dose: float) -> str:
