@@ -148,6 +148,11 @@ def page(found: dict) -> str:
         hours = one["cpu"] / one["trials"] * found["trials"] / 3600
         text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
         out.append(f"| {one['design']} by {one['by']} ({one['trials']}) | {text} |")
+    out += [
+        "",
+        "The loop with NUTS compiles its model at every decision, as a plain loop does; most of "
+        "its time may be that.",
+    ]
     return "\n".join(out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def trials_of(
         size = min(BLOCK, trials - start)
         ended = simulate(design, scenario, Draws(scenario, size, seed, b), size, follow)
         blocks.append(_counted(ended, scenario, patients))
-    out = xr.concat(_padded(blocks), dim="trial") if len(blocks) > 1 else blocks[0]
+    out = _joined(_padded(blocks), "trial", "minimal") if len(blocks) > 1 else blocks[0]
     out = out.assign_coords(trial=np.arange(trials))
     out = out.merge(summary(out, scenario))
     return out.assign_attrs(
@@ -57,8 +58,8 @@ def compare(
             trials_of(design, s, trials, seed, pending, patients=False).drop_dims("trial")
             for s in scenarios.values()
         ]
-        rows.append(xr.concat(found, "scenario", combine_attrs="drop"))
-    out = xr.concat(rows, "design", combine_attrs="drop")
+        rows.append(_joined(found, "scenario"))
+    out = _joined(rows, "design")
     out = out.assign_coords(
         design=("design", list(designs)), scenario=("scenario", list(scenarios))
     )
@@ -67,6 +68,15 @@ def compare(
     return out.assign_attrs(
         trials=trials, seed=seed, pending=pending,
         designs="\n".join(f"{k}: {d.description}" for k, d in designs.items()),
+    )  # fmt: skip
+
+
+def _joined(
+    parts: list[xr.Dataset], dim: str, data_vars: Literal["all", "minimal"] = "all"
+) -> xr.Dataset:
+    return xr.concat(
+        parts, dim, data_vars=data_vars, coords="minimal", compat="override", join="exact",
+        combine_attrs="drop",
     )  # fmt: skip
 
 
