@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,13 @@ from typing import Any
 import xarray as xr
 
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.files import whole_file
 
 
 def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
     """Write `tree` to `path`, and return it; what was there stays until all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        tree.to_netcdf(name, engine="h5netcdf")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as part:
+        tree.to_netcdf(part, engine="h5netcdf")
     return path
 
 

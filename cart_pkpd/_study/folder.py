@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.files import PART
+from cart_pkpd._core.files import whole_file as whole_file
 
 FORMAT = "cart_pkpd run folder 1"
-_PART = ".part-"
 _OWN_FILES = (
     "config.toml",
     "provenance.json",
@@ -27,30 +25,6 @@ _OWN_FILES = (
     "status.json",
 )
 _OWN_FOLDERS = ("data", "nca", "fits", "tables", "figures")
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes its place at the end, or leaves no trace on an error.
-
-    The temporary name keeps the suffix, because some writers choose the format by it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_PART, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -197,7 +171,7 @@ def _earlier(path: Path) -> dict[str, Any] | None:
 
 
 def _clear(path: Path) -> None:
-    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{_PART}*")):
+    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{PART}*")):
         file.unlink(missing_ok=True)
     for name in _OWN_FOLDERS:
         if (path / name).is_dir():
