@@ -204,6 +204,10 @@ def run(
     ] = None,
     seed: Seed = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a run in DIR that was stopped: keep its fits."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the run file and say what would run.")
     ] = False,
@@ -216,8 +220,8 @@ def run(
     config = study.load(study_file).with_(seed=seed)
     folder = out or Path("runs") / study_file.stem
     if dry_run:
-        return _dry_run(config, folder, overwrite=overwrite, as_json=as_json)
-    return _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
+        return _dry_run(config, folder, overwrite=overwrite, resume=resume, as_json=as_json)
+    return _run(config, folder, overwrite=overwrite, resume=resume, quiet=quiet, as_json=as_json)
 
 
 @app.command(epilog=_EPILOG)
@@ -237,10 +241,10 @@ def demo(
     return _run(config, out, overwrite=True, quiet=quiet, as_json=as_json)
 
 
-def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> int:
+def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
-    steps = study.plan(config, folder, overwrite=overwrite)
+    steps = study.plan(config, folder, overwrite=overwrite, resume=resume)
     if as_json:
         listed = [{"step": name, "what": what} for name, what in steps]
         _say_json({"exit_code": 0, "dry_run": True, "title": config.title, "steps": listed})
@@ -251,12 +255,20 @@ def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> in
     return 0
 
 
-def _run(config: Any, folder: Path, *, overwrite: bool, quiet: bool, as_json: bool) -> int:
+def _run(
+    config: Any,
+    folder: Path,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    resume: bool = False,
+) -> int:
     from cart_pkpd import study
     from cart_pkpd._study import console
 
     watch = console.watch(_err(), quiet=quiet)
-    outcome = study.run(config, folder, overwrite=overwrite, watch=watch)
+    outcome = study.run(config, folder, overwrite=overwrite, resume=resume, watch=watch)
     if as_json:
         _say_json(outcome.as_dict())
         return outcome.exit_code

@@ -28,6 +28,7 @@ from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.files import whole_file
 from cart_pkpd._core.validate import positive_int, probability
 from cart_pkpd._stats.design import design_for
+from cart_pkpd._stats.fingerprint import described
 from cart_pkpd._stats.population import Population, Structure, resolve
 
 if TYPE_CHECKING:
@@ -209,16 +210,7 @@ def _tell(progress: OnProgress | None, done: int, total: int) -> None:
 
 def _key(structure: Structure, settings: dict[str, Any], ranks: int, seed: int) -> str:
     """Return what a simulation depends on, its number apart."""
-    d = structure.design
-    arrays = (d.time, d.code, d.low, d.lloq, d.uloq, d.patient, d.measure, d.dose_patient,
-              d.dose_time, d.dose_amount, d.dose_duration, *(e.column for e in structure.effects),
-              np.where(d.code == 0, 0.0, d.dv))  # fmt: skip
-    said = {
-        "design": hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest(),
-        "changes": [str(c) for c in d.changes],
-        "model": structure.sentence(),
-        "quantities": [f"{q.name} {q.prior!r}" for q in structure.quantities],
-        "solver": str(structure.model.solver),
+    said = described(structure, measured=False) | {
         "settings": settings,
         "ranks": ranks,
         "seed": seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,19 @@ from cart_pkpd._core.files import whole_file
 
 
 def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
-    """Write `tree` to `path`, and return it; what was there stays until all is written."""
+    """Write `tree` to `path`, and return it; what was there stays until all is written.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or may not be written to.
+    """
+    # Made in memory, because HDF5 on a full disk fails while it closes the file, and then ends
+    # the whole process when it tries again.
+    content = io.BytesIO()
+    tree.to_netcdf(content, engine="h5netcdf")
     with whole_file(path) as part:
-        tree.to_netcdf(part, engine="h5netcdf")
+        part.write_bytes(content.getvalue())
     return path
 
 

@@ -77,6 +77,10 @@ class RunFolder:
         Where to make it. It may not exist, be empty, or hold an earlier run.
     overwrite : bool
         Whether an earlier run may be replaced.
+    resume : bool
+        Whether the fits of an earlier run of the same run file stay.
+    config_sha256 : str
+        Of the run file.
 
     Raises
     ------
@@ -88,14 +92,22 @@ class RunFolder:
     Only files that a run writes are removed from an earlier run folder; others stay.
     """
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        config_sha256: str = "",
+    ) -> None:
         self.path = Path(path)
-        check_free(self.path, overwrite=overwrite)
+        check_free(self.path, overwrite=overwrite, resume=resume, config_sha256=config_sha256)
         self.path.mkdir(parents=True, exist_ok=True)
-        _clear(self.path)
+        _clear(self.path, fits=not resume)
         self._began = time.monotonic()
         self.status: dict[str, Any] = {
             "format": FORMAT,
+            "config_sha256": config_sha256,
             "state": "running",
             "exit_code": None,
             "started": now(),
@@ -138,8 +150,10 @@ class RunFolder:
         return sorted(p.relative_to(self.path).as_posix() for p in found if p.is_file())
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ConfigError if no run may be written to `path`."""
+def check_free(
+    path: Path, *, overwrite: bool, resume: bool = False, config_sha256: str = ""
+) -> None:
+    """Raise ConfigError if no run may be written to `path`, or none of this run file resumed."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -152,11 +166,17 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             f"'{path}' is not empty and holds no earlier run, so nothing was written to it; "
             "name another folder."
         )
-    if not overwrite:
+    if resume:
+        if earlier.get("config_sha256") != config_sha256:
+            raise ConfigError(
+                f"'{path}' holds a run of another run file or seed, which this one cannot resume; "
+                "name another folder, or replace it with --overwrite."
+            )
+    elif not overwrite:
         when = f"{earlier.get('state', 'unknown')}, started {earlier.get('started', '?')}"
         raise ConfigError(
-            f"'{path}' already holds a run ({when}); name another folder, or replace it with "
-            "--overwrite."
+            f"'{path}' already holds a run ({when}); name another folder, replace it with "
+            "--overwrite, or go on with it with --resume."
         )
 
 
@@ -170,9 +190,12 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     return status if ours else None
 
 
-def _clear(path: Path) -> None:
+def _clear(path: Path, *, fits: bool) -> None:
     for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{PART}*")):
         file.unlink(missing_ok=True)
     for name in _OWN_FOLDERS:
-        if (path / name).is_dir():
+        if (path / name).is_dir() and (fits or name != "fits"):
             shutil.rmtree(path / name)
+    for file in (path / "fits").glob("*"):  # what is left: fits to resume
+        if file.suffix != ".nc" or file.name.startswith(PART):
+            file.unlink()
