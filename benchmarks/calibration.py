@@ -24,18 +24,17 @@ from cart_pkpd import __version__, checks, fit, models, plots
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-TIMES = [2, 5, 8, 11, 14, 21, 28, 60, 120, 240]
-SAMPLING = {"chains": 4, "draws": 500, "tune": 500}
 SEED = 2026
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A model, its population with priors, and a design."""
+    """A model, its population with priors, a design, and how each fit is sampled."""
 
     model: models.Model
     population: fit.Population
     trial: xr.Dataset
+    sampling: dict[str, int]
 
 
 def lognormal(median: float, sigma: float) -> dict[str, Any]:
@@ -58,10 +57,33 @@ def stein2019() -> Problem:
             "sigma_log": lognormal(0.4, 0.25),
         },
     )
-    return Problem(model, population, checks.planned_trial(model, 12, TIMES, lloq=50.0))
+    times = [2, 5, 8, 11, 14, 21, 28, 60, 120, 240]
+    trial = checks.planned_trial(model, 12, times, lloq=50.0)
+    return Problem(model, population, trial, {"chains": 4, "draws": 500, "tune": 500})
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {"stein2019": stein2019}
+def effector_memory() -> Problem:
+    """Differential equations, small: what five samples of five patients cannot tell is held."""
+    model = models.get("effector_memory").with_solver(rtol=1e-5).with_(
+        cmax={"spread": 0.5}, tmax={"spread": 0.2}, rho={"spread": 0.2}, alpha={"spread": 0.4},
+        fb=models.Fixed(0.02), beta=models.Fixed(0.006),
+    )  # fmt: skip
+    population = fit.population(
+        iiv=["cmax", "tmax"],
+        priors={
+            "omega_cmax": lognormal(0.5, 0.3),
+            "omega_tmax": lognormal(0.2, 0.3),
+            "sigma_log": lognormal(0.4, 0.25),
+        },
+    )
+    trial = checks.planned_trial(model, 5, [4, 8, 11, 16, 28], doses=1e7, lloq=50.0)
+    return Problem(model, population, trial, {"chains": 4, "draws": 300, "tune": 250})
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "stein2019": stein2019,
+    "effector_memory": effector_memory,
+}
 
 
 def written(found: xr.Dataset) -> dict[str, Any]:
@@ -113,7 +135,8 @@ def main() -> None:
     problem = PROBLEMS[arguments.problem]()
     found = checks.sbc(
         problem.model, problem.trial, problem.population, simulations=arguments.simulations,
-        cores=arguments.cores, seed=SEED, resume=arguments.folder / arguments.problem, **SAMPLING,
+        cores=arguments.cores, seed=SEED, resume=arguments.folder / arguments.problem,
+        **problem.sampling,
     )  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"calibration_{arguments.problem}.json").write_text(

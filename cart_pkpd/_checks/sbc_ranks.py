@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import arviz as az
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -125,6 +124,8 @@ def _judged(
 def _ranked(
     trial: PriorTrial, result: FitResult, which: int, ranks: int, rng: np.random.Generator
 ) -> dict[str, dict[str, float]]:
+    import arviz as az
+
     truths = _truths(trial, which)
     draws = _draws(trial.structure, result, which)
     few = thinned(draws, ranks - 1)
