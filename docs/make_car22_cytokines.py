@@ -35,7 +35,7 @@ class BloodCells(type(models.get("stein2019"))):  # type: ignore[misc]
     lag = models.Positive(2.0, "day", "peak of cells in blood after that of release", spread=0.5)
 
     def log_level(self, t: Any, p: Any) -> Any:
-        """Return ln of the level of Stein's model `lag` days before."""
+        """Return ln of the level of Stein's model `lag` days before, the first one until then."""
         return super().log_level(t - p.lag, p)
 
     def switches(self, p: Any) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("calibration_*.json"))
 
 def test_the_pages_code_runs():
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    quick = "simulations=2, draws=150, tune=150, cores=1, retries=0, seed=1)"
+    quick = "simulations=2, draws=500, tune=300, cores=1, seed=1)"
     names: dict = {}
     exec(
         code.replace('simulations=200, resume="sbc", seed=1)', quick).replace("print", "str"), names
