@@ -210,10 +210,17 @@ def _check_same_records(fits: Mapping[str, FitResult]) -> None:
             and np.array_equal(design.code, mine.code)
         )
         if not same:
+            how = [f.structure.population.censoring.upper() for f in (reference, fit)]
+            why = (
+                f" They differ in what was done with censored records ({how[0]} and {how[1]}): "
+                "fit them by the same censoring method."
+                if how[0] != how[1]
+                else ""
+            )
             raise FitError(
                 f"{first!r} and {name!r} were fitted to different records "
                 f"({_said(mine)} and {_said(design)}); "
-                "only fits of the same data can be compared."
+                f"only fits of the same data can be compared.{why}"
             )
 
 

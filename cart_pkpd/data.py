@@ -91,7 +91,9 @@ def read_table(
     align_to_dose : bool
         Shift the times of each patient so that the first dose record is day 0.
     covariates : list of str, optional
-        Headers of the columns to keep as covariates; all that are left over by default.
+        Headers of the columns to keep as covariates; all that are left over by default. Numbers
+        that change within a patient are kept too: the value at the infusion is the patient's, and
+        each change is an event under the covariate's name.
     missing : list of str or float
         Cells that stand for a missing value, beside ``.``, blank, NA and their like.
     sort : bool

@@ -21,10 +21,15 @@ from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
+from cart_pkpd._stats.covariates import covariate as covariate
 from cart_pkpd._stats.design import design_for as _design
+from cart_pkpd._stats.elicit import Elicited as Elicited
+from cart_pkpd._stats.elicit import prior_from_quantiles as prior_from_quantiles
 from cart_pkpd._stats.population import Population as Population
+from cart_pkpd._stats.population import Structure as Structure
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
+from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import Beta as Beta
 from cart_pkpd._stats.priors import Cauchy as Cauchy
 from cart_pkpd._stats.priors import Exponential as Exponential
@@ -39,6 +44,8 @@ from cart_pkpd._stats.priors import TruncatedNormal as TruncatedNormal
 from cart_pkpd._stats.priors import Uniform as Uniform
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
@@ -50,6 +57,8 @@ def bayes(
     population: Population,
     *,
     endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
     draws: int = 1000,
     tune: int = 1000,
     chains: int = 4,
@@ -72,6 +81,12 @@ def bayes(
         From :func:`population`.
     endpoint : str or sequence of str
         What to fit: one measure, or several if the model predicts them.
+    given : FitResult or LaplaceResult, optional
+        An earlier fit of the cells alone, whose parameters are then known for each patient, as
+        the individual PK parameters (IPP) of a sequential analysis (Zhang, Beal & Sheiner 2003,
+        J Pharmacokinet Pharmacodyn 30:387).
+    given_at : str
+        ``"median"`` or ``"mean"`` of its draws; a fit of :func:`laplace` gives its modes.
     draws, tune, chains : int
         Draws kept and warm-up draws per chain, and number of chains.
     cores : int, optional
@@ -86,7 +101,8 @@ def bayes(
         compiled in every process (20 s or so). The draws differ from those of one thread by
         chance only, and are the same every time.
     progress : callable, optional
-        Called a few times a second, on another thread, with a ``Progress``.
+        Called a few times a second, on another thread, with a ``Progress``. An error that it
+        raises stops the sampler and is raised here.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -110,11 +126,11 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
-    structure = _structure(model, trial, population, endpoint)
+    joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
-        structure,
-        label=label or structure.model.name or type(structure.model).__name__,
-        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        joined,
+        label=label or joined.model.name or type(joined.model).__name__,
+        source=_source(trial, given, given_at),
         on_progress=progress,
         draws=positive_int(draws, "draws"),
         tune=positive_int(tune, "tune"),
@@ -132,6 +148,8 @@ def laplace(
     population: Population,
     *,
     endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
     method: str = "foce",
     starts: int = 2,
     seed: int = 1,
@@ -150,6 +168,8 @@ def laplace(
         From :func:`population`; its priors are not used.
     endpoint : str or sequence of str
         What to fit: one measure, or several if the model predicts them.
+    given, given_at
+        As for :func:`bayes`.
     method : str
         How curved each patient's likelihood is about the mode: ``"foce"`` (first-order conditional
         estimation with interaction) takes the information expected from the slopes of the
@@ -188,11 +208,11 @@ def laplace(
     from cart_pkpd._fit.marginal import METHODS
 
     one_of(method, METHODS, "method", error=FitError)
-    structure = _structure(model, trial, population, endpoint)
+    joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
-        structure,
-        label=label or structure.model.name or type(structure.model).__name__,
-        source={k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs},
+        joined,
+        label=label or joined.model.name or type(joined.model).__name__,
+        source=_source(trial, given, given_at),
         method=method,
         starts=positive_int(starts, "starts"),
         seed=operator.index(seed),
@@ -210,9 +230,94 @@ def least_squares(
 ) -> xr.Dataset:
     """Fit a model to each patient, or to all records as one patient, by least squares.
 
-    See :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
+    ``interval="profile"`` gives profile-likelihood intervals. See
+    :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
     """
     from cart_pkpd._fit.least_squares import least_squares as run
+
+    chosen = _chosen(model)
+    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+
+
+def priors(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Return every prior of a fit before it is made, with where it is from.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint
+        As for :func:`bayes`.
+    prob : float
+        Probability of the equal-tailed intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by quantity: label, unit, role, prior (the distribution), median, lower, upper,
+        origin (``published``, ``transcribed``, ``computed``, ``given``, ``assumed``, ``scaled by
+        the data``, ``changed by the user`` or ``held fixed``) and source (in words: publication
+        and page, what the width is, what it was changed from); ``attrs["prob"]``. Parameters that
+        are held have no interval. Also of a finished fit: ``result.priors()``.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    from cart_pkpd._stats.prior_table import prior_table
+
+    return prior_table(structure(model, trial, population, endpoint=endpoint), prob)
+
+
+def structure(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
+) -> Structure:
+    """Return model, population and data joined: what :func:`bayes` would sample.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint, given, given_at
+        As for :func:`bayes`.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    chosen = _chosen(model)
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
+    if given is not None:
+        from cart_pkpd._fit.given import with_given
+
+        chosen, design = with_given(chosen, design, population, given, given_at)
+    return _resolve(chosen, population, design)
+
+
+def two_stage(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    method: str = "global",
+    **options: Any,
+) -> xr.Dataset:
+    """Fit each patient by least squares, then describe the patients by a distribution.
+
+    See :func:`cart_pkpd._fit.two_stage.two_stage` for options and results.
+    """
+    from cart_pkpd._fit.two_stage import two_stage as run
 
     chosen = _chosen(model)
     return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
@@ -247,8 +352,7 @@ def pymc_model(
     """
     from cart_pkpd._fit.pymc_model import build
 
-    chosen = _chosen(model)
-    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
+    return build(structure(model, trial, population, endpoint=endpoint), centred)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult | LaplaceResult:
@@ -276,13 +380,26 @@ def _structure(
     trial: xr.Dataset,
     population: Population,
     endpoint: str | Sequence[str],
+    given: FitResult | LaplaceResult | None,
+    given_at: str,
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
-    chosen = _chosen(model)
-    structure = _resolve(chosen, population, _design(chosen, trial, endpoint))
-    for sentence in _check_inputs(chosen, structure.design):
+    joined = structure(model, trial, population, endpoint=endpoint, given=given, given_at=given_at)
+    for sentence in _check_inputs(_chosen(model), joined.design):
         warnings.warn(sentence, FitWarning, stacklevel=3)
-    return structure
+    return joined
+
+
+def _source(
+    trial: xr.Dataset, given: FitResult | LaplaceResult | None, given_at: str
+) -> dict[str, Any]:
+    """Return where data and known parameters of a fit come from."""
+    found = {k: trial.attrs[k] for k in ("source", "source_sha256") if k in trial.attrs}
+    if given is None:
+        return found
+    earlier = {"label": given.label, "at": given_at}
+    earlier |= {k: v for k, v in given.provenance.items() if k in ("seed", "source_sha256")}
+    return {**found, "given": earlier, "sequential": "IPP"}
 
 
 def _chosen(model: models.Model | str) -> models.Model:

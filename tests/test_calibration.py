@@ -184,6 +184,24 @@ def test_a_planned_trial_refuses_what_does_not_fit():
         checks.planned_trial(Line(), 3, {"il6": [0, 7]})
 
 
+def test_correlated_deviations_are_drawn_and_ranked_as_such():
+    """Between −1 and 1, with a spread; the prior itself is tested with the priors."""
+    model = models.get("stein2019")
+    plan = checks.planned_trial(model, 3, [5, 9, 14])
+    s = fit.structure(model, plan, fit.population(iiv=["cmax", "tmax"], corr="full"))
+    (name,) = s.random.correlations
+    rng = np.random.default_rng(2)
+    drawn = np.array([prior_trial(s, rng).quantities[name] for _ in range(60)])
+    assert (np.abs(drawn) < 1).all()
+    assert 0.15 < drawn.std() < 0.9
+
+
+def test_a_treatment_of_censored_records_that_is_no_likelihood_is_refused():
+    plan = checks.planned_trial("stein2019", 2, [5, 9, 14], lloq=50)
+    with pytest.raises(FitError, match="censoring='m5' is known to be wrong"):
+        checks.sbc("stein2019", plan, fit.population(censoring="m5"), simulations=1)
+
+
 # --- ranks ----------------------------------------------------------------------------------
 
 

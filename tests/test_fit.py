@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
-from scipy.optimize import minimize
 
-from cart_pkpd import checks, compare, data, datasets, fit, models
-from cart_pkpd._core.errors import FitError, ModelError
+from cart_pkpd import checks, compare, datasets, fit, models
+from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.verdict import judge
 from cart_pkpd._stats.design import design
 from cart_pkpd.datasets import simulate_fast01
@@ -394,154 +393,6 @@ def test_fits_of_different_records_do_not_compare(result, simple):
         compare.models({})
 
 
-# --- least squares -------------------------------------------------------------------------
-
-
-def noiseless(times, values) -> xr.Dataset:
-    import pandas as pd
-
-    level = MODEL.simulate(times, **values)["transgene"].to_numpy()
-    table = pd.DataFrame({"ID": "p1", "TIME": times, "DV": level, "DVID": "transgene"})
-    return data.read_table(table, units={"transgene": "copies/µg"}, lloq=1e-6, echo=False)
-
-
-def test_least_squares_recovers_noiseless_parameters():
-    """Exact data of known parameters: estimates to 1e-4 relative."""
-    values = {"cmax": 8000.0, "tmax": 8.3, "rho": 0.7, "alpha": 0.25, "fb": 0.03, "beta": 0.008}
-    times = np.array([0.5, 1, 2, 4, 6, 8, 9, 10, 12, 15, 21, 28, 45, 60, 90, 180, 270, 365])
-    found = fit.least_squares(MODEL, noiseless(times, values))
-    assert found["status"].item() == "ok"
-    for name, value in values.items():
-        assert_allclose(float(found["estimate"].sel(parameter=name).item()), value, rtol=1e-4)
-
-
-@pytest.mark.parametrize("error", ["lognormal", "proportional"])
-def test_pooled_estimates_maximise_the_likelihood(fast01, error):
-    """No nearby point is better: SciPy's Nelder–Mead over parameters and ln scatter.
-
-    The likelihood is written out with scipy.stats here, not taken from the package.
-    """
-    from scipy.stats import norm
-
-    found = fit.least_squares(MODEL, fast01, method="pooled", error=error)
-    d = design(fast01, "transgene")
-    names = [str(n) for n in found["parameter"].to_numpy()]
-    supports = [MODEL.parameters[n] for n in names]
-    below = d.code == 1
-
-    def minus_loglik(free):
-        values = {n: p.to_natural(v) for n, p, v in zip(names, supports, free[:-1], strict=True)}
-        f, sigma = MODEL.log_predict(d.time, values), np.exp(free[-1])
-        if error == "lognormal":
-            z, scale = (np.log(d.dv) - f) / sigma, sigma * d.dv
-        else:
-            z, scale = (d.dv - np.exp(f)) / (sigma * np.exp(f)), sigma * np.exp(f)
-        terms = np.where(below, norm.logcdf(z), norm.logpdf(z) - np.log(scale))
-        return -terms.sum() if np.isfinite(terms).all() else 1e10
-
-    estimates = found["estimate"].isel(id=0).to_numpy()
-    at = [p.to_free(v) for p, v in zip(supports, estimates, strict=True)]
-    at = np.array([*at, np.log(float(found["sigma"].item()))])
-    assert_allclose(-minus_loglik(at), float(found["loglik"].item()), rtol=1e-9)
-    searched = minimize(minus_loglik, at + 0.05, method="Nelder-Mead", options={"maxiter": 4000})
-    assert minus_loglik(at) - searched.fun < 0.05
-    assert_allclose(float(found["aic"].item()), 2 * minus_loglik(at) + 14, rtol=1e-9)
-
-
-def test_standard_errors_are_those_of_the_likelihood():
-    """A straight line in ln: SE of intercept and slope from the normal equations (rtol 1 %).
-
-    ln C = ln c0 − k t with normal errors: covariance sigma² (X'X)⁻¹ at the ML sigma.
-    """
-
-    class Line(models.ClosedFormModel):
-        """Mono-exponential decline."""
-
-        c0 = models.Positive(100.0, "copies/µg", "level at 0")
-        k = models.Real(0.1, "1/day", "decline rate")
-
-        def log_level(self, t, p):
-            return models.math.log(p.c0) - p.k * t
-
-    import pandas as pd
-
-    rng = np.random.default_rng(3)
-    t = np.linspace(1, 20, 25)
-    dv = np.exp(np.log(500.0) - 0.12 * t + 0.3 * rng.standard_normal(t.size))
-    table = pd.DataFrame({"ID": "p", "TIME": t, "DV": dv, "DVID": "transgene"})
-    trial = data.read_table(table, units={"transgene": "copies/µg"}, echo=False)
-    found = fit.least_squares(Line(), trial).isel(id=0)
-    x = np.column_stack([np.ones_like(t), -t])
-    beta, *_ = np.linalg.lstsq(x, np.log(dv), rcond=None)
-    residuals = np.log(dv) - x @ beta
-    sigma = np.sqrt(np.mean(residuals**2))
-    se = np.sqrt(np.diag(sigma**2 * np.linalg.inv(x.T @ x)))
-    assert_allclose(float(found["estimate"].sel(parameter="k")), beta[1], rtol=1e-3)
-    assert_allclose(float(found["estimate"].sel(parameter="c0")), np.exp(beta[0]), rtol=1e-3)
-    assert_allclose(float(found["sigma"]), sigma, rtol=1e-3)
-    assert_allclose(float(found["stderr"].sel(parameter="k")), se[1], rtol=0.01)
-    assert_allclose(float(found["stderr"].sel(parameter="c0")), np.exp(beta[0]) * se[0], rtol=0.01)
-
-
-def test_several_starts_find_the_better_optimum(fast01):
-    """No patient's fit is beaten by a search from many other points (SciPy, 40 random starts)."""
-    from cart_pkpd._stats.error import error_model
-    from cart_pkpd._stats.likelihood import pointwise_loglik
-
-    names = ["cmax", "tmax", "rho", "alpha"]
-    found = fit.least_squares(MODEL, fast01, estimate=names).isel(id=1)
-    d = design(fast01, "transgene")
-    rows = np.flatnonzero(d.patient == 1)
-
-    class Own:
-        dv, code, low, measure = d.dv[rows], d.code[rows], d.low[rows], d.measure[rows]
-
-    sigma = {"sigma_log": float(found["sigma"])}
-
-    def minus_loglik(free):
-        values = MODEL.typical() | {
-            n: float(MODEL.parameters[n].to_natural(v)) for n, v in zip(names, free, strict=True)
-        }
-        f = np.clip(MODEL.log_predict(d.time[rows], values), -200, 200)
-        return -pointwise_loglik([error_model("lognormal")], Own(), f, [sigma]).sum()
-
-    at = np.array(
-        [MODEL.parameters[n].to_free(float(found["estimate"].sel(parameter=n))) for n in names]
-    )
-    rng = np.random.default_rng(8)
-    best = min(
-        minimize(minus_loglik, at + 0.7 * rng.standard_normal(4), method="Nelder-Mead").fun
-        for _ in range(40)
-    )
-    assert minus_loglik(at) < best + 0.1
-
-
-def test_too_few_records_give_a_reason_not_a_number(fast01):
-    found = fit.least_squares(MODEL, fast01)
-    reasons = found["status"].to_numpy().astype(str)
-    few = np.array(["cannot determine" in r for r in reasons])
-    assert few.any()
-    assert not few.all()
-    assert np.isnan(found["estimate"].to_numpy()[few]).all()
-    fitted = np.array([r == "ok" for r in reasons])
-    assert np.isfinite(found["stderr"].to_numpy()[fitted]).all()
-
-
-def test_fewer_parameters_fit_more_patients(fast01):
-    all_of_them = fit.least_squares(MODEL, fast01)
-    three = fit.least_squares(MODEL, fast01, estimate=["cmax", "tmax", "alpha"])
-    count = [(r["status"].to_numpy().astype(str) == "ok").sum() for r in (all_of_them, three)]
-    assert count[1] > count[0]
-    assert three.sizes["parameter"] == 3
-
-
-def test_wrong_choices_are_refused(fast01):
-    with pytest.raises(FitError, match="Did you mean 'pooled'"):
-        fit.least_squares(MODEL, fast01, method="poled")
-    fixed = MODEL.with_(beta=models.Fixed(0.01))
-    with pytest.raises(FitError, match="'beta' is fixed"):
-        fit.least_squares(fixed, fast01, estimate=["cmax", "beta"])
-    with pytest.raises(ModelError, match="no parameter 'cmx'"):
-        fit.least_squares(MODEL, fast01, estimate=["cmx"])
+def test_no_draws_are_refused(fast01):
     with pytest.raises(ValueError, match="draws must be a whole number"):
         fit.bayes(MODEL, fast01, POPULATION, draws=0)

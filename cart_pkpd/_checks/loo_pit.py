@@ -89,8 +89,7 @@ def _edges(
 
     def below(limit: Array) -> Array:
         with np.errstate(all="ignore"):
-            z = np.asarray(error.z(limit, f, sigmas), dtype=float)
-        return np.exp(np.asarray(error.base.logcdf(z), dtype=float))
+            return np.asarray(error.below(limit, f, sigmas), dtype=float)
 
     at = below(design.dv)
     code = design.code

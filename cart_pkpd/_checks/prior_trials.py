@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._checks.simulation import limits
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.draws import new_patient_draws, residual_draws
+from cart_pkpd._fit.draws import new_patient_draws, prior_draws, residual_draws
 from cart_pkpd._stats.agreement import check_values
+from cart_pkpd._stats.censoring import LIKELIHOODS
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, Design
 from cart_pkpd._stats.likelihood import pointwise_loglik
 from cart_pkpd._stats.population import Structure
@@ -58,8 +58,8 @@ def prior_trial(structure: Structure, rng: np.random.Generator) -> PriorTrial:
     FitError
         If the equations have no solution there, or a record cannot be described.
     """
-    drawn = {q.name: float(q.prior.sample(rng, 1)[0]) for q in structure.quantities}
-    as_draws = xr.Dataset({name: ("sample", [value]) for name, value in drawn.items()})
+    as_draws = prior_draws(structure, 1, rng).rename(draw="sample")
+    drawn = {str(name): float(value[0]) for name, value in as_draws.data_vars.items()}
     sigmas = structure.sigmas(residual_draws(structure, as_draws))
     with np.errstate(all="ignore"):  # what comes out of that is refused below, in words
         patients = new_patient_draws(structure, as_draws, rng)
@@ -73,6 +73,22 @@ def prior_trial(structure: Structure, rng: np.random.Generator) -> PriorTrial:
     return PriorTrial(simulated, drawn, individual, float(loglik.sum()))
 
 
+def check_method(structure: Structure) -> None:
+    """Refuse ways of treating censored records that are no likelihood of them.
+
+    Raises
+    ------
+    FitError
+        Naming those that are.
+    """
+    method = structure.population.censoring
+    if method not in LIKELIHOODS:
+        raise FitError(
+            f"censoring={method!r} is known to be wrong, so that nothing is left to calibrate; use "
+            "'m3' or 'm4'."
+        )
+
+
 def _measured(
     structure: Structure, f: Array, sigmas: list[dict[str, Array]], rng: np.random.Generator
 ) -> Array:
@@ -80,7 +96,7 @@ def _measured(
     out, u = np.empty(f.shape), rng.uniform(size=f.shape)
     for m, (error, own) in enumerate(zip(structure.errors, sigmas, strict=True)):
         rows = structure.design.measure == m
-        on_scale = f[rows] + error.scale(f[rows], own) * error.base.quantile(u[rows])
+        on_scale = error.drawn(u[rows], f[rows], own)
         out[rows] = np.exp(on_scale) if error.on_log else on_scale
     return out
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._checks.prior_trials import check_method
 from cart_pkpd._checks.sbc_ranks import (
     CONVERGED,
     FAILED,
@@ -27,9 +28,8 @@ from cart_pkpd._checks.uniform import Walk, holm
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.files import whole_file
 from cart_pkpd._core.validate import positive_int, probability
-from cart_pkpd._stats.design import design_for
 from cart_pkpd._stats.fingerprint import described
-from cart_pkpd._stats.population import Population, Structure, resolve
+from cart_pkpd._stats.population import Population, Structure
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.sample import OnProgress
@@ -138,10 +138,9 @@ def sbc(
     >>> found = checks.sbc("stein2019", plan, pop, simulations=200, resume="sbc")
     >>> found.sentence
     """
-    from cart_pkpd import models
+    from cart_pkpd import fit
 
-    chosen = models.get(model) if isinstance(model, str) else model
-    structure = resolve(chosen, population, design_for(chosen, trial, endpoint))
+    structure = fit.structure(model, trial, population, endpoint=endpoint)
     settings = {
         "draws": positive_int(draws, "draws"),
         "tune": positive_int(tune, "tune"),
@@ -189,6 +188,7 @@ def calibrated(
     resume: str | Path | None = None,
 ) -> xr.Dataset:
     """Return the same for any sampler; see :func:`cart_pkpd._checks.sbc_ranks.simulation`."""
+    check_method(structure)
     kept = _Kept(None if resume is None else Path(resume), _key(structure, settings, ranks, seed))
     found = []
     for i in range(simulations):

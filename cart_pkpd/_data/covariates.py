@@ -1,4 +1,4 @@
-"""What is known of each patient: columns that do not change, and a table of subjects."""
+"""What is known of each patient: columns of the table, and a table of subjects."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from cart_pkpd._data.parse import (
     read_column,
     vocabulary,
 )
+from cart_pkpd._data.records import COMEDICATION
 from cart_pkpd._data.source import Grid
 from cart_pkpd._data.table import Table, is_dose_header
 
@@ -37,13 +38,24 @@ _WRONG = ("infinite", "thousands_separator", "spreadsheet_error", "decimal_comma
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A number that is another from a time on: line, position of the patient, day, value."""
+
+    row: int
+    patient: int
+    time: float
+    value: float
+
+
+@dataclass(frozen=True)
 class Covariate:
-    """One value per patient: floats (NaN missing) or text ("" missing)."""
+    """One value per patient, floats (NaN missing) or text ("" missing), and how it changes."""
 
     name: str
     header: str
     unit: str
     values: FloatArray | Text
+    changes: tuple[Changed, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -69,9 +81,17 @@ class Block:
 
 
 def collect(
-    table: Table, subjects: Grid | None, options: Options, id_header: str | None
+    table: Table, subjects: Grid | None, options: Options, id_header: str | None, time: FloatArray
 ) -> list[Covariate]:
-    """Return the covariates of all patients; subjects without records join the patients."""
+    """Return the covariates of all patients; subjects without records join the patients.
+
+    Parameters
+    ----------
+    table, subjects, options, id_header
+        What is read.
+    time : ndarray
+        Days since the first infusion, one per row of `table`.
+    """
     blocks = [Block("", table.other, table.patient, table.row, table.decimal)]
     if subjects is not None:
         blocks.append(_subjects_block(table, subjects, id_header))
@@ -79,7 +99,7 @@ def collect(
     found: dict[str, Covariate] = {}
     for block in blocks:
         for header, cells in block.cells.items():
-            covariate = _covariate(table, block, header, cells)
+            covariate = _covariate(table, block, header, cells, time)
             other = found.get(covariate.name)
             found[covariate.name] = (
                 covariate if other is None else _joined(table, other, covariate, block)
@@ -174,7 +194,7 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
     ]
 
 
-def _covariate(table: Table, block: Block, header: str, cells: Text) -> Covariate:
+def _covariate(table: Table, block: Block, header: str, cells: Text, time: FloatArray) -> Covariate:
     words = np.where(pd.Series(cells, dtype=object).isin(table.missing), "", cells)
     numbers = read_column(cells, block.decimal, table.missing)
     filled = numbers.kind != NONE
@@ -187,14 +207,90 @@ def _covariate(table: Table, block: Block, header: str, cells: Text) -> Covariat
     _note_mixed(table, block, header, words, numbers.kind == NUMBER, numeric or coded)
     code = pd.factorize(values)[0].astype(np.int64)
     first = _first_per_patient(block.patient, filled, len(table.patients))
-    _check_constant(table, block, header, cells, code, filled, first)
+    changes: tuple[Changed, ...] = ()
+    if numeric and not block.table and not _is_dose(header):
+        first, changes = _followed(table, block, header, numbers.value, filled, first, time)
+    else:
+        _check_constant(table, block, header, cells, code, filled, first)
     empty: FloatArray | Text = np.full(
         len(table.patients), np.nan if numeric else "", dtype=float if numeric else object
     )
     known = first >= 0
     empty[known] = values[first[known]]
     title, unit = split_unit(header)
-    return Covariate(_free_name(table, header, title), header, unit or "", empty)
+    name = _free_name(table, header, title)
+    if changes and name in COMEDICATION:  # as events of it are called
+        name, old = COMEDICATION[name], header
+        header = name
+        table.log.note(f"Covariate {old!r} is called {name!r}.")
+    return Covariate(name, header, unit or "", empty, changes)
+
+
+def _is_dose(header: str) -> bool:
+    """Return True for a column of doses, which is no covariate that changes in time."""
+    return is_dose_header(header) or key(header) in DOSE_LEVEL
+
+
+def _followed(
+    table: Table,
+    block: Block,
+    header: str,
+    values: FloatArray,
+    filled: BoolArray,
+    first: IntArray,
+    time: FloatArray,
+) -> tuple[IntArray, tuple[Changed, ...]]:
+    """Return where each patient's value at the infusion stands, and the changes after it.
+
+    A value holds from its row's time on; that at the infusion is the last one until then, or else
+    the first there is.
+    """
+    first, found = first.copy(), []
+    changing = filled & (values != values[first[block.patient]])
+    moved = list(dict.fromkeys(block.patient[changing].tolist()))
+    for p in moved:
+        at = np.flatnonzero((block.patient == p) & filled & np.isfinite(time) & ~table.bad)
+        at = at[np.argsort(time[at], kind="stable")]
+        if not at.size:
+            continue
+        _check_one_value(table, block, header, values, at, time)
+        until = at[time[at] <= 0]
+        first[p] = until[-1] if until.size else at[0]
+        now = values[first[p]]
+        for i in at[time[at] > 0]:
+            if values[i] != now:
+                now = values[i]
+                found.append(Changed(int(block.row[i]), int(p), float(time[i]), float(now)))
+    if found:
+        who = table.patients[found[0].patient]
+        n = len({c.patient for c in found})
+        table.log.guess(
+            f"Covariate {header!r} changes within {n} patient{'' if n == 1 else 's'} (first: "
+            f"{who!r}, {found[0].value:g} in row {found[0].row}); each value holds from its row's "
+            "time on, the changes are events, and the one at the infusion is the patient's. If it "
+            "should not change, correct it, or leave it out with covariates=[…]."
+        )
+    return first, tuple(found)
+
+
+def _check_one_value(
+    table: Table, block: Block, header: str, values: FloatArray, at: IntArray, time: FloatArray
+) -> None:
+    """Report the first two different values of one instant."""
+    same = np.flatnonzero((np.diff(time[at]) == 0) & (np.diff(values[at]) != 0))
+    if same.size:
+        a, b = int(at[same[0]]), int(at[same[0] + 1])
+        name = table.patients[block.patient[a]]
+        table.log.problem(
+            "covariate_conflict",
+            f"the covariate {header!r} has two values at day {time[a]:g} of patient {name!r}: "
+            f"{values[a]:g} in row {block.row[a]}, {values[b]:g} in row {block.row[b]}. Correct "
+            "one.",
+            patient=name,
+            row=int(block.row[b]),
+            column=header,
+            value=f"{values[b]:g}",
+        )
 
 
 def _first_per_patient(patient: IntArray, filled: BoolArray, n: int) -> IntArray:
@@ -223,8 +319,8 @@ def _check_constant(
         table.log.problem(
             "covariate_changes",
             f"the covariate {header!r} changes within patient {name!r}: {cells[j]} in row "
-            f"{block.row[j]}, {cells[i]} in row {block.row[i]}{of}. Covariates that vary in time "
-            "are not supported yet: make it constant, or leave it out with covariates=[…]."
+            f"{block.row[j]}, {cells[i]} in row {block.row[i]}{of}. Only numbers of the table of "
+            "records may change in time: make it constant, or leave it out with covariates=[…]."
             + (hint if is_dose_header(header) and not table.has("AMT") else ""),
             patient=name,
             row=int(block.row[i]),
@@ -289,7 +385,8 @@ def _joined(table: Table, a: Covariate, b: Covariate, block: Block) -> Covariate
             column=b.header,
             value=str(b.values[p]),
         )
-    return Covariate(a.name, a.header, a.unit or b.unit, np.where(empty[0], b.values, a.values))
+    values = np.where(empty[0], b.values, a.values)
+    return Covariate(a.name, a.header, a.unit or b.unit, values, a.changes or b.changes)
 
 
 def _as_text(values: FloatArray | Text) -> Text:

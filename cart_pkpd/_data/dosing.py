@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import SupportsIndex
 
@@ -10,6 +11,7 @@ import numpy as np
 from cart_pkpd._core.errors import UnitError
 from cart_pkpd._core.units import canonical, convert, exponents
 from cart_pkpd._data.columns import snake
+from cart_pkpd._data.covariates import Covariate
 from cart_pkpd._data.infusion import has_lengths, lengths
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray, Text
@@ -108,6 +110,20 @@ def read_events(table: Table, records: Records, time: FloatArray) -> Events:
     return Events(
         table.row[rows][order], patient[order], time[rows][order], names[order], value[order]
     )
+
+
+def with_changes(events: Events, covariates: Sequence[Covariate]) -> Events:
+    """Return the events with the changes of covariates, under the covariates' names."""
+    found = [(c.name, change) for c in covariates for change in c.changes]
+    if not found:
+        return events
+    row = np.concatenate([events.row, [c.row for _, c in found]]).astype(np.int64)
+    patient = np.concatenate([events.patient, [c.patient for _, c in found]]).astype(np.int64)
+    time = np.concatenate([events.time, [c.time for _, c in found]])
+    name = np.concatenate([events.name, np.array([n for n, _ in found], dtype=object)])
+    value = np.concatenate([events.value, [c.value for _, c in found]])
+    order = np.lexsort((np.arange(row.size), time, patient))
+    return Events(row[order], patient[order], time[order], name[order], value[order])
 
 
 def _event_name(table: Table, i: SupportsIndex) -> str:

@@ -27,10 +27,13 @@ from cart_pkpd._stats.design import (
     Exclusion,
     Measure,
 )
+from cart_pkpd._stats.occasions import Occasion
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
 from cart_pkpd.models._compose import part_from, pieces
+from cart_pkpd.models._extended import plain
+from cart_pkpd.models._occasions import without_occasions
 
 FORMAT = 3
 _BAYES, _LAPLACE = "bayes", "laplace"
@@ -39,6 +42,7 @@ _KINDS: Mapping[str, tuple[Any, Any]] = {
     _LAPLACE: (LaplaceResult, LaplaceVerdict),
 }
 _RECORD = "cart_pkpd_fit"
+_KNOWN = "known_"
 _SUPPORTS: Mapping[str, type[Parameter]] = {c.__name__: c for c in (Positive, Fraction, Real)}
 _PRIOR_KINDS = {cls: kind for kind, cls in KINDS.items()}
 
@@ -76,7 +80,8 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
 
 def _record(result: PopulationFit) -> dict[str, Any]:
     structure = result.structure
-    model, population = structure.model, structure.population
+    # What the population adds to a model is made again when the file is read.
+    model, population = without_occasions(plain(structure.model)), structure.population
     return {
         "format": FORMAT,
         "kind": _LAPLACE if isinstance(result, LaplaceResult) else _BAYES,
@@ -156,10 +161,14 @@ def _population(record: Mapping[str, Any]) -> Population:
         iiv=tuple(record["iiv"]),
         error=record["error"],
         errors=record["errors"],
-        covariates={k: tuple(v) for k, v in record["covariates"].items()},
+        covariates=record["covariates"],
         non_expanders=record["non_expanders"],
         priors={k: prior_from(v) for k, v in record["priors"].items()},
         centred=None if centred is None else tuple(centred),
+        scale=tuple(record.get("scale", ())),
+        censoring=record.get("censoring", "m3"),
+        corr=tuple(tuple(block) for block in record.get("corr", ())),
+        iov=tuple(record.get("iov", ())),
     )
 
 
@@ -169,11 +178,16 @@ def _design_dataset(design: Design) -> xr.Dataset:
         | {name: ("dosing", getattr(design, name)) for name in DOSE_FIELDS}
     )
     dataset["ids"] = ("id", design.ids)
+    for name, values in design.known.items():
+        dataset[f"{_KNOWN}{name}"] = ("id", values)
     dataset.attrs = {
         "measures": json.dumps([asdict(m) for m in design.measures]),
         "dose_unit": design.dose_unit,
         "changes": json.dumps([asdict(c) for c in design.changes]),
         "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
+        "given": design.given,
+        "treatment": design.treatment,
+        "occasions": json.dumps([asdict(o) for o in design.occasions]),
     }
     return dataset
 
@@ -193,4 +207,13 @@ def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
         dose_unit=dataset.attrs["dose_unit"],
         changes=tuple(Change(**c) for c in json.loads(dataset.attrs["changes"])),
         exclusions=tuple(Exclusion(**e) for e in json.loads(dataset.attrs["exclusions"])),
+        known={
+            str(name).removeprefix(_KNOWN): values.to_numpy()
+            for name, values in dataset.data_vars.items()
+            if str(name).startswith(_KNOWN)
+        },
+        given=dataset.attrs.get("given", ""),
+        treatment=dataset.attrs.get("treatment", ""),
+        # Fits from before there were occasions have none.
+        occasions=tuple(Occasion(**o) for o in json.loads(dataset.attrs.get("occasions", "[]"))),
     )

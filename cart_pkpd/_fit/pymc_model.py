@@ -10,10 +10,11 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cart_pkpd._engine.ops import loglik_op, shared
-from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
+from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, likelihood_of
-from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import (
+    LKJ,
     Beta,
     Cauchy,
     Exponential,
@@ -28,16 +29,17 @@ from cart_pkpd._stats.priors import (
     TruncatedNormal,
     Uniform,
 )
+from cart_pkpd._stats.quantities import Quantity
 from cart_pkpd.models import Model
 
 
 def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
     """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`."""
     design, population = structure.design, structure.population
-    apart = [n for n in population.iiv if n not in centred]
+    apart = [n for n in structure.random.names if n not in centred]
     coords = {
         "id": design.ids.tolist(),
-        "parameter": list(structure.model.estimated),
+        "parameter": list(structure.located),
         "iiv": list(population.iiv),
         "deviating": apart,
         "centred": list(centred),
@@ -47,6 +49,7 @@ def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
         containers = {k: shared(k, v) for k, v in data_arrays(structure).items()}
         typical = _typical(structure)
         omega = _by_parameter(_vector(OMEGA, "iiv", structure.of_role("omega")), population.iiv)
+        omega |= {q.name: _scalar(q.name, q.prior) for q in structure.of_role("iov")}
         means = _means(structure, typical, containers)
         free = {**means, **_individual(structure, centred, means, omega)}
         sigmas = {q.name: _scalar(q.name, q.prior) for q in structure.of_role("residual")}
@@ -68,6 +71,9 @@ def _scalar(name: str, prior: Prior) -> Any:
         unbounded = pm.distributions.transforms.logodds
         centre = np.log(prior.median / (1 - prior.median))
         return pm.LogitNormal(name, centre, prior.sigma, default_transform=unbounded)
+    if isinstance(prior, LKJ):
+        a = np.asarray(prior.partial_shape, dtype=float)
+        return pm.Deterministic(f"{PARTIAL}_{name}", 2.0 * pm.Beta(f"share_{name}", a, a) - 1.0)
     form, arguments = _form(prior)
     # PyMC makes float32 of a Python number that float32 can hold, and computes with it.
     return form(name, **{k: np.asarray(v, dtype=float) for k, v in arguments.items()})
@@ -125,7 +131,7 @@ def _typical(structure: Structure) -> dict[str, Any]:
     usual = [_normal_on_free(model, q) for q in quantities]
     if all(u is not None for u in usual):
         mu, sigma = np.array([(u.mu, u.sigma) for u in usual if u is not None]).T
-        return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), model.estimated)
+        return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), structure.located)
     return {
         q.name: model.parameters[q.name].to_free(_scalar(f"typical_{q.name}", q.prior))
         for q in quantities
@@ -162,16 +168,46 @@ def _individual(
     omega: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Individual values of the parameters that vary, free scale, each of shape (id,)."""
-    population = structure.population
-    free: dict[str, Any] = {}
-    apart = [n for n in population.iiv if n not in centred]
+    random, free = structure.random, {}
+    apart = [n for n in random.names if n not in centred]
+    deviations: dict[str, Any] = {}
     if apart:
         z = pm.Normal(DEVIATION, 0.0, 1.0, dims=("deviating", "id"))
-        for i, name in enumerate(apart):
-            free[name] = means[name] + omega[name] * z[i]
-    for name in centred:
-        free[name] = _centred(structure, name, means[name], omega[name])
+        deviations = _by_parameter(z, apart)
+    rows, blocked = _factor(structure), {i for block in random.blocks for i in block}
+    white: dict[int, Any] = {}
+    for i, (name, sd) in enumerate(zip(random.names, random.sds, strict=True)):
+        mean, scale = means.get(name, 0.0), omega[name] if name in omega else omega[sd]
+        if i not in blocked:
+            free[name] = (
+                mean + scale * deviations[name]
+                if name in deviations
+                else _centred(structure, name, mean, scale)
+            )
+            continue
+        given = mean + scale * sum(rows[i][b] * white[b] for b in white if b in rows[i])
+        spread = scale * rows[i][i]
+        if name in deviations:
+            white[i] = deviations[name]
+            free[name] = given + spread * white[i]
+        else:  # a normal given the effects before it
+            free[name] = pm.Normal(f"{INDIVIDUAL}_{name}", given, spread, dims="id")
+            white[i] = (free[name] - given) / spread
     return free
+
+
+def _factor(structure: Structure) -> dict[int, dict[int, Any]]:
+    """Cholesky factor of the correlations, by row and column, of canonical partial ones."""
+    random = structure.random
+    left: dict[int, Any] = {i: 1.0 for block in random.blocks for i in block}
+    rows: dict[int, dict[int, Any]] = {i: {} for i in left}
+    for name, (a, b) in zip(random.correlations, random.pairs, strict=True):
+        z = _scalar(name, structure.quantity(name).prior)
+        rows[a][b] = z * pt.sqrt(left[a])
+        left[a] = left[a] * (1.0 - z) * (1.0 + z)
+    for i, rest in left.items():
+        rows[i][i] = pt.sqrt(rest)
+    return rows
 
 
 def _centred(structure: Structure, name: str, mean: Any, omega: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
 from cart_pkpd._engine.solve import sensitivities
 from cart_pkpd._stats.compiled import on_scale
@@ -70,19 +71,39 @@ class Predictor:
 
     def _computed(self, free: Array) -> tuple[Array, Array]:
         plan, base = self._plan
-        records = [self.model.parameters[n] for n in self.names]
-        natural = [float(p.to_natural(v)) for p, v in zip(records, free, strict=True)]
-        program = self.model.program
-        base[:, program.columns(self.names)] = natural
+        program, (columns, wants_log) = self._program, self._places
+        natural, slope = self._natural(free)
+        base[:, columns] = natural
         # By every parameter, so that holding another one needs no compilation.
         level, by_all, _ = sensitivities(program, program.parameters, base, plan, rtol=RTOL)
-        slope = by_all[:, program.columns(self.names)]
-        wants_log = np.array(self.log)[self.records.measure][plan.order]
-        f, by = on_scale(program, wants_log, level, slope)
+        f, by = on_scale(program, wants_log, level, by_all[:, columns])
         out, slopes = np.empty_like(f), np.empty_like(by)
         out[plan.order] = f
-        slopes[plan.order] = by * [slope_of(p, v) for p, v in zip(records, free, strict=True)]
+        slopes[plan.order] = by * slope
         return out, slopes
+
+    @cached_property
+    def _program(self) -> Program:
+        return self.model.program
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Columns of the parameters, and by record of the plan whether ln is wanted."""
+        wants_log = np.array(self.log)[self.records.measure][self._plan[0].order]
+        return np.asarray(self._program.columns(self.names)), wants_log
+
+    @cached_property
+    def _scales(self) -> NDArray[np.str_]:
+        return np.array([self.model.parameters[n].scale for n in self.names])
+
+    def _natural(self, free: Array) -> tuple[Array, Array]:
+        """Return the parameters on the natural scale, and d natural / d free."""
+        with np.errstate(over="ignore"):
+            on_log, on_logit = np.exp(free), 1.0 / (1.0 + np.exp(-free))
+        is_log, is_logit = self._scales == "log", self._scales == "logit"
+        natural = np.where(is_log, on_log, np.where(is_logit, on_logit, free))
+        slope = np.where(is_log, on_log, np.where(is_logit, on_logit * (1.0 - on_logit), 1.0))
+        return natural, slope
 
 
 def slope_of(parameter: Parameter, free: float) -> float:
@@ -101,13 +122,17 @@ def elementwise(function: Callable[[Array], Array], at: Array, on_log: NDArray[n
 
 
 def maximise(
-    value_and_slope: Callable[[Array], tuple[float, Array]], start: Array, information: Array
+    value_and_slope: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    information: Array,
+    *,
+    gtol: float = 1e-6,
 ) -> tuple[Array, float]:
     """Return where −ln likelihood is smallest, and its value there.
 
     Quasi-Newton steps in coordinates in which `information`, the expected curvature at the
     start, is that of a sphere: parameters that hardly act and those that act strongly then
-    count alike.
+    count alike. The search ends where no slope in them exceeds `gtol`.
     """
     sizes = np.sqrt(np.maximum(np.diag(information), 1e-12))
     scaled = information / np.outer(sizes, sizes) + _RIDGE * np.eye(start.size)
@@ -118,7 +143,7 @@ def maximise(
         value, slope = value_and_slope(start + back @ u)
         return value, back.T @ slope
 
-    best = minimize(in_u, np.zeros(start.size), jac=True, method="BFGS", options={"gtol": 1e-6})
+    best = minimize(in_u, np.zeros(start.size), jac=True, method="BFGS", options={"gtol": gtol})
     return start + back @ best.x, float(best.fun)
 
 

@@ -166,7 +166,8 @@ def _formulas(error: ErrorModel, code: int, own: dict[str, str]) -> list[Express
     value = as_expression(record_loglik(error, code, _DV, _LOW, _F, sigmas))
     first = derivative(value, _F)
     second = derivative(first, _F)
-    information = _expected(error, sigmas) if code == QUANTIFIED else maximum(-second, 0.0)
+    usual = code == QUANTIFIED and not error.positive
+    information = _expected(error, sigmas) if usual else maximum(-second, 0.0)
     out = [value, first, second, derivative(second, _F), information, derivative(information, _F)]
     for s in sigmas.values():
         out += [derivative(e, s) for e in (value, first, second, information)]

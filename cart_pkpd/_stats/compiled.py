@@ -29,9 +29,12 @@ def likelihood_of(structure: Structure) -> Likelihood:
     # By position, so that the same code serves whatever the residual parameters are called.
     places = {n: f"sigma_{i}" for i, n in enumerate(names)}
     own = structure.sigmas(places)
+    program = structure.model.program
+    # A closed form describes one level, whatever the data call it.
+    endpoints = structure.design.endpoints if program.states else program.endpoints
     return _likelihood(
-        structure.model.program,
-        structure.design.endpoints,
+        program,
+        endpoints,
         structure.errors,
         tuple(tuple(values.items()) for values in own),
     )

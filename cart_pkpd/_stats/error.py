@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -95,6 +96,9 @@ class ErrorModel:
         Its parameters.
     scale : callable
         ``scale(prediction, values)`` gives the standard deviation (scale for Student-t).
+    positive : bool
+        Measurements are known to be above 0, and what is said of them is conditional on that
+        (Beal's M4); of use where the error is not on the log scale, which knows it anyhow.
     """
 
     name: str
@@ -103,6 +107,7 @@ class ErrorModel:
     base: Base
     sigmas: tuple[Sigma, ...]
     scale: Callable[[Value, Mapping[str, Value]], Value]
+    positive: bool = False
 
     def on_scale(self, dv: Value) -> Value:
         """Return a measurement on the scale where the error is additive."""
@@ -111,6 +116,24 @@ class ErrorModel:
     def z(self, dv: Value, prediction: Value, values: Mapping[str, Value]) -> Value:
         """Return the standardised residual of a measurement or limit `dv`."""
         return (self.on_scale(dv) - prediction) / self.scale(prediction, values)
+
+    def log_above_zero(self, prediction: Value, values: Mapping[str, Value]) -> Value:
+        """Return ln probability of a measurement above 0, of errors on the natural scale."""
+        return self.base.logcdf(prediction / self.scale(prediction, values))
+
+    def below(self, limit: Any, prediction: Any, values: Mapping[str, Any]) -> Any:
+        """Return the probability of a measurement below a limit, of arrays."""
+        share = np.exp(self.base.logcdf(self.z(limit, prediction, values)))
+        if not self.positive:
+            return share
+        above = np.exp(self.log_above_zero(prediction, values))
+        return np.maximum(share - (1.0 - above), 0.0) / above
+
+    def drawn(self, u: Any, prediction: Any, values: Mapping[str, Any]) -> Any:
+        """Return quantiles `u` of a measurement on the scale where the error is additive."""
+        if self.positive:
+            u = 1.0 - (1.0 - u) * np.exp(self.log_above_zero(prediction, values))
+        return prediction + self.scale(prediction, values) * self.base.quantile(u)
 
 
 _LOG_SD = Sigma("sigma_log", "Residual SD (ln)", HalfNormal(1.0))

@@ -27,7 +27,11 @@ def described(structure: Structure, *, measured: bool = True) -> dict[str, Any]:
     arrays = (d.time, d.code, d.low, d.lloq, d.uloq, d.patient, d.measure, d.dose_patient,
               d.dose_time, d.dose_amount, d.dose_duration, *(e.column for e in structure.effects),
               dv)  # fmt: skip
-    return {
+    more = {"occasions": [str(o) for o in d.occasions]} if len(d.occasions) > d.n_patients else {}
+    if d.known:
+        known = b"".join(np.asarray(v).tobytes() for v in d.known.values())
+        more["known"] = [*d.known, hashlib.sha256(known).hexdigest()]
+    return more | {
         "design": hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest(),
         "changes": [str(c) for c in d.changes],
         "model": structure.sentence(),

@@ -83,6 +83,23 @@ def record_loglik(
     sigmas: Mapping[str, Value],
 ) -> Value:
     """Return the log-likelihood of records that share one censoring code."""
+    if error.positive:
+        above_zero = error.log_above_zero(prediction, sigmas)
+        # What is below the LLOQ lies between 0 and it.
+        where, edge = (BETWEEN, 0.0) if code == BELOW else (code, low)
+        return _of_any(error, where, dv, edge, prediction, sigmas) - above_zero
+    return _of_any(error, code, dv, low, prediction, sigmas)
+
+
+def _of_any(
+    error: ErrorModel,
+    code: int,
+    dv: Value,
+    low: Value,
+    prediction: Value,
+    sigmas: Mapping[str, Value],
+) -> Value:
+    """Return the log-likelihood of records that may be of either sign."""
     if code == QUANTIFIED:
         return quantified_loglik(error, dv, prediction, sigmas)
     if code == BELOW:

@@ -47,9 +47,11 @@ def predict(
     who = design.patient if patient is None else patient
     if measure is None:
         measure = design.measure if time is None else np.zeros(at.size, dtype=np.int64)
+    # Parameters that are known for each patient are held, but not at one value.
+    known = {name: v for name, v in design.known.items() if name in model.fixed}
     return np.asarray(
         model.predict(
-            _per_patient(values, design.n_patients),
+            _per_patient({**values, **known}, design.n_patients),
             time=at,
             patient=who,
             measure=measure,

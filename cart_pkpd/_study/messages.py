@@ -25,7 +25,7 @@ _WANTED = {
     "finite_number": "a finite number",
 }  # fmt: skip
 
-_TAG = re.compile(r"(constrained-)?(str|int|float|bool)|\w+\[.*\]")
+_TAG = re.compile(r"(constrained-)?(str|int|float|bool)|\w+\[.*\]|CovariateTerm")
 
 
 def sentences(error: ValidationError) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.units import exponents
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule, base_values, schedule
+from cart_pkpd.models._courses import design_known
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._parameters import Parameter
 from cart_pkpd.models._simulated import patients_of, simulated, times_of
@@ -145,7 +146,8 @@ class ClosedFormModel(Model):
     ) -> tuple[Schedule, NDArray[np.float64]]:
         """Return the schedule, and every known value, of a design's patients."""
         plan = schedule(design.n_patients, patient=patient, time=time, endpoint=measure)
-        return plan, base_values(self.program, design.n_patients, self.fixed)
+        held: dict[str, Any] = {**self.fixed, **design_known(self.program, design)}
+        return plan, base_values(self.program, design.n_patients, held)
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,7 @@ from cart_pkpd._engine.schedule import Change, Dose
 from cart_pkpd.models._simulated import Patients, patients_of
 
 if TYPE_CHECKING:
+    from cart_pkpd._engine.program import Program
     from cart_pkpd.models._ode import OdeModel
 
 
@@ -291,6 +292,11 @@ def design_changes(model: OdeModel, design: Any) -> list[Change]:
         for c in design.changes
         if c.name in names
     ]
+
+
+def design_known(program: Program, design: Any) -> dict[str, NDArray[np.float64]]:
+    """Return what is known of a design's patients among the values of the equations."""
+    return {k: v for k, v in design.known.items() if k in program.values}
 
 
 def design_covariates(model: OdeModel, design: Any) -> dict[str, NDArray[np.float64]]:

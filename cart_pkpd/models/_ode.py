@@ -26,6 +26,7 @@ from cart_pkpd.models._courses import (
     design_changes,
     design_covariates,
     design_doses,
+    design_known,
     doses_of,
     event_doses_of,
     known_values,
@@ -455,6 +456,7 @@ class OdeModel(Model):
         )
         held: dict[str, Any] = {**self.fixed, **design_covariates(self, design)}
         held |= {k: v.typical for k, v in self.inputs.items()}
+        held |= design_known(self.program, design)
         return plan, base_values(self.program, design.n_patients, held)
 
 

@@ -23,10 +23,15 @@ def is_symbolic(value: Value) -> bool:
     return any(base.__module__.startswith("pytensor") for base in type(value).__mro__[:-1])
 
 
+_NUMBERS = (float, np.ndarray, np.generic, int)
+
+
 def _either(numpy_function: Callable[..., Value], tensor_name: str) -> Callable[..., Value]:
     """Return a function that computes, or builds a formula, by the type of its arguments."""
 
     def function(*args: Value) -> Value:
+        if all(isinstance(a, _NUMBERS) for a in args):  # most calls, and cheap ones
+            return numpy_function(*args)
         if any(isinstance(a, Expression) for a in args):
             return _where(*args) if tensor_name == "where" else call(tensor_name, *args)
         if any(is_symbolic(a) for a in args):

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._data.records import COMEDICATION
 from cart_pkpd.plots import _text
 from cart_pkpd.plots._groups import groups
 from cart_pkpd.report._tables import Column, Table, Value
@@ -34,6 +35,8 @@ def table(trial: xr.Dataset) -> Table | None:
     treatments = (
         sorted(set(trial["event_name"].values.astype(str))) if "event" in trial.dims else []
     )
+    # The others are changes of covariates.
+    treatments = [n for n in treatments if n not in trial or n in COMEDICATION.values()]
     if not found:
         return None
     columns = [

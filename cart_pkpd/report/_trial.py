@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from cart_pkpd import data, plots
+from cart_pkpd._data.records import COMEDICATION
 from cart_pkpd.plots import _text
 from cart_pkpd.plots._axes import below
 from cart_pkpd.plots._profiles import cytokine_names
@@ -199,6 +200,8 @@ def _events(trial: xr.Dataset) -> Table:
             "value": state.get(value, f"{value:g}"),
         }
         for i, value in enumerate(values)
+        if (name := str(trial["event_name"].values[i])) not in trial  # changes of covariates
+        or name in COMEDICATION.values()
     )
     return Table("events", "Co-medication and other events", columns, rows)
 
