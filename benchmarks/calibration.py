@@ -101,11 +101,11 @@ def written(found: xr.Dataset) -> dict[str, Any]:
         "sentence": found.attrs["sentence"],
         "model": found.attrs["what"],
         "priors": json.loads(found.attrs["priors"]),
-        "patients": found.attrs["patients"],
-        "records": found.attrs["records"],
+        "patients": int(found.attrs["patients"]),
+        "records": int(found.attrs["records"]),
         "below_lloq_mean": _plain(float(found["below"].mean())),
-        "ranks": found.attrs["ranks"],
-        "seed": found.attrs["seed"],
+        "ranks": int(found.attrs["ranks"]),
+        "seed": int(found.attrs["seed"]),
         "settings": json.loads(found.attrs["settings"]),
         "counts": json.loads(found.attrs["counts"]),
         "median_seconds": round(float(found["seconds"].median()), 2),
@@ -122,7 +122,9 @@ def written(found: xr.Dataset) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if np.isfinite(value) else None
+    return value
 
 
 def main() -> None:

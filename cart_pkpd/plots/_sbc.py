@@ -69,14 +69,15 @@ def sbc(
     lower, upper = walk.band(prob)
     figure, panels = _axes.small_multiples(len(chosen), ncols, _CELL, common="xy")
     reach = _reach(kept[["rank"]].sel(quantity=chosen), walk, lower, upper)
+    left = False
     for ax, name in zip(panels, chosen, strict=True):
-        _panel(ax, kept.sel(quantity=name), walk, lower, upper)
+        left |= _panel(ax, kept.sel(quantity=name), walk, lower, upper)
         ax.set_xlim(0, 1)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_ylim(-reach, reach)
     _axes.shared_labels(figure, "Rank of the truth among posterior draws / number of ranks",
                         "ECDF minus uniform")  # fmt: skip
-    _axes.figure_legend(figure, _keys(prob, found, n), ncols=3)
+    _axes.figure_legend(figure, _keys(prob, found, n, left), ncols=3)
     return figure
 
 
@@ -91,7 +92,8 @@ def _difference(rank: np.ndarray, walk: Walk) -> np.ndarray:
     return walk.counts(rank.astype(np.int64)) / walk.n - walk.points
 
 
-def _panel(ax: Axes, one: xr.Dataset, walk: Walk, lower: np.ndarray, upper: np.ndarray) -> None:
+def _panel(ax: Axes, one: xr.Dataset, walk: Walk, lower: np.ndarray, upper: np.ndarray) -> bool:
+    """Draw one quantity; return whether it leaves the band."""
     z = np.concatenate([[0.0], walk.points, [1.0]])
 
     def closed(values: np.ndarray) -> np.ndarray:
@@ -105,19 +107,21 @@ def _panel(ax: Axes, one: xr.Dataset, walk: Walk, lower: np.ndarray, upper: np.n
     ax.plot(z, closed(difference), color=_axes.ORANGE if outside else _axes.BLUE, linewidth=1.5,
             drawstyle="steps-post", zorder=3, label="ecdf")  # fmt: skip
     _axes.heading(ax, str(one["quantity"].item()), note=f"p = {_p(float(one['p_value']))}")
+    return outside
 
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else _text.number(value, 2)
 
 
-def _keys(prob: float, found: xr.Dataset, n: int) -> list[object]:
+def _keys(prob: float, found: xr.Dataset, n: int, left: bool) -> list[object]:
     apart = found.sizes["simulation"] - n
     said = f"{_text.count(n, 'fit')} that converged"
     if apart:
         said += f" ({apart} did not)"
+    outside = [_axes.key("leaves the band", color=_axes.ORANGE, linewidth=1.5)] if left else []
     return [
         _axes.key(said, color=_axes.BLUE, linewidth=1.5),
-        _axes.key("leaves the band", color=_axes.ORANGE, linewidth=1.5),
+        *outside,
         Patch(color=_axes.PALE, label=f"{_text.percent(prob)} of uniform ECDFs lie in it"),
     ]
