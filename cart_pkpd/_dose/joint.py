@@ -65,10 +65,10 @@ def build(found: xr.Dataset, links: Links) -> Any:
 
 def _number(name: str, prior: Prior | float) -> Any:
 
-    from cart_pkpd._fit.pymc_model import _scalar
+    from cart_pkpd._fit.pymc_model import scalar
 
     if isinstance(prior, Prior):
-        return _scalar(name, prior)
+        return scalar(name, prior)
     return np.float64(prior)
 
 
