@@ -63,20 +63,16 @@ def stein2019() -> Problem:
 
 
 def effector_memory() -> Problem:
-    """Differential equations, small: what five samples of five patients cannot tell is held."""
+    """Differential equations, small: what six samples of six patients cannot tell is held."""
     model = models.get("effector_memory").with_solver(rtol=1e-5).with_(
-        cmax={"spread": 0.5}, tmax={"spread": 0.2}, rho={"spread": 0.2}, alpha={"spread": 0.4},
-        fb=models.Fixed(0.02), beta=models.Fixed(0.006),
+        cmax={"spread": 0.5}, rho={"spread": 0.2}, alpha={"spread": 0.4},
+        tmax=models.Fixed(9.3), fb=models.Fixed(0.02), beta=models.Fixed(0.006),
     )  # fmt: skip
     population = fit.population(
-        iiv=["cmax", "tmax"],
-        priors={
-            "omega_cmax": lognormal(0.5, 0.3),
-            "omega_tmax": lognormal(0.2, 0.3),
-            "sigma_log": lognormal(0.4, 0.25),
-        },
+        iiv=["cmax"],
+        priors={"omega_cmax": lognormal(0.5, 0.3), "sigma_log": lognormal(0.4, 0.25)},
     )
-    trial = checks.planned_trial(model, 5, [4, 8, 11, 16, 28], doses=1e7, lloq=50.0)
+    trial = checks.planned_trial(model, 6, [3, 6, 9, 12, 16, 28], doses=1e7, lloq=50.0)
     return Problem(model, population, trial, {"chains": 4, "draws": 300, "tune": 250})
 
 
