@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cart_pkpd import crs as crs
     from cart_pkpd import data as data
     from cart_pkpd import datasets as datasets
+    from cart_pkpd import endpoints as endpoints
     from cart_pkpd import fit as fit
     from cart_pkpd import models as models
     from cart_pkpd import nca as nca
@@ -31,6 +32,7 @@ _SUBMODULES = (
     "crs",
     "data",
     "datasets",
+    "endpoints",
     "fit",
     "models",
     "nca",
