@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._endpoints.fields import Found
+from cart_pkpd._endpoints.tables import by_patient, each
 from cart_pkpd._endpoints.words import NEW, TARGET
 
 _TOLERANCE = 1e-9
@@ -42,8 +43,8 @@ def check(
     found: Found,
 ) -> None:
     """Note everything wrong with the records in `found`."""
-    for who, own in made.groupby("id", sort=False):
-        name = str(who)
+    for who, own in by_patient(made).items():
+        name = who
         if patients is not None and name not in patients:
             row = int(own["row"].min())
             found.error("unknown_patient", f"patient {name} (row {row}) is not among the patients "
@@ -61,7 +62,8 @@ def check(
 
 def _days(who: str, own: pd.DataFrame, death: float, found: Found) -> None:
     base = own["baseline_day"].iloc[0]
-    for day, rows in own.groupby("day"):
+    for day in sorted(float(d) for d in own["day"].unique()):
+        rows = own[own["day"] == day]
         first = int(rows["row"].min())
         where: dict[str, Any] = {"patient": who, "row": first, "column": "day", "value": f"{day:g}"}
         if day < base:
@@ -82,11 +84,12 @@ def _days(who: str, own: pd.DataFrame, death: float, found: Found) -> None:
 
 def _parts(who: str, own: pd.DataFrame, found: Found) -> None:
     """Refuse one visit's name on two near days with different lesions: half an assessment each."""
-    for visit, rows in own.groupby("called", sort=False):
+    for visit in [str(v) for v in own["called"].unique() if v]:
+        rows = own[own["called"] == visit]
         days = sorted(rows["day"].unique())
         for a, b in pairwise(days):
             seen = [set(rows.loc[rows["day"] == d, "lesion"]) for d in (a, b)]
-            if b - a <= PARTS_OF_A_VISIT and not seen[0] & seen[1] and visit:
+            if b - a <= PARTS_OF_A_VISIT and not seen[0] & seen[1]:
                 found.error("visit_in_parts", f"the assessment {visit} of patient {who} is in two "
                             f"parts, on day {a:g} and day {b:g}; give all its lesions one day.",
                             patient=who, column="day", value=f"{b:g}")  # fmt: skip
@@ -94,7 +97,7 @@ def _parts(who: str, own: pd.DataFrame, found: Found) -> None:
 
 def _repeats(who: str, own: pd.DataFrame, found: Found) -> None:
     again = own[own.duplicated(["day", "lesion"])]
-    for r in again.itertuples():
+    for r in each(again):
         found.error("lesion_twice", f"lesion {r.lesion} of patient {who} stands twice on day "
                     f"{r.day:g} (row {r.row}); keep one.", patient=who, row=int(r.row),
                     column="lesion", value=str(r.lesion))  # fmt: skip
@@ -102,7 +105,8 @@ def _repeats(who: str, own: pd.DataFrame, found: Found) -> None:
 
 def _lesions(who: str, own: pd.DataFrame, found: Found) -> None:
     base = own["baseline_day"].iloc[0]
-    for lesion, rows in own.groupby("lesion", sort=False):
+    for lesion in [str(v) for v in own["lesion"].unique()]:
+        rows = own[own["lesion"] == lesion]
         first = rows.iloc[0]
         where: dict[str, Any] = {"patient": who, "row": int(first["row"]), "column": "kind",
                                  "value": str(first["kind"])}  # fmt: skip
@@ -126,7 +130,7 @@ def _baseline(who: str, own: pd.DataFrame, limits: Limits, found: Found) -> None
                    f"infusion, more than {limits.baseline_window:g}.", patient=who, column="day",
                    value=f"{day:g}")  # fmt: skip
     targets = own[(own["day"] == day) & (own["kind"] == TARGET)]
-    for r in targets.itertuples():
+    for r in each(targets):
         _measurable(who, r, limits, found)
     if len(targets) > MOST_TARGETS:
         found.warn("many_targets", f"patient {who} has {len(targets)} target lesions, more than "

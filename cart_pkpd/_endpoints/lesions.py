@@ -16,7 +16,7 @@ from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Source
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.lesion_checks import Limits, check
-from cart_pkpd._endpoints.tables import LESIONS, shape
+from cart_pkpd._endpoints.tables import LESIONS, by_patient, each, shape
 
 HEADERS: fields.Headers = {
     "id": ("ID", "USUBJID", "SUBJID", "SUBJECTID", "SUBJECT", "PATIENT", "PATIENTID"),
@@ -174,7 +174,7 @@ def _to_mm(made: pd.DataFrame, unit: Unit | None, found: Found) -> None:
 def _sizes(made: pd.DataFrame, found: Found) -> None:
     """Set the status of every lesion, and the diameter that goes with it."""
     out: list[str] = []
-    for i, r in enumerate(made.itertuples(index=False)):
+    for i, r in enumerate(each(made)):
         state = words.status(r.said, r.kind, r.diameter)
         out.append(state)
         if not state:
@@ -203,7 +203,7 @@ def _sizes(made: pd.DataFrame, found: Found) -> None:
 def _baselines(made: pd.DataFrame, found: Found) -> pd.DataFrame:
     """Name the baseline assessment of every patient, the others too where they have no name."""
     parts = []
-    for who, own in made.groupby("id", sort=False):
+    for who, own in by_patient(made).items():
         own = own.sort_values("day", kind="stable").copy()
         own["called"] = own["visit"]
         day = _baseline_day(own)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cart_pkpd._endpoints.fields import Source
 from cart_pkpd._endpoints.lesions import read_lesions
-from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, shape
+from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, by_patient, each, shape
 from cart_pkpd._endpoints.words import (
     ABSENT,
     EQUIVOCAL,
@@ -110,7 +110,7 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     """
     table = read_lesions(lesions)
     rows: list[dict[str, Any]] = []
-    for who, own in table.groupby("id", sort=False):
+    for who, own in by_patient(table).items():
         rows += [{"id": who, **row} for row in _patient(own, date_back)]
     return shape(rows, TIMEPOINTS)
 
@@ -134,13 +134,13 @@ def _patient(own: pd.DataFrame, date_back: bool) -> list[dict[str, Any]]:
 def _scans(own: pd.DataFrame) -> dict[float, dict[str, dict[str, Lesion]]]:
     """Return day → kind → lesion → its record, in order of day."""
     out: dict[float, dict[str, dict[str, Lesion]]] = {}
-    for r in own.sort_values("day", kind="stable").itertuples():
-        by_kind = out.setdefault(float(r.day), {TARGET: {}, NON_TARGET: {}, NEW: {}})  # type: ignore[arg-type]
+    for r in each(own.sort_values("day", kind="stable")):
+        by_kind = out.setdefault(float(r.day), {TARGET: {}, NON_TARGET: {}, NEW: {}})
         by_kind[str(r.kind)][str(r.lesion)] = Lesion(
             str(r.lesion),
             bool(r.node),
             float(r.diameter),
-            str(r.status),  # type: ignore[arg-type]
+            str(r.status),
         )
     return out
 

@@ -22,6 +22,8 @@ from cart_pkpd._endpoints.tables import (
     PR,
     SD,
     TIMEPOINTS,
+    by_patient,
+    each,
     require,
     shape,
 )
@@ -135,9 +137,9 @@ def best_response(
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
         known["new_therapy_day"] = known["id"].map({str(k): v for k, v in new_therapy.items()})
-    groups = dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     empty = timepoints.iloc[:0]
-    rows = [_patient(who, groups.get(who.id, empty), rules, until) for who in known.itertuples()]
+    rows = [_patient(who, groups.get(who.id, empty), rules, until) for who in each(known)]
     table = shape(rows, BEST)
     table.attrs |= {"rules": vars(rules), "until": until}
     return table
@@ -181,8 +183,8 @@ def _patient(who: Any, own: pd.DataFrame, rules: Rules, until: float | None) -> 
     best = unconfirmed(points, rules, who.start_day, why)
     sure = confirmed(points, rules, who.start_day, why)
     worse = seen[seen["overall"] == PD]
-    sizes = counted[counted["pct_baseline"].notna()]
-    low = sizes.loc[sizes["pct_baseline"].idxmin()] if len(sizes) else None
+    sizes = counted[counted["pct_baseline"].notna()].sort_values("pct_baseline", kind="stable")
+    low = sizes.iloc[0] if len(sizes) else None
     measurable = bool(own.loc[own["baseline"], "sum"].notna().any())
     return {
         "id": who.id, "best": best.response, "best_day": best.day, "best_reason": best.reason,

@@ -21,6 +21,8 @@ from cart_pkpd._endpoints.tables import (
     PD,
     TIME_TO_EVENT,
     TIMEPOINTS,
+    by_patient,
+    each,
     require,
     shape,
 )
@@ -161,9 +163,9 @@ def progression_free_survival(
     rules = _rules(timepoints, censoring, missed, schedule, window)
     one_of(progression, ("recist", "investigator"), "source of progression")
     known = people(timepoints, followup, patients)
-    groups = dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known.itertuples():
+    for who in each(known):
         own = groups.get(who.id, timepoints.iloc[:0])
         e = _evidence(who, own, cutoff, progression, clinical)
         rows.append({"id": who.id, "endpoint": "PFS", **_row(e, _decide(e, rules))})
@@ -202,9 +204,9 @@ def overall_survival(
     A death, or a contact, after the cut-off shows that the patient was alive at the cut-off.
     """
     known = people(timepoints, followup)
-    groups = {} if timepoints is None else dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known.itertuples():
+    for who in each(known):
         own = groups.get(who.id, pd.DataFrame(columns=[c.name for c in TIMEPOINTS]))
         e = _evidence(who, own, cutoff, "recist", False)
         late = max((float(d) for d in own["day"]), default=math.nan)
@@ -253,9 +255,9 @@ def duration_of_response(
     rules = _rules(timepoints, censoring, missed, schedule, window)
     since = _responses(best, confirmed)
     known = people(timepoints, followup, since)
-    groups = dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known[known["id"].isin(since)].itertuples():
+    for who in each(known[known["id"].isin(since)]):
         if math.isnan(since[who.id]):
             rows.append(_no_response(who.id, "DOR", confirmed))
             continue
@@ -291,7 +293,7 @@ def time_to_response(
     """
     since = _responses(best, confirmed)
     rows = []
-    for who in people(None, followup, since).itertuples():
+    for who in each(people(None, followup, since)):
         day = since.get(who.id, math.nan)
         if math.isnan(day):
             rows.append(_no_response(who.id, "TTR", confirmed))
