@@ -156,7 +156,7 @@ TIME_TO_EVENT = (
     _day("last_assessment_day", "last evaluable assessment among the evidence"),
     _day("new_therapy_day", "first dose of another anti-cancer treatment"),
     _day("last_contact_day", "last known alive"),
-    _day("cutoff_day", "data cut-off that was applied"),
+    _day("cut_off_day", "data cut-off that was applied"),
 )
 """Times to event: one row per patient."""
 

@@ -469,7 +469,7 @@ def _row(e: Evidence, d: Decision) -> dict[str, Any]:
         **_length(e.start, d.day), "event": d.event, "reason": d.reason,
         "date_source": d.date_source, "rule": d.rule, "pd_day": e.pd, "death_day": e.death,
         "last_assessment_day": e.last(d.day), "new_therapy_day": e.therapy,
-        "last_contact_day": e.contact, "cutoff_day": e.cutoff,
+        "last_contact_day": e.contact, "cut_off_day": e.cutoff,
     }  # fmt: skip
 
 
