@@ -176,7 +176,7 @@ def naive_confirmed(course, start=0, confirm=28, least=42):
 RESPONSE = st.sampled_from(["CR", "PR", "SD", "NE", "PD", "NON-CR/NON-PD", "PR", "CR"])
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(8, 35), RESPONSE), max_size=6), min_size=12, max_size=12

@@ -200,7 +200,7 @@ def _complete(r: Record, found: Found) -> None:
 
 
 def _by_status(status: str, diameter: float) -> float:
-    """Return the diameter of a target in the sum. [mm]"""
+    """Return the diameter of a target in the sum, in mm."""
     if status == words.TOO_SMALL and np.isnan(diameter):
         return 5.0
     return {words.ABSENT: 0.0, words.NOT_EVALUATED: float("nan")}.get(status, diameter)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cart_pkpd._endpoints.fields import Source
 from cart_pkpd._endpoints.lesions import read_lesions
-from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, each, shape
+from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, by_patient, shape
 from cart_pkpd._endpoints.words import (
     ABSENT,
     EQUIVOCAL,
@@ -108,9 +108,7 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     ----------
     .. [1] Eisenhauer et al. (2009), Eur J Cancer 45:228, :doi:`10.1016/j.ejca.2008.10.026`.
     """
-    own: dict[str, list[Any]] = {}
-    for record in each(read_lesions(lesions)):
-        own.setdefault(record.id, []).append(record)
+    own = by_patient(read_lesions(lesions))
     rows = [{"id": who, **row} for who, found in own.items() for row in _patient(found, date_back)]
     return shape(rows, TIMEPOINTS)
 

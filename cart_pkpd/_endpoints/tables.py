@@ -200,8 +200,9 @@ def each(table: pd.DataFrame) -> Iterator[Any]:
     return iter(table.itertuples(index=False))
 
 
-def by_patient(table: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
-    """Return the rows of each patient, in the table's order."""
-    if table is None:
-        return {}
-    return {str(who): own for who, own in table.groupby("id", sort=False)}
+def by_patient(table: pd.DataFrame | None) -> dict[str, list[Any]]:
+    """Return the rows of each patient, in the table's order, their cells as attributes."""
+    out: dict[str, list[Any]] = {}
+    for row in () if table is None else each(table):
+        out.setdefault(str(row.id), []).append(row)
+    return out

@@ -166,7 +166,7 @@ def progression_free_survival(
     groups = by_patient(timepoints)
     rows = []
     for who in each(known):
-        own = groups.get(who.id, timepoints.iloc[:0])
+        own = groups.get(who.id, [])
         e = _evidence(who, own, cutoff, progression, clinical)
         rows.append({"id": who.id, "endpoint": "PFS", **_row(e, _decide(e, rules))})
     return _table(rows, rules)
@@ -207,9 +207,9 @@ def overall_survival(
     groups = by_patient(timepoints)
     rows = []
     for who in each(known):
-        own = groups.get(who.id, pd.DataFrame(columns=[c.name for c in TIMEPOINTS]))
+        own = groups.get(who.id, [])
         e = _evidence(who, own, cutoff, "recist", False)
-        late = max((float(d) for d in own["day"]), default=math.nan)
+        late = max((row.day for row in own), default=math.nan)
         rows.append({"id": who.id, "endpoint": "OS", **_row(e, _alive(who, e, late))})
     return _table(rows, None)
 
@@ -336,7 +336,7 @@ def _rules(
 
 def _evidence(
     who: Any,
-    own: pd.DataFrame,
+    own: list[Any],
     cutoff: float | None,
     progression: Progression,
     clinical: bool,
@@ -345,8 +345,8 @@ def _evidence(
     """Gather what is known up to the cut-off."""
     end = float(np.fmin(who.cut_off_day, math.inf if cutoff is None else cutoff))
     first = float(who.start_day if start is None else start)
-    seen = own[~own["baseline"].astype(bool) & (own["day"] <= end) & (own["day"] >= first)]
-    worse = float(seen.loc[seen["overall"] == PD, "day"].min())
+    seen = [row for row in own if not row.baseline and first <= row.day <= end]
+    worse = min((row.day for row in seen if row.overall == PD), default=math.nan)
     by = "RECIST"
     called = _until(who.pd_day, end)
     is_clinical = str(who.pd_basis).lower().startswith("clinical")
@@ -356,11 +356,11 @@ def _evidence(
         worse, by = called, "clinical"
     return Evidence(
         start=first,
-        evaluable=tuple(float(d) for d in seen.loc[seen["overall"] != NE, "day"]),
+        evaluable=tuple(row.day for row in seen if row.overall != NE),
         pd=worse, pd_by=by, death=_until(who.death_day, end),
         therapy=_until(who.new_therapy_day, end), contact=float(who.last_contact_day),
         cutoff=end if math.isfinite(end) else math.nan, therapy_name=str(who.new_therapy),
-        lost=bool(who.lost), baseline=bool(own["baseline"].astype(bool).any()),
+        lost=bool(who.lost), baseline=any(row.baseline for row in own),
     )  # fmt: skip
 
 
