@@ -137,6 +137,23 @@ def test_a_non_target_seen_again_after_complete_response_is_progression():
     assert "X1 seen again after CR" in last(found)["reason"]
 
 
+def test_nodes_after_complete_response():
+    """RECIST working group, clarifications on recist.eortc.org, "Abnormal lymph node"."""
+    table = lesions({"T1": 40, "N1": 20}, {"T1": 0, "N1": 9}, {"T1": 0, "N1": 11})
+    assert list(endpoints.recist(table)["overall"]) == ["", "CR", "PR"]
+    assert list(endpoints.recist(table, nodes_return=True)["overall"]) == ["", "CR", "PD"]
+    other = lesions({"T1": 40, "X1": "present"}, {"T1": 0, "X1": "absent"},
+                    {"T1": 0, "X1": "present"}, {"T1": 0, "X1": "progressed"})  # fmt: skip
+    other.loc[other["LESION"] == "X1", "NODE"] = 1
+    assert list(endpoints.recist(other)["overall"]) == ["", "CR", "PR", "PD"]
+
+
+def test_a_non_target_node_below_10_mm_is_gone():
+    table = lesions({"T1": 40, "X1": 12}, {"T1": 0, "X1": 9}, {"T1": 0, "X1": 10})
+    table.loc[table["LESION"] == "X1", "NODE"] = 1
+    assert list(endpoints.recist(table)["overall"]) == ["", "CR", "PR"]
+
+
 def test_sums_and_changes_are_what_is_asked_for():
     found = endpoints.recist(
         lesions({"T1": 60, "T2": 40}, {"T1": 40, "T2": 10}, {"T1": 55, "T2": 5})
