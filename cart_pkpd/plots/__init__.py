@@ -46,6 +46,7 @@ from cart_pkpd.plots._residuals import npde as npde
 from cart_pkpd.plots._residuals import residual as residual
 from cart_pkpd.plots._response import spider as spider
 from cart_pkpd.plots._response import waterfall as waterfall
+from cart_pkpd.plots._sbc import sbc as sbc
 from cart_pkpd.plots._swimmer import swimmer as swimmer
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
@@ -88,6 +89,7 @@ __all__ = [
     "profiles",
     "ranks",
     "residual",
+    "sbc",
     "spider",
     "swimmer",
     "toxicity_by_exposure",
