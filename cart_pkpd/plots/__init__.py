@@ -44,7 +44,10 @@ from cart_pkpd.plots._profiles import profiles as profiles
 from cart_pkpd.plots._residuals import gof as gof
 from cart_pkpd.plots._residuals import npde as npde
 from cart_pkpd.plots._residuals import residual as residual
+from cart_pkpd.plots._response import spider as spider
+from cart_pkpd.plots._response import waterfall as waterfall
 from cart_pkpd.plots._sbc import sbc as sbc
+from cart_pkpd.plots._swimmer import swimmer as swimmer
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
 from cart_pkpd.plots._vpc import vpc as vpc
@@ -87,7 +90,10 @@ __all__ = [
     "ranks",
     "residual",
     "sbc",
+    "spider",
+    "swimmer",
     "toxicity_by_exposure",
     "trace",
     "vpc",
+    "waterfall",
 ]
