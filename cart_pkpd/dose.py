@@ -34,23 +34,39 @@ given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._dose.activity import Activity as Activity
+from cart_pkpd._dose.activity import activity as activity
+from cart_pkpd._dose.below import recommend_below_mtd as recommend_below_mtd
 from cart_pkpd._dose.blrm import BLRM as BLRM
 from cart_pkpd._dose.boin import BOIN as BOIN
 from cart_pkpd._dose.boin import TITEBOIN as TITEBOIN
+from cart_pkpd._dose.chain import chain as chain
+from cart_pkpd._dose.chain import exposure_chain as exposure_chain
+from cart_pkpd._dose.chained import ChainResult as ChainResult
 from cart_pkpd._dose.crm import CRM as CRM
 from cart_pkpd._dose.crm import TITECRM as TITECRM
 from cart_pkpd._dose.crm import skeleton as skeleton
 from cart_pkpd._dose.decision import Decision as Decision
 from cart_pkpd._dose.design import Design as Design
+from cart_pkpd._dose.exposure import DoseExposure as DoseExposure
+from cart_pkpd._dose.exposure import exposure as exposure
 from cart_pkpd._dose.exposure_toxicity import ExposureToxicity as ExposureToxicity
+from cart_pkpd._dose.free import JEFFREYS as JEFFREYS
+from cart_pkpd._dose.free import UNIFORM as UNIFORM
+from cart_pkpd._dose.free import OrderFree as OrderFree
+from cart_pkpd._dose.free import order_free as order_free
 from cart_pkpd._dose.from_trial import from_trial
 from cart_pkpd._dose.levels import Levels as Levels
 from cart_pkpd._dose.levels import as_levels
+from cart_pkpd._dose.links import PeakPriors as PeakPriors
+from cart_pkpd._dose.links import Toxicity as Toxicity
+from cart_pkpd._dose.links import log_odds as log_odds
 from cart_pkpd._dose.mtpi import MTPI as MTPI
 from cart_pkpd._dose.mtpi import MTPI2 as MTPI2
 from cart_pkpd._dose.mtpi import TPI as TPI
@@ -64,6 +80,8 @@ from cart_pkpd._dose.operating import table_of, trials_of
 from cart_pkpd._dose.patients import DoseData as DoseData
 from cart_pkpd._dose.patients import Patient as Patient
 from cart_pkpd._dose.patients import counts as _counts
+from cart_pkpd._dose.peaks import peaks as peaks
+from cart_pkpd._dose.power import PowerPriors as PowerPriors
 from cart_pkpd._dose.priors import BivariateNormal as BivariateNormal
 from cart_pkpd._dose.priors import Mixture as Mixture
 from cart_pkpd._dose.rules import EWOC as EWOC
@@ -91,17 +109,22 @@ __all__ = [
     "CRM",
     "DLT_WINDOW",
     "EWOC",
+    "JEFFREYS",
     "MTPI",
     "MTPI2",
     "TITEBOIN",
     "TITECRM",
     "TPI",
+    "UNIFORM",
+    "Activity",
     "BivariateNormal",
+    "ChainResult",
     "Coherence",
     "CohortSize",
     "Decision",
     "Design",
     "DoseData",
+    "DoseExposure",
     "ExposureToxicity",
     "Keyboard",
     "Levels",
@@ -112,20 +135,33 @@ __all__ = [
     "Mixture",
     "NoSkip",
     "Onset",
+    "OrderFree",
     "Patient",
+    "PeakPriors",
+    "PowerPriors",
     "Rule",
     "Scenario",
     "StopIfToxic",
     "StopIfUnderdosed",
     "StopWhen",
     "ThreePlusThree",
+    "Toxicity",
+    "activity",
     "beta_onset",
+    "chain",
     "compare_designs",
     "counts",
     "data",
+    "exposure",
+    "exposure_chain",
+    "load_chain",
+    "log_odds",
     "mixed_onset",
     "operating_table",
+    "order_free",
     "paths",
+    "peaks",
+    "recommend_below_mtd",
     "scenarios",
     "simulate_trials",
     "skeleton",
@@ -218,6 +254,19 @@ def counts(
     return _counts(
         observed, levels=as_levels(levels), window=window, pending=pending, current=current
     )
+
+
+def load_chain(path: str | Path) -> ChainResult:
+    """Read a chain written by ``ChainResult.save``.
+
+    Raises
+    ------
+    FitError
+        If the file is not a fitted chain.
+    """
+    from cart_pkpd._dose.chain_files import load
+
+    return load(Path(path))
 
 
 def scenarios(

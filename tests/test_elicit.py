@@ -44,7 +44,9 @@ def test_as_many_quantiles_as_numbers_are_met_exactly(kind):
 
 
 def test_every_kind_can_be_elicited():
-    assert {*EXACT, "logitnormal"} == set(KINDS)
+    assert {*EXACT, "logitnormal"} == set(KINDS) - {"lkj"}
+    with pytest.raises(FitError, match="whole correlation matrices"):
+        fit.prior_from_quantiles("lkj", {0.5: 0.0})
 
 
 def test_a_logit_normal_is_found_on_the_logit():

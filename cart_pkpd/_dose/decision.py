@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select"]
+Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select", "recommend"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Decision:
         The design with its targets, intervals, priors and rules, in words.
     action : str
         ``"escalate"``, ``"stay"``, ``"de-escalate"``, ``"stop"`` or ``"wait"``; ``"select"`` for
-        an MTD at the end.
+        an MTD at the end; ``"recommend"`` for a dose that need not be the MTD.
     dose : float or None
         The dose for the next patients, or the MTD; None if there is none. [unit]
     current : float or None
@@ -66,6 +66,8 @@ class Decision:
                 return "Wait before the next patient."
             case "select":
                 return f"MTD: {dose}."
+            case "recommend":
+                return f"Recommended dose: {dose}."
         said = {"escalate": "Escalate to", "stay": "Stay at", "de-escalate": "De-escalate to"}
         if self.current is None:
             said = dict.fromkeys(said, "Start at")

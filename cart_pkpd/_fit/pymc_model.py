@@ -49,10 +49,10 @@ def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
         containers = {k: shared(k, v) for k, v in data_arrays(structure).items()}
         typical = _typical(structure)
         omega = _by_parameter(_vector(OMEGA, "iiv", structure.of_role("omega")), population.iiv)
-        omega |= {q.name: _scalar(q.name, q.prior) for q in structure.of_role("iov")}
+        omega |= {q.name: scalar(q.name, q.prior) for q in structure.of_role("iov")}
         means = _means(structure, typical, containers)
         free = {**means, **_individual(structure, centred, means, omega)}
-        sigmas = {q.name: _scalar(q.name, q.prior) for q in structure.of_role("residual")}
+        sigmas = {q.name: scalar(q.name, q.prior) for q in structure.of_role("residual")}
         _likelihood(structure, containers, free, sigmas)
     return model
 
@@ -65,7 +65,7 @@ def data_arrays(structure: Structure) -> dict[str, Any]:
     return arrays
 
 
-def _scalar(name: str, prior: Prior) -> Any:
+def scalar(name: str, prior: Prior) -> Any:
     if isinstance(prior, LogitNormal):
         # PyMC samples a LogitNormal within its bounds unless told to unbound it.
         unbounded = pm.distributions.transforms.logodds
@@ -118,7 +118,7 @@ def _vector(name: str, dim: str, quantities: Sequence[Quantity]) -> Any:
     if priors and all(isinstance(p, Normal) for p in priors):
         mu, sigma = np.array([[p.mu, p.sigma] for p in priors]).T  # type: ignore[attr-defined]
         return pm.Normal(name, mu, sigma, dims=dim)
-    return [_scalar(q.name, q.prior) for q in quantities]
+    return [scalar(q.name, q.prior) for q in quantities]
 
 
 def _by_parameter(vector: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _typical(structure: Structure) -> dict[str, Any]:
         mu, sigma = np.array([(u.mu, u.sigma) for u in usual if u is not None]).T
         return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), structure.located)
     return {
-        q.name: model.parameters[q.name].to_free(_scalar(f"typical_{q.name}", q.prior))
+        q.name: model.parameters[q.name].to_free(scalar(f"typical_{q.name}", q.prior))
         for q in quantities
     }
 
@@ -202,7 +202,7 @@ def _factor(structure: Structure) -> dict[int, dict[int, Any]]:
     left: dict[int, Any] = {i: 1.0 for block in random.blocks for i in block}
     rows: dict[int, dict[int, Any]] = {i: {} for i in left}
     for name, (a, b) in zip(random.correlations, random.pairs, strict=True):
-        z = _scalar(name, structure.quantity(name).prior)
+        z = scalar(name, structure.quantity(name).prior)
         rows[a][b] = z * pt.sqrt(left[a])
         left[a] = left[a] * (1.0 - z) * (1.0 + z)
     for i, rest in left.items():
@@ -214,8 +214,8 @@ def _centred(structure: Structure, name: str, mean: Any, omega: Any) -> Any:
     size = structure.design.n_patients
     if name != structure.population.non_expanders:
         return pm.Normal(f"{INDIVIDUAL}_{name}", mean, omega, dims="id")
-    share = _scalar("p_non_expander", structure.quantity("p_non_expander").prior)
-    shift = _scalar("non_expander_shift", structure.quantity("non_expander_shift").prior)
+    share = scalar("p_non_expander", structure.quantity("p_non_expander").prior)
+    shift = scalar("non_expander_shift", structure.quantity("non_expander_shift").prior)
     mean = pt.broadcast_to(mean, (size,))
     return pm.NormalMixture(
         f"{INDIVIDUAL}_{name}",

@@ -110,6 +110,11 @@ def prior_from_quantiles(kind: str, quantiles: Mapping[float, float], **given: f
     >>> fit.prior_from_quantiles("lognormal", {0.05: 10, 0.5: 100}).prior
     LogNormal(median=100, sigma=1.4)
     """
+    if known_kind(kind) not in _FAMILIES:
+        raise FitError(
+            f"priors: {kind!r} is a distribution of whole correlation matrices, without quantiles "
+            "to start from; give its eta, such as fit.LKJ(eta=2)."
+        )
     family = _FAMILIES[known_kind(kind)]
     numbers = _checked_numbers(kind, family, given)
     p, x = _checked(kind, family, numbers, quantiles)

@@ -35,6 +35,7 @@ from pydantic_core import PydanticCustomError
 
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
+from cart_pkpd._study.dosetable import Dose
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
@@ -365,6 +366,7 @@ class RunFile(Table):
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
     models: dict[str, Model] = {}
+    dose: Dose | None = None
     compare: Compare = Compare()
     checks: Checks = Checks()
     report: Report = Report()

@@ -17,6 +17,11 @@ from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
 from cart_pkpd.plots._dose import dose_intervals as dose_intervals
 from cart_pkpd.plots._dose import dose_toxicity as dose_toxicity
+from cart_pkpd.plots._dose_kinetics import dlt_by_dose as dlt_by_dose
+from cart_pkpd.plots._dose_kinetics import exposure_power as exposure_power
+from cart_pkpd.plots._dose_kinetics import mediated_share as mediated_share
+from cart_pkpd.plots._dose_kinetics import peaks_by_dose as peaks_by_dose
+from cart_pkpd.plots._dose_kinetics import toxicity_by_exposure as toxicity_by_exposure
 from cart_pkpd.plots._dose_rules import boin_table as boin_table
 from cart_pkpd.plots._dose_rules import dose_scenarios as dose_scenarios
 from cart_pkpd.plots._etas import eta_covariates as eta_covariates
@@ -40,6 +45,10 @@ from cart_pkpd.plots._profiles import profiles as profiles
 from cart_pkpd.plots._residuals import gof as gof
 from cart_pkpd.plots._residuals import npde as npde
 from cart_pkpd.plots._residuals import residual as residual
+from cart_pkpd.plots._response import spider as spider
+from cart_pkpd.plots._response import waterfall as waterfall
+from cart_pkpd.plots._sbc import sbc as sbc
+from cart_pkpd.plots._swimmer import swimmer as swimmer
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
 from cart_pkpd.plots._vpc import vpc as vpc
@@ -52,24 +61,28 @@ __all__ = [
     "crs_odds_ratios",
     "crs_response",
     "cytokines",
+    "dlt_by_dose",
     "dose_intervals",
     "dose_scenarios",
     "dose_toxicity",
     "eta_covariates",
     "etas",
     "exposure",
+    "exposure_power",
     "exposure_twin",
     "exposure_twins",
     "gof",
     "goodness_of_fit",
     "individual",
     "intervals",
+    "mediated_share",
     "nca_profile",
     "nca_profiles",
     "npde",
     "observed_vs_predicted",
     "operating_characteristics",
     "patient_elpd",
+    "peaks_by_dose",
     "persistence",
     "posterior",
     "predictive_exposure",
@@ -78,6 +91,11 @@ __all__ = [
     "profiles",
     "ranks",
     "residual",
+    "sbc",
+    "spider",
+    "swimmer",
+    "toxicity_by_exposure",
     "trace",
     "vpc",
+    "waterfall",
 ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 import xarray as xr
 
 from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
+
+if TYPE_CHECKING:
+    from cart_pkpd.report._dose import DoseFindings
 
 
 class FitLike(Protocol):
@@ -115,6 +118,7 @@ class Inputs:
     data_cutoff: str | None
     draft: bool
     generated: datetime
+    dose: DoseFindings | None = None
 
     @property
     def analysed(self) -> list[str]:
