@@ -20,10 +20,36 @@ import pandas as pd
 
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._endpoints import tables
+from cart_pkpd._endpoints.followup import read_followup as read_followup
+from cart_pkpd._endpoints.landmarks import adtte as adtte
+from cart_pkpd._endpoints.landmarks import landmark as landmark
+from cart_pkpd._endpoints.lesions import read_lesions as read_lesions
+from cart_pkpd._endpoints.rates import response_rates as orr
+from cart_pkpd._endpoints.recist import recist as recist
+from cart_pkpd._endpoints.response import best_response as best_response
 from cart_pkpd._endpoints.tables import DAYS_PER_MONTH as DAYS_PER_MONTH
 from cart_pkpd._endpoints.tables import RESPONSES as RESPONSES
+from cart_pkpd._endpoints.time_to_event import duration_of_response as duration_of_response
+from cart_pkpd._endpoints.time_to_event import overall_survival as os
+from cart_pkpd._endpoints.time_to_event import progression_free_survival as pfs
+from cart_pkpd._endpoints.time_to_event import time_to_response as time_to_response
 
-__all__ = ["DAYS_PER_MONTH", "RESPONSES", "columns"]
+__all__ = [
+    "DAYS_PER_MONTH",
+    "RESPONSES",
+    "adtte",
+    "best_response",
+    "columns",
+    "duration_of_response",
+    "landmark",
+    "orr",
+    "os",
+    "pfs",
+    "read_followup",
+    "read_lesions",
+    "recist",
+    "time_to_response",
+]
 
 _TABLES = {
     "lesions": tables.LESIONS,

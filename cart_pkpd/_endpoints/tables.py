@@ -120,6 +120,7 @@ BEST = (
     _text("pd_by", "target, non-target, new lesion, or several"),
     _day("new_therapy_day", "first dose of another anti-cancer treatment"),
     _number("n_assessments", "1", "assessments that counted"),
+    _flag("evaluable", "measurable disease, and an assessment that counted and was not NE"),
     _number("best_pct", "%", "smallest change of the sum from the baseline of those that counted"),
     _day("best_pct_day", "day of it"),
 )
@@ -174,8 +175,8 @@ def shape(rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...]) -> pd.
 def _filled(values: list[Any], column: Column) -> pd.Series:
     empty = _EMPTY[column.kind]
     kept = [empty if v is None else v for v in values]
-    kind = {"text": object, "number": float, "flag": bool}[column.kind]
-    return pd.Series(kept, dtype=kind)
+    kinds: Mapping[str, Any] = {"text": str, "number": float, "flag": bool}
+    return pd.Series(kept, dtype=kinds[column.kind])
 
 
 def require(table: pd.DataFrame, columns: Iterable[str], what: str, source: str) -> pd.DataFrame:
