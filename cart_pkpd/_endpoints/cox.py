@@ -156,8 +156,8 @@ def cox(
     Notes
     -----
     A predictor known only after time zero (an area over 28 days, the best shrinkage) must be
-    used from a landmark on: see `landmark`. The test of proportional hazards is the score test of
-    an interaction with the Kaplan–Meier transform of time [2]_, from Schoenfeld residuals.
+    used from a landmark on: see `from_landmark`. The test of proportional hazards is the score
+    test of an interaction with the Kaplan–Meier transform of time [2]_.
 
     References
     ----------

@@ -29,6 +29,7 @@ DISTRIBUTIONS: tuple[Distribution, ...] = ("weibull", "lognormal", "loglogistic"
 
 MEDIAN_PRIOR = LogNormal(180.0, 1.0)  # 90 % between 35 and 930 days: late-line solid tumours
 SCALE_PRIOR = LogNormal(0.8, 0.4)
+_FAR = 300.0
 _LOG_TAU = float(np.log(2 * np.pi))
 _MIDDLE = {"weibull": float(np.log(np.log(2.0))), "exponential": float(np.log(np.log(2.0))),
            "lognormal": 0.0, "loglogistic": 0.0}  # fmt: skip
@@ -112,13 +113,18 @@ class Survival:
         return np.asarray(np.exp(mu + sigma * _inverse(upper_tail, self.distribution)))
 
 
+def _exp(z: Floats) -> Floats:
+    """Return e^z, held finite where a sampler looks far away from the data."""
+    return np.asarray(np.exp(np.minimum(z, _FAR)))
+
+
 def _log_survival(z: Floats, distribution: Distribution) -> Floats:
     match distribution:
         case "lognormal":
             return np.asarray(log_ndtr(-z))
         case "loglogistic":
             return np.asarray(-np.logaddexp(0.0, z))
-    return np.asarray(-np.exp(z))
+    return -_exp(z)
 
 
 def _inverse(upper_tail: Floats, distribution: Distribution) -> Floats:
@@ -137,16 +143,16 @@ def _log_density(z: Floats, distribution: Distribution) -> tuple[Floats, Floats]
             return -0.5 * (z * z + _LOG_TAU), -z
         case "loglogistic":
             return z - 2 * np.logaddexp(0.0, z), 1 - 2 * expit(z)
-    return z - np.exp(z), 1 - np.exp(z)
+    return z - _exp(z), 1 - _exp(z)
 
 
 def _log_survival_slope(z: Floats, distribution: Distribution) -> Floats:
     match distribution:
         case "lognormal":
-            return np.asarray(-np.exp(-0.5 * (z * z + _LOG_TAU) - log_ndtr(-z)))
+            return -_exp(-0.5 * (z * z + _LOG_TAU) - log_ndtr(-z))
         case "loglogistic":
             return np.asarray(-expit(z))
-    return np.asarray(-np.exp(z))
+    return -_exp(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +191,9 @@ class SurvivalData:
         a = np.log(theta[0]) - sigma * _MIDDLE[kind]
         z = (np.log(self.time) - a - self.x @ theta[1 + scaled :]) / sigma
         f, df = _log_density(z, kind)
-        with np.errstate(over="ignore"):
-            dz = np.where(self.event, df, _log_survival_slope(z, kind))
-            value = np.where(
-                self.event, f - np.log(sigma) - np.log(self.time), _log_survival(z, kind)
-            )
+        dz = np.where(self.event, df, _log_survival_slope(z, kind))
+        density = f - np.log(sigma) - np.log(self.time)
+        value = np.where(self.event, density, _log_survival(z, kind))
         slopes[0] = -dz.sum() / (sigma * theta[0])
         if scaled:
             slopes[1] = (dz * (_MIDDLE[kind] - z)).sum() / sigma - self.event.sum() / sigma

@@ -14,7 +14,7 @@ from cart_pkpd._endpoints.tables import CR, DAYS_PER_MONTH, MISSING, PR, RESPONS
 Known = pd.DataFrame | Mapping[str, object]
 
 
-def landmark(
+def from_landmark(
     tte: pd.DataFrame, day: float, known: Known | None = None, *, confirmed: bool = False
 ) -> pd.DataFrame:
     """Return the patients still at risk on a day, with times from then and what was known by then.
