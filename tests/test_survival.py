@@ -455,14 +455,15 @@ def test_a_growth_rate_carried_from_a_fit_widens_the_interval():
 
 
 def test_carry_takes_the_parameter_of_each_patient():
+    each, one = np.ones((2, 50, 3)), np.ones((2, 50))
     posterior = xr.Dataset(
-        {"g_i": (("chain", "draw", "id"), np.ones((2, 50, 3))), "g": (("chain", "draw"), np.ones((2, 50)))},
+        {"g_i": (("chain", "draw", "id"), each), "g": (("chain", "draw"), one)},
         coords={"id": ["a", "b", "c"]},
-    )  # fmt: skip
+    )
     drawn = endpoints.carry(posterior, "g", n_draws=20)
     assert drawn.dims == ("sample", "id")
     assert (drawn.sizes["sample"], drawn.name) == (20, "g")
-    with pytest.raises(DataError, match="no parameter 'kg' per patient. It has: g_i"):
+    with pytest.raises(DataError, match=r"no parameter 'kg' per patient\. It has: g_i"):
         endpoints.carry(posterior, "kg")
 
 

@@ -328,9 +328,10 @@ def read_adam(
         if "ADY" in table:
             day = _straight(_numbers(table["ADY"], len(table)))
             tables[name] = table.assign(DAY=day)
-    name = next((n for n in ("adnca", "adpc") if n in tables), None)
-    if name is None:
+    held = [n for n in ("adnca", "adpc") if n in tables]
+    if not held:
         return Cdisc("ADaM", None, tables, tuple(notes))
+    name = held[0]
     if {"adnca", "adpc"} <= set(tables):
         notes.append("Concentrations are taken from ADNCA; ADPC holds them too.")
     records = _analysis_records(name, tables[name], codes, time_unit, notes)
@@ -394,11 +395,11 @@ def _analysis_doses(
             if name.upper() in held:
                 first = held.groupby("USUBJID", sort=False)[name.upper()].first()
                 unit = next((c for c in ("DOSEU", "DOSU", "DOSE01U") if c in held), None)
-                units = held.groupby("USUBJID", sort=False)[unit].first() if unit else "cells"
+                by = held.groupby("USUBJID", sort=False)
+                units = by[unit].first().to_numpy() if unit else "cells"
                 return pd.DataFrame(
                     {"USUBJID": first.index.astype(str), "DAY": 0.0,
-                     "amount": pd.to_numeric(first, errors="coerce").to_numpy(),
-                     "unit": units.to_numpy() if unit else units}
+                     "amount": pd.to_numeric(first, errors="coerce").to_numpy(), "unit": units}
                 )  # fmt: skip
     if dose:
         raise DataError(f"neither the concentrations nor ADSL have a column {dose!r}.")

@@ -71,7 +71,8 @@ def _transport(path: Path) -> pd.DataFrame:
 def _text(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
     for name in table.columns:
-        filled = table[name].str.strip().replace({"": np.nan, ".": np.nan})
+        stripped = table[name].str.strip()
+        filled = stripped.mask(stripped.isin(("", ".")))
         numbers = pd.to_numeric(filled, errors="coerce")
         # Codes such as 0012 are text; an identifier must not lose its zeros.
         coded = filled.dropna().str.fullmatch(r"0\d+").any()

@@ -21,6 +21,10 @@ from cart_pkpd._endpoints.tables import (
     shape,
 )
 
+_BEST = (
+    ("BOR", "Best Overall Response", "best"),
+    ("CBOR", "Confirmed Best Overall Response", "confirmed"),
+)
 _TO_DAY = {"DAYS": 1.0, "DAY": 1.0, "MONTHS": DAYS_PER_MONTH, "MONTH": DAYS_PER_MONTH,
            "WEEKS": 7.0, "WEEK": 7.0, "YEARS": 365.25, "YEAR": 365.25}  # fmt: skip
 _SPELLINGS = {
@@ -107,8 +111,7 @@ def _time_points(points: pd.DataFrame) -> list[dict[str, Any]]:
 def _best(best: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for b in best.to_dict("records"):
-        for code, name, column in (("BOR", "Best Overall Response", "best"),
-                                   ("CBOR", "Confirmed Best Overall Response", "confirmed")):  # fmt: skip
+        for code, name, column in _BEST:
             day, rule = b[f"{column}_day"], b[f"{column}_reason"]
             rows.append(_row(b["id"], code, name, "", day, b[column], rule))
             said = "Y" if b[column] in ("CR", "PR") else "N"
@@ -143,14 +146,11 @@ def from_adtte(table: pd.DataFrame, parameter: str | None = None) -> pd.DataFram
     known = sorted(set(table["PARAMCD"].astype(str)))
     if parameter is not None and parameter not in known:
         raise DataError(f"ADTTE has no parameter {parameter!r}. It has: {', '.join(known)}.")
-    rows = []
-    for r in table.to_dict("records"):
-        if parameter is None or r["PARAMCD"] == parameter:
-            rows.append(_time_to_event(r))
-    return shape(rows, TIME_TO_EVENT)
+    own = table if parameter is None else table[table["PARAMCD"] == parameter]
+    return shape([_time_to_event(r) for r in own.to_dict("records")], TIME_TO_EVENT)
 
 
-def _time_to_event(r: Mapping[str, Any]) -> dict[str, Any]:
+def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
     who, unit = str(r["USUBJID"]), str(r.get("AVALU") or "DAYS").upper()
     if unit not in _TO_DAY:
         raise DataError(
@@ -312,7 +312,7 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
     return read_lesions(table, **options)
 
 
-def _lesion(r: Mapping[str, Any], key: tuple[str, str], kind: str, site: str) -> dict[str, Any]:
+def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) -> dict[str, Any]:
     size = pd.to_numeric(str(r.get("TRSTRESN", "")), errors="coerce")
     measured = not np.isnan(size)
     said = "" if measured else str(r.get("TRSTRESC", "")).lower()

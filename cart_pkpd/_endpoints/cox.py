@@ -83,7 +83,7 @@ def ratio_table(
     rows: list[dict[str, Any]] = []
     held = coefficients.set_index("term")
     for term in terms:
-        c = held.loc[term.name]
+        c: dict[Any, Any] = held.loc[term.name].to_dict()
         for change, size in changes(term):
             middle, step = float(c["estimate"]) * size, half * float(c["se"]) * size
             rows.append(

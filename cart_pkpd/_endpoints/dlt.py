@@ -213,8 +213,8 @@ def _adverse(rule: DltRule, table: pd.DataFrame) -> list[tuple[str, float, float
 def _verdict(who: str, spells: pd.DataFrame) -> dict[str, Any]:
     met = spells[spells["met"].astype(bool)]
     if len(met):
-        first = met.iloc[0]
-        return {"id": who, "dlt": 1.0, "dlt_day": float(first["start"]), "rule": first["rule"],
+        start = float(met["start"].to_numpy(float)[0])
+        return {"id": who, "dlt": 1.0, "dlt_day": start, "rule": str(met["rule"].iloc[0]),
                 "reason": ""}  # fmt: skip
     if len(spells):
         return {"id": who, "dlt": np.nan, "dlt_day": np.nan, "rule": "",

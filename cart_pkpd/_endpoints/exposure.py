@@ -392,7 +392,7 @@ def _ml(
 def _delta(data: OccurrenceData | GradeData, table: pd.DataFrame, x: Floats, prob: float) -> Floats:
     """Return probabilities with intervals taken on the logit scale, shape (grades, x, 3)."""
     density = LayerDensity(data.part.quantities, (data,), with_priors=False)
-    values = table["estimate"].to_dict()
+    values = {str(k): float(v) for k, v in table["estimate"].items()}
     k = 1 if isinstance(data, OccurrenceData) else len(data.part.thresholds)
     if np.isnan(list(values.values())).any():
         return np.full((k, len(x), 3), np.nan)

@@ -42,7 +42,7 @@ class Grades:
 
     def __repr__(self) -> str:
         counts = self.patients["grade"].value_counts().sort_index()
-        said = ", ".join(f"grade {int(k)}: {n}" for k, n in counts.items())
+        said = ", ".join(f"grade {k:g}: {n}" for k, n in counts.items())
         return f"{self.name} of {len(self.patients)} patients: {said or 'no record was graded'}."
 
 
@@ -176,8 +176,8 @@ def _highest(part: pd.DataFrame) -> dict[str, Any]:
 
 def _top(part: pd.DataFrame) -> pd.Series:
     """Return the first record with the highest grade, or the first if none is known."""
-    known = part["grade"].dropna()
-    return part.loc[known.idxmax()] if len(known) else part.iloc[0]
+    grade = part["grade"].to_numpy(float)
+    return part.iloc[0 if np.isnan(grade).all() else int(np.nanargmax(grade))]
 
 
 def _patient(who: str, part: pd.DataFrame) -> dict[str, Any]:

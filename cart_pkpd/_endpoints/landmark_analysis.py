@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
@@ -64,7 +63,8 @@ def from_landmark(
     kept["months"] = kept["time"] / DAYS_PER_MONTH
     kept["landmark"] = float(day)
     if known is not None:
-        kept["by_landmark"] = _groups(kept["id"].astype(str).tolist(), day, known, confirmed)
+        groups = _groups(kept["id"].astype(str).tolist(), day, known, confirmed)
+        kept["by_landmark"] = pd.Series(groups, index=kept.index)
     if gone:
         said = f"{len(gone)} with event or censoring by day {day:g} left out ({', '.join(gone)})."
         notes = (*notes, said)
@@ -95,15 +95,10 @@ def _best_by(points: pd.DataFrame, day: float) -> object:
 
 
 def _responders(ids: list[str], day: float, best: pd.DataFrame, confirmed: bool) -> list[object]:
-    held = best.set_index(best["id"].astype(str))
-    out: list[object] = []
-    for i in ids:
-        if i not in held.index:
-            raise DataError(f"patient {i!r} has no best response; pass the whole table.")
-        row = held.loc[i]
-        began = row["confirmation_day"] if confirmed else row["response_day"]
-        reached = not np.isnan(float(began)) and float(began) <= day
-        if confirmed and row["confirmed"] not in (CR, PR):
-            reached = False
-        out.append("responder" if reached else "no response yet")
-    return out
+    began = best["confirmation_day" if confirmed else "response_day"].to_numpy(float)
+    counts = best["confirmed"].isin((CR, PR)).to_numpy() if confirmed else True
+    reached = dict(zip(best["id"].astype(str), (began <= day) & counts, strict=True))
+    missing = [i for i in ids if i not in reached]
+    if missing:
+        raise DataError(f"patient {missing[0]!r} has no best response; pass the whole table.")
+    return ["responder" if reached[i] else "no response yet" for i in ids]
