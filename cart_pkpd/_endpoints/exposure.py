@@ -70,6 +70,8 @@ class ExposureResponse:
         Patients used, and those with the outcome.
     truncated : tuple of str
         Patients whose exposure ends before the window.
+    landmark : float or None
+        Day from which survival counts.
     notes : tuple of str
         Who was not used, and what the data do not tell.
     fit : object
@@ -89,6 +91,7 @@ class ExposureResponse:
     n: int
     events: int
     truncated: tuple[str, ...]
+    landmark: float | None
     notes: tuple[str, ...]
     fit: Any
 
@@ -325,10 +328,15 @@ def _renamed(notes: Sequence[str], words: str, method: Method) -> tuple[str, ...
     return tuple(re.sub(r"\bCRS grade\b|\bCRS\b", words, n) for n in plain)
 
 
+def _label(column: xr.DataArray, term: Term) -> str:
+    """Return a variable's label; one that only repeats the header of the source is none."""
+    text = str(column.attrs.get("long_name") or "")
+    return text if text and text != column.attrs.get("column") else term.quantity
+
+
 def _labelled(made: ExposureResponse, found: xr.Dataset) -> ExposureResponse:
     """Return the result with the variables' own labels, where the table has some."""
-    labels = {t.name: str(found[t.source].attrs.get("long_name") or t.quantity)
-              for t in made.terms}  # fmt: skip
+    labels = {t.name: _label(found[t.source], t) for t in made.terms}
     ratios = made.ratios.assign(label=[labels[t] for t in made.ratios["term"]])
     if made.curve is None:
         return replace(made, ratios=ratios)
@@ -358,7 +366,8 @@ def _layer(task: _Task) -> ExposureResponse:
         kind=task.kind, method=task.method, outcome=words, exposure=task.terms[0],
         terms=task.terms, ratios=ratios, sensitivity=pd.DataFrame(),
         separate=_separate(task, data) if isinstance(data, GradeData) else pd.DataFrame(),
-        curve=curve, survival=None, n=data.rows.size, events=int((y > 0).sum()), truncated=(),
+        curve=curve, survival=None, n=data.rows.size, events=int((y > 0).sum()),
+        truncated=(), landmark=None,
         notes=_renamed(arranged.notes, words, task.method), fit=fit,
     )  # fmt: skip
 
@@ -459,7 +468,8 @@ def _survival(task: _Task) -> ExposureResponse:
     return ExposureResponse(
         kind="survival", method=task.method, outcome=name, exposure=task.terms[0],
         terms=task.terms, ratios=ratios, sensitivity=pd.DataFrame(), separate=pd.DataFrame(),
-        curve=None, survival=_by_exposure(task, table), n=n, events=events, truncated=(),
+        curve=None, survival=_by_exposure(task, table), n=n, events=events,
+        truncated=(), landmark=task.landmark,
         notes=(*notes, *fit.notes), fit=fit,
     )  # fmt: skip
 
@@ -489,5 +499,6 @@ def _by_exposure(task: _Task, table: pd.DataFrame) -> KaplanMeier:
 def _range(values: pd.Series, unit: str) -> str:
     if not len(values):
         return ""
-    shown = "" if unit == "1" else f" {unit}"
-    return f"{values.min():,.3g}–{values.max():,.3g}{shown}"
+    shown = "" if unit == "1" else f" {unit.replace('*', '·')}"
+    low, high = (f"{float(f'{v:.3g}'):,.6g}" for v in (values.min(), values.max()))
+    return f"{low}–{high}{shown}"

@@ -240,6 +240,8 @@ def _median(curve: pd.DataFrame, prefix: str) -> dict[str, Any]:
     }
     if np.isnan(found[f"{prefix}_upper"]) and curve["survival"].iloc[-1] == 0:
         why = "no upper limit: the curve ends at 0 before its band crosses one half"
+    elif np.isnan(found[prefix]) and prefix == "follow_up" and curve["survival"].iloc[-1] == 1:
+        why = "nobody was censored, so everybody was followed to the event"
     elif np.isnan(found[prefix]):
         why = f"{NOT_REACHED}: the curve ends at {curve['survival'].iloc[-1]:.2f}"
     elif np.isnan(found[f"{prefix}_upper"]):

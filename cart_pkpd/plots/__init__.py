@@ -15,9 +15,11 @@ from cart_pkpd.plots._comparison import comparison as comparison
 from cart_pkpd.plots._crs import crs_incidence as crs_incidence
 from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
+from cart_pkpd.plots._crs_course import crs_course as crs_course
 from cart_pkpd.plots._etas import eta_covariates as eta_covariates
 from cart_pkpd.plots._etas import etas as etas
 from cart_pkpd.plots._exposure import exposure as exposure
+from cart_pkpd.plots._exposure_response import exposure_response as exposure_response
 from cart_pkpd.plots._individual import individual as individual
 from cart_pkpd.plots._nca import nca_profile as nca_profile
 from cart_pkpd.plots._nca import nca_profiles as nca_profiles
@@ -33,6 +35,7 @@ from cart_pkpd.plots._profiles import profiles as profiles
 from cart_pkpd.plots._residuals import gof as gof
 from cart_pkpd.plots._residuals import npde as npde
 from cart_pkpd.plots._residuals import residual as residual
+from cart_pkpd.plots._survival import survival as survival
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
 from cart_pkpd.plots._vpc import vpc as vpc
@@ -40,6 +43,7 @@ from cart_pkpd.plots._vpc import vpc as vpc
 __all__ = [
     "TimeScale",
     "comparison",
+    "crs_course",
     "crs_incidence",
     "crs_odds_ratios",
     "crs_response",
@@ -47,6 +51,7 @@ __all__ = [
     "eta_covariates",
     "etas",
     "exposure",
+    "exposure_response",
     "exposure_twin",
     "exposure_twins",
     "gof",
@@ -64,6 +69,7 @@ __all__ = [
     "profiles",
     "ranks",
     "residual",
+    "survival",
     "trace",
     "vpc",
 ]
