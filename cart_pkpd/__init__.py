@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cart_pkpd import crs as crs
     from cart_pkpd import data as data
     from cart_pkpd import datasets as datasets
+    from cart_pkpd import dose as dose
     from cart_pkpd import endpoints as endpoints
     from cart_pkpd import fit as fit
     from cart_pkpd import models as models
@@ -32,6 +33,7 @@ _SUBMODULES = (
     "crs",
     "data",
     "datasets",
+    "dose",
     "endpoints",
     "fit",
     "models",

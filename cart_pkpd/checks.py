@@ -1,7 +1,7 @@
 """Checks of a fit, computed and never drawn, and of a design before there is one.
 
-Every function returns an ``xr.Dataset``; those that take a FitResult are drawn by
-``cart_pkpd.plots``.
+Every function returns an ``xr.Dataset``; those that take a FitResult, and
+``prior_predictive``, are drawn by ``cart_pkpd.plots``.
 """
 
 from cart_pkpd._checks.etas import etas as etas
@@ -12,6 +12,8 @@ from cart_pkpd._checks.k_fold import k_fold as k_fold
 from cart_pkpd._checks.leave_out import leave_one_patient_out as leave_one_patient_out
 from cart_pkpd._checks.predictions import predictions as predictions
 from cart_pkpd._checks.predictive_exposure import predictive_exposure as predictive_exposure
+from cart_pkpd._checks.prior_predictive import prior_predictive as prior_predictive
+from cart_pkpd._checks.prior_sensitivity import prior_sensitivity as prior_sensitivity
 from cart_pkpd._checks.residuals import residuals as residuals
 from cart_pkpd._checks.shrinkage import shrinkage as shrinkage
 from cart_pkpd._checks.vpc import vpc as vpc
@@ -25,6 +27,8 @@ __all__ = [
     "leave_one_patient_out",
     "predictions",
     "predictive_exposure",
+    "prior_predictive",
+    "prior_sensitivity",
     "residuals",
     "shrinkage",
     "vpc",

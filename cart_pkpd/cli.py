@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|check|nca`.
+"""The command line: `cart-pkpd run|demo|dose|check|nca`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -236,6 +236,41 @@ def demo(
     return _run(config, out, overwrite=True, quiet=quiet, as_json=as_json)
 
 
+@app.command(epilog=_EPILOG)
+@_command
+def dose(
+    study_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.TOML", help="Run file with a [dose] table.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.  [default: runs/<name of the run file>-dose]")
+    ] = None,
+    seed: Seed = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Decide on the dose, without the rest of the study: data check, designs, exposure, report.
+
+    Writes report.html, dose/decisions.json and dose/*.csv with every number, and figures.
+    """
+    from cart_pkpd import study
+
+    config = study.load(study_file).with_(seed=seed).only_dose()
+    folder = out or Path("runs") / f"{study_file.stem}-dose"
+    code = _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
+    found = folder / "dose" / "decisions.json"
+    if not as_json and found.is_file():
+        for name, said in json.loads(found.read_text(encoding="utf-8")).items():
+            _say(f"{name}: {said['sentence']}")
+            for flag in said["flags"]:
+                _say(f"  ! {flag}")
+    return code
+
+
 def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
@@ -350,7 +385,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "check", "nca"}
+        known = {"run", "demo", "dose", "check", "nca"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

@@ -23,9 +23,13 @@ from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.covariates import covariate as covariate
 from cart_pkpd._stats.design import design_for as _design
+from cart_pkpd._stats.elicit import Elicited as Elicited
+from cart_pkpd._stats.elicit import prior_from_quantiles as prior_from_quantiles
 from cart_pkpd._stats.population import Population as Population
+from cart_pkpd._stats.population import Structure as Structure
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
+from cart_pkpd._stats.priors import LKJ as LKJ
 from cart_pkpd._stats.priors import Beta as Beta
 from cart_pkpd._stats.priors import Cauchy as Cauchy
 from cart_pkpd._stats.priors import Exponential as Exponential
@@ -40,6 +44,8 @@ from cart_pkpd._stats.priors import TruncatedNormal as TruncatedNormal
 from cart_pkpd._stats.priors import Uniform as Uniform
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
@@ -95,7 +101,8 @@ def bayes(
         compiled in every process (20 s or so). The draws differ from those of one thread by
         chance only, and are the same every time.
     progress : callable, optional
-        Called a few times a second, on another thread, with a ``Progress``.
+        Called a few times a second, on another thread, with a ``Progress``. An error that it
+        raises stops the sampler and is raised here.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -119,10 +126,10 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
-    structure = _structure(model, trial, population, endpoint, given, given_at)
+    joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
-        structure,
-        label=label or structure.model.name or type(structure.model).__name__,
+        joined,
+        label=label or joined.model.name or type(joined.model).__name__,
         source=_source(trial, given, given_at),
         on_progress=progress,
         draws=positive_int(draws, "draws"),
@@ -201,10 +208,10 @@ def laplace(
     from cart_pkpd._fit.marginal import METHODS
 
     one_of(method, METHODS, "method", error=FitError)
-    structure = _structure(model, trial, population, endpoint, given, given_at)
+    joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
-        structure,
-        label=label or structure.model.name or type(structure.model).__name__,
+        joined,
+        label=label or joined.model.name or type(joined.model).__name__,
         source=_source(trial, given, given_at),
         method=method,
         starts=positive_int(starts, "starts"),
@@ -230,6 +237,72 @@ def least_squares(
 
     chosen = _chosen(model)
     return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+
+
+def priors(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    prob: float = 0.9,
+) -> pd.DataFrame:
+    """Return every prior of a fit before it is made, with where it is from.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint
+        As for :func:`bayes`.
+    prob : float
+        Probability of the equal-tailed intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by quantity: label, unit, role, prior (the distribution), median, lower, upper,
+        origin (``published``, ``transcribed``, ``computed``, ``given``, ``assumed``, ``scaled by
+        the data``, ``changed by the user`` or ``held fixed``) and source (in words: publication
+        and page, what the width is, what it was changed from); ``attrs["prob"]``. Parameters that
+        are held have no interval. Also of a finished fit: ``result.priors()``.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    from cart_pkpd._stats.prior_table import prior_table
+
+    return prior_table(structure(model, trial, population, endpoint=endpoint), prob)
+
+
+def structure(
+    model: models.Model | str,
+    trial: xr.Dataset,
+    population: Population,
+    *,
+    endpoint: str | Sequence[str] = "transgene",
+    given: FitResult | LaplaceResult | None = None,
+    given_at: str = "median",
+) -> Structure:
+    """Return model, population and data joined: what :func:`bayes` would sample.
+
+    Parameters
+    ----------
+    model, trial, population, endpoint, given, given_at
+        As for :func:`bayes`.
+
+    Raises
+    ------
+    FitError
+        As for :func:`bayes`.
+    """
+    chosen = _chosen(model)
+    design = _design(chosen, trial, endpoint, iov=bool(population.iov))
+    if given is not None:
+        from cart_pkpd._fit.given import with_given
+
+        chosen, design = with_given(chosen, design, population, given, given_at)
+    return _resolve(chosen, population, design)
 
 
 def two_stage(
@@ -279,8 +352,7 @@ def pymc_model(
     """
     from cart_pkpd._fit.pymc_model import build
 
-    chosen = _chosen(model)
-    return build(_resolve(chosen, population, _design(chosen, trial, endpoint)), centred)
+    return build(structure(model, trial, population, endpoint=endpoint), centred)
 
 
 def load(path: str | Path, model: models.Model | None = None) -> FitResult | LaplaceResult:
@@ -312,16 +384,10 @@ def _structure(
     given_at: str,
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
-    chosen = _chosen(model)
-    design = _design(chosen, trial, endpoint)
-    if given is not None:
-        from cart_pkpd._fit.given import with_given
-
-        chosen, design = with_given(chosen, design, population, given, given_at)
-    structure = _resolve(chosen, population, design)
-    for sentence in _check_inputs(chosen, design):
+    joined = structure(model, trial, population, endpoint=endpoint, given=given, given_at=given_at)
+    for sentence in _check_inputs(_chosen(model), joined.design):
         warnings.warn(sentence, FitWarning, stacklevel=3)
-    return structure
+    return joined
 
 
 def _source(

@@ -1,11 +1,20 @@
 """The code of the page about populations runs and does what the text says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from test_docs_engine import blocks
 
 from cart_pkpd import data, datasets, fit
+
+
+def section(title):
+    """Return the code of one section of the page."""
+    text = Path(__file__).parent.parent.joinpath("docs/population.md").read_text(encoding="utf-8")
+    part = next(p for p in text.split("\n## ")[1:] if p.startswith(title))
+    return [block for block in blocks("docs/population.md") if block in part]
 
 
 @pytest.fixture
@@ -29,9 +38,7 @@ def few(monkeypatch):
 
 
 def test_the_pages_fits_run(few):
-    first, methods, flow = [
-        b for b in blocks("docs/population.md") if "given=" in b or "laplace" in b
-    ]
+    first, methods, flow = section("Covariates, scale")
     names = {}
     exec(first, names)
     assert "dose_level on cmax (power), age on cmax (exponential)" in names["cells"].sentence
@@ -60,3 +67,20 @@ def ratio(trial):
     assert len(pairs) > 20
     return float(np.exp(np.mean([np.log(levels["car_cells"][k] / levels["transgene"][k])
                                  for k in pairs])))  # fmt: skip
+
+
+def test_random_effects_are_as_the_text_says(capsys):
+    """The second block's data have omega 0.5 and, between occasions, 0.3: within 3 errors."""
+    names = {}
+    for block in section("Random effects"):
+        exec(block, names)
+    assert "correlated: cmax with alpha" in capsys.readouterr().out
+    table = names["first"].table()
+    assert -1 < table.loc["corr_cmax_alpha", "estimate"] < 1
+    found = names["result"].table()
+    for name, true in {"omega_cmax": 0.5, "omega_iov_cmax": 0.3}.items():
+        assert abs(found.loc[name, "estimate"] - true) < 3 * found.loc[name, "se"]
+    assert list(names["deviations"]["varying"].to_numpy()) == [
+        "cmax", "kappa_cmax_1", "kappa_cmax_2",
+    ]  # fmt: skip
+    assert np.isfinite(names["shrinkage"]).all()

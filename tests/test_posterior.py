@@ -29,6 +29,7 @@ from cart_pkpd._stats.error import ERRORS
 from cart_pkpd._stats.population import Structure, resolve
 from cart_pkpd._stats.priors import KINDS
 from cart_pkpd.fit import (
+    LKJ,
     Beta,
     Cauchy,
     Exponential,
@@ -177,6 +178,18 @@ CASES = {
             PRIORS.items(), [(), ("c0", "k"), ("c0",), ("k",), ()], strict=True
         )
     },
+    "block": Case({"iiv": ALL, "corr": "full"}),
+    "block, centred": Case({"iiv": ALL, "corr": "full"}, tuple(ALL)),
+    "block, some centred": Case(
+        {"iiv": ALL, "corr": "full", "priors": {"corr": LKJ(1)}}, ("c0", "k")
+    ),
+    "blocks": Case(
+        {"iiv": ALL, "corr": [["k", "c0"], ["share", "drift"]], "covariates": COVARIATES},
+        ("share", "c0"),
+    ),
+    "block beside non-expanders": Case(
+        {"iiv": ALL, "corr": [["share", "k"]], "non_expanders": "c0"}, ("c0", "share")
+    ),
     "proportional": Case({"iiv": ["c0"], "error": "proportional"}),
     "combined": Case({"iiv": ["c0"], "error": "combined"}, ("c0",)),
     "equations": Case(SIGNAL, ("v",), Signal),
@@ -224,11 +237,12 @@ def points(posterior: Posterior, n: int = 3) -> np.ndarray:
             q.name: float(q.prior.quantile(rng.uniform(0.05, 0.95))) for q in structure.quantities
         }
         parts = [[on_the_line(q.prior, natural[q.name]) for q in structure.quantities]]
-        for name in structure.population.iiv:
+        for name, sd in zip(structure.random.names, structure.random.sds, strict=True):
             own = rng.standard_normal(structure.design.n_patients)
             if name in posterior.centred:
-                middle = structure.model.parameters[name].to_free(natural[name])
-                own = middle + natural[f"omega_{name}"] * own
+                at = natural.get(name, 0.0)  # deviations on occasions are about 0
+                middle = structure.model.parameters[name].to_free(at)
+                own = middle + natural[sd] * own
             parts.append(own)
         out.append(np.concatenate(parts))
     return np.array(out)
@@ -238,12 +252,13 @@ def places(structure: Structure, centred: tuple[str, ...]) -> dict[str, np.ndarr
     """Where in a point PyMC's variables stand, by their name before any transformation."""
     quantities, k = structure.quantities, structure.design.n_patients
     at = {q.name: i for i, q in enumerate(quantities)}
-    out = {f"typical_{n}" if n in structure.model.estimated else n: np.array(i)
+    out = {f"typical_{n}" if n in structure.located else n: np.array(i)
            for n, i in at.items()}  # fmt: skip
+    out |= {f"share_{n}": out[n] for n in structure.random.correlations}
     for vector, role in (("typical", "typical"), ("omega", "omega"), ("beta", "covariate")):
         out[vector] = np.array([at[q.name] for q in structure.of_role(role)])
-    blocks = len(quantities) + np.arange(len(structure.population.iiv) * k).reshape(-1, k)
-    rows = dict(zip(structure.population.iiv, blocks, strict=True))
+    blocks = len(quantities) + np.arange(structure.random.size * k).reshape(-1, k)
+    rows = dict(zip(structure.random.names, blocks, strict=True))
     apart = [rows[n] for n in rows if n not in centred]
     return out | {"z": np.array(apart)} | {f"x_{n}": rows[n] for n in centred}
 

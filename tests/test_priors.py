@@ -9,6 +9,7 @@ from cart_pkpd import data, fit, models
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._stats.priors import (
     KINDS,
+    LKJ,
     Beta,
     Cauchy,
     Exponential,
@@ -40,6 +41,7 @@ SCIPY = [
     (Uniform(-1.0, 4.0), stats.uniform(-1, 5)),
     (Cauchy(1.0, 2.0), stats.cauchy(1, 2)),
     (StudentT(3.0, 1.0, 2.0), stats.t(3, 1, 2)),
+    (LKJ(2.0, 3.0), stats.beta(2.5, 2.5, -1, 2)),
 ]
 NAMES = [str(prior) for prior, _ in SCIPY]
 each = pytest.mark.parametrize(("prior", "reference"), SCIPY, ids=NAMES)
@@ -118,8 +120,10 @@ def test_a_prior_says_its_numbers():
 
 
 @pytest.mark.parametrize(
-    ("prior", "reference"), [*SCIPY, (LogitNormal(0.3, 0.8), None)], ids=[*NAMES, "LogitNormal"]
-)
+    # PyMC has correlations of a block, not one of them alone.
+    ("prior", "reference"), [*SCIPY[:-1], (LogitNormal(0.3, 0.8), None)],
+    ids=[*NAMES[:-1], "LogitNormal"],
+)  # fmt: skip
 def test_pymc_has_the_same_density_and_an_unbounded_scale(prior, reference):
     """ln density against SciPy and the place of each value on the sampler's scale."""
     import pymc as pm

@@ -75,7 +75,7 @@ class Fitted:
         path.write_bytes(b"netCDF of " + self.label.encode())
 
 
-def ranked(fits: dict[str, Fitted]) -> pd.DataFrame:
+def ranked(fits: dict[str, Fitted], **_: Any) -> pd.DataFrame:
     """Stands for compare.models: converged fits in the order given, the others without a rank."""
     good = [name for name, one in fits.items() if one.ok]
     rows = {
@@ -127,7 +127,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         monkeypatch.setattr(fit, "bayes", heard)
         monkeypatch.setattr(compare, "models", ranked)
         monkeypatch.setattr(checks, "predictions", lambda *_, **__: None)
-        monkeypatch.setattr(checks, "vpc", lambda *_, **__: None)
+        monkeypatch.setattr(compare, "patients", lambda *_, **__: None)
+        for check in ("vpc", "residuals", "etas", "prior_sensitivity"):
+            monkeypatch.setattr(checks, check, lambda *_, **__: None)
         monkeypatch.setattr(checks, "exposure", lambda *_, **__: None)
         monkeypatch.setattr(report, "write", page)
         return calls

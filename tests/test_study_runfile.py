@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -275,6 +276,25 @@ def test_every_prior_can_be_written_in_a_run_file() -> None:
 
     assert get_args(runfile.PriorKind) == tuple(KINDS)
     needed = {f.name for kind in KINDS.values() for f in fields(kind)}
-    assert set(runfile.Prior.model_fields) == {"kind", *needed}
+    needed -= {"size", "depth"}  # of an LKJ's block, which the fit knows
+    quantiles = {k for k in runfile.Prior.model_fields if re.fullmatch(r"q\d{2,}", k)}
+    assert set(runfile.Prior.model_fields) == {"kind", *needed, "quantiles", *quantiles}
     given = study.loads(TWO).population("own")["priors"]["cmax"]
     assert prior_from(given) == TruncatedNormal(4000.0, 2000.0, 0.0, 9000.0)
+
+
+@pytest.mark.parametrize("corr", ["full", [["cmax", "alpha"], ["tmax", "beta"]]])
+def test_random_effects_can_be_written_in_a_run_file(corr: str | list[list[str]]) -> None:
+    """What the file gives is what `fit.population` takes."""
+    from cart_pkpd import fit
+    from cart_pkpd._study import runfile
+
+    keys = runfile.PopulationKeys(
+        iiv=["cmax", "tmax", "alpha", "beta"], corr=corr, iov=["cmax"],
+        priors={"corr": {"kind": "lkj", "eta": 3.0}},
+    )  # fmt: skip
+    found = fit.population(**keys.given())
+    blocks = [("cmax", "tmax", "alpha", "beta")] if corr == "full" else map(tuple, corr)
+    assert found.corr == tuple(blocks)
+    assert found.iov == ("cmax",)
+    assert found.priors["corr"] == fit.LKJ(eta=3)

@@ -46,8 +46,10 @@ def stacked(draws: xr.Dataset, picked: NDArray[np.int64]) -> xr.Dataset:
 
 
 def typical_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    draws = stacked(result.draws(), picked)
-    return {n: draws[n].to_numpy() for n in result.structure.model.estimated}
+    draws, structure = stacked(result.draws(), picked), result.structure
+    none = np.zeros(picked.size)  # a typical patient does not deviate on any occasion
+    located = structure.located
+    return {n: draws[n].to_numpy() if n in located else none for n in structure.model.estimated}
 
 
 def mean_draws(result: FitResult, picked: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from cart_pkpd._checks.shrinkage import eta_draws
 from cart_pkpd._checks.strata import about
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._stats.design import Design
+from cart_pkpd._stats.population import Structure
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -26,6 +27,9 @@ type Array = NDArray[np.float64]
 
 def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
     """Return every patient's deviations, their shrinkage, and how they go with covariates.
+
+    Deviations on occasions (``kappa_<parameter>_<occasion>``) stand beside those of the patient;
+    in shrinkage and correlations each counts in the patients who had the occasion.
 
     Parameters
     ----------
@@ -42,7 +46,8 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
         scale. Dim parameter: ``omega`` (posterior median), ``shrinkage`` and ``shrinkage_mode``
         (1 − sd / omega). Dims id, covariate: ``value``, and ``text`` where a covariate is text,
         whose values are then numbered in alphabetical order. Dims parameter, covariate:
-        ``spearman``, ``spearman_lower``, ``spearman_upper``, ``n`` and ``reason``.
+        ``spearman``, ``spearman_lower``, ``spearman_upper``, ``n`` and ``reason``. Dims
+        parameter, other: ``correlation``, the posterior median of the population's.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
     fit has are taken out already. Non-expanders deviate from the mean of their own group.
     """
     structure = result.structure
-    names = structure.population.iiv
+    names, acts = structure.random.names, structure.acts
     if not names:
         raise FitError("no parameter varies between patients: name some in iiv= and fit again.")
     draws = [eta_draws(result, n).transpose("chain", "draw", "id").to_numpy() for n in names]
@@ -67,7 +72,7 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
     _, lower, upper = np.quantile(each, interval_edges(prob), axis=0)
     mode = individual_modes(result).eta
     at = medians(result)
-    omega = np.array([float(at[f"omega_{n}"]) for n in names])
+    omega = np.array([float(at[sd]) for sd in structure.random.sds])
     free = {"units": "1"}
     sides = ("id", "parameter")
     return xr.Dataset(
@@ -77,23 +82,35 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
             "upper": (sides, upper, free),
             "mode": (sides, mode, free),
             "omega": ("parameter", omega, free),
-            "shrinkage": ("parameter", _shrinkage(mean, omega), free),
-            "shrinkage_mode": ("parameter", _shrinkage(mode, omega), free),
-            **_against_covariates(mean, structure.design, prob),
+            "correlation": (("parameter", "other"), _correlation(structure, at), free),
+            "shrinkage": ("parameter", _shrinkage(mean, omega, acts), free),
+            "shrinkage_mode": ("parameter", _shrinkage(mode, omega, acts), free),
+            **_against_covariates(np.where(acts, mean, np.nan), structure.design, prob),
         },
         coords={
             "id": structure.design.ids,
             "parameter": np.array(names, dtype=str),
+            "other": np.array(names, dtype=str),
             "scale": ("parameter", np.array([structure.model.parameters[n].scale for n in names])),
         },
         attrs={"fit": result.label, "converged": int(result.verdict.ok), "prob": prob},
     )
 
 
-def _shrinkage(eta: Array, omega: Array) -> Array:
-    if eta.shape[0] < 2:
-        return np.full(omega.shape, np.nan)
-    return 1.0 - eta.std(axis=0, ddof=1) / omega
+def _correlation(structure: Structure, at: xr.Dataset) -> Array:
+    """Return the correlations of the population, each at its posterior median."""
+    out = np.eye(structure.random.size)
+    both = zip(structure.random.correlations, structure.random.pairs, strict=True)
+    for name, (a, b) in both:
+        out[a, b] = out[b, a] = float(at[name])
+    return out
+
+
+def _shrinkage(eta: Array, omega: Array, acts: NDArray[np.bool_]) -> Array:
+    """Return 1 - sd(eta) / omega of the patients in whom each effect acts."""
+    own = [eta[acts[:, i], i] for i in range(omega.size)]
+    scatter = np.array([e.std(ddof=1) if e.size > 1 else np.nan for e in own])
+    return 1.0 - scatter / omega
 
 
 def _against_covariates(eta: Array, design: Design, prob: float) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def exposure(
     numbers: list[list[NDArray[np.float64]]] = []
     for i in range(design.n_patients):
         ln_level = on_grid(result.structure.model, design, values, grid, [i], log=True)[..., 0, :]
-        numbers.append(_exposures(grid, ln_level, (start, end), np.log(level_out)))
+        numbers.append(curve_exposures(grid, ln_level, (start, end), np.log(level_out)))
     summary = np.quantile(np.array(numbers), interval_edges(prob), axis=2, method="inverted_cdf")
     name = f"auc{start:g}_{end:g}"
     units = {"cmax": design.unit, "tmax": "day", name: times(design.unit, "day"), "tlast": "day"}
@@ -103,7 +103,7 @@ def exposure(
     ).transpose("id", "interval")
 
 
-def _exposures(
+def curve_exposures(
     grid: NDArray[np.float64],
     ln_level: NDArray[np.float64],
     window: tuple[float, float],

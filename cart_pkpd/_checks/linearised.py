@@ -54,7 +54,7 @@ def cwres(
             continue
         g = slopes[rows]
         expected = f[rows] - g @ modes.eta[i]
-        covariance = (g * modes.omega**2) @ g.T + np.diag(sd[rows] ** 2)
+        covariance = g @ modes.covariance @ g.T + np.diag(sd[rows] ** 2)
         out[rows], why[rows] = _whitened(y[rows] - expected, covariance)
     return out, why
 

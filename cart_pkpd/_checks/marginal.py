@@ -91,7 +91,7 @@ def proposals(result: FitResult) -> tuple[tuple[Component, ...], ...]:
     quantities = sampled(result.draws())
     individual = sampled(result.individual())
     model = structure.model
-    x = [model.parameters[n].to_free(individual[n].to_numpy()) for n in structure.population.iiv]
+    x = [model.parameters[n].to_free(individual[n].to_numpy()) for n in structure.random.names]
     size, k = quantities.sizes["sample"], structure.design.n_patients
     at = np.stack(x, axis=-1) if x else np.zeros((size, k, 0))
     return components(draws_of(structure, quantities), at)
@@ -240,7 +240,7 @@ def _points(
     z = rng.standard_normal((s, k, n, d))
     stretch = np.sqrt(DEGREES / rng.chisquare(DEGREES, (s, k, n)))
     low = rng.uniform(size=(s, k, n)) < draws.share[:, None, None]
-    x = draws.centres[:, :, None] + draws.omega[:, None, None] * z
+    x = draws.centres[:, :, None] + np.einsum("sij,sknj->skni", draws.root, z)
     if draws.low >= 0:
         x[..., draws.low] -= low * draws.shift[:, None, None]
     places = [[c.at(draws, i) for c in own] for i, own in enumerate(found)]

@@ -37,8 +37,8 @@ class Modes:
         Most probable individual values at the posterior medians of the population.
     centre : ndarray, shape (k, p)
         Population means for each patient's covariates and, in a mixture, group.
-    omega : ndarray, shape (p,)
-        Posterior medians.
+    covariance : ndarray, shape (p, p)
+        Of the deviations, at posterior medians.
     prediction : ndarray, shape (n,)
         Of every record of the fit, on the scale of its error.
     slopes : ndarray, shape (n, p)
@@ -48,7 +48,7 @@ class Modes:
     names: tuple[str, ...]
     free: Array
     centre: Array
-    omega: Array
+    covariance: Array
     prediction: Array
     slopes: Array
 
@@ -70,7 +70,7 @@ def individual_modes(result: FitResult) -> Modes:
     posterior median, so that of several modes the one where the draws are is found.
     """
     structure = result.structure
-    names = structure.population.iiv
+    names = structure.random.names
     at = medians(result)
     # Sampled around the population value: each block then holds individual values themselves.
     posterior = Posterior(structure, names)
@@ -81,8 +81,8 @@ def individual_modes(result: FitResult) -> Modes:
     prediction, by_natural = function.linearised(point)
     columns = [structure.model.estimated.index(n) for n in names]
     slopes = by_natural[:, columns] * _natural_slopes(structure, free)[structure.design.patient]
-    omega = np.array([float(at[f"omega_{n}"]) for n in names])
-    return Modes(names, free, _centres(structure, at, free), omega, prediction, slopes)
+    covariance = structure.random.covariance({str(k): v.item() for k, v in at.items()})
+    return Modes(names, free, _centres(structure, at, free), covariance, prediction, slopes)
 
 
 def _start(result: FitResult, at: xr.Dataset) -> Start:
@@ -90,19 +90,30 @@ def _start(result: FitResult, at: xr.Dataset) -> Start:
     parameters = structure.model.parameters
     values = result.individual().median(("chain", "draw"))
     return Start(
-        typical={n: float(parameters[n].to_free(at[n])) for n in structure.model.estimated},
+        typical={n: float(parameters[n].to_free(at[n])) for n in structure.located},
         individual={
             n: np.asarray(parameters[n].to_free(values[n].to_numpy()), dtype=float)
-            for n in structure.population.iiv
+            for n in structure.random.names
         },
-        omega={n: float(at[f"omega_{n}"]) for n in structure.population.iiv},
+        omega={
+            (q.parameter if q.role == "omega" else q.name): float(at[q.name])
+            for q in (*structure.of_role("omega"), *structure.of_role("iov"))
+        },
         sigma={q.name: float(at[q.name]) for q in structure.of_role("residual")},
         others={
             q.name: float(at[q.name])
             for q in structure.quantities
             if q.role in ("covariate", "mixture")
-        },
+        }
+        | _partial(structure, at),
     )
+
+
+def _partial(structure: Structure, at: xr.Dataset) -> dict[str, float]:
+    """Return canonical partial correlations of the median correlations, by name."""
+    names = structure.random.correlations
+    partial = structure.random.partial(np.array([float(at[n]) for n in names]))
+    return dict(zip(names, partial.tolist(), strict=True))
 
 
 def _highest(start: Array, n_quantities: int, function: Evaluation) -> Array:
@@ -125,7 +136,7 @@ def _highest(start: Array, n_quantities: int, function: Evaluation) -> Array:
 def _natural_slopes(structure: Structure, free: Array) -> Array:
     """Return d natural / d free at the modes, shape (k, p)."""
     out = np.empty_like(free)
-    for j, name in enumerate(structure.population.iiv):
+    for j, name in enumerate(structure.random.names):
         natural, at = structure.model.parameters[name].to_natural, free[:, j]
         out[:, j] = (natural(at + _STEP) - natural(at - _STEP)) / (2 * _STEP)
     return out
@@ -134,7 +145,7 @@ def _natural_slopes(structure: Structure, free: Array) -> Array:
 def _centres(structure: Structure, at: xr.Dataset, free: Array) -> Array:
     """Return where each patient's values are centred; non-expanders at the lower normal."""
     out = np.empty_like(free)
-    for j, name in enumerate(structure.population.iiv):
+    for j, name in enumerate(structure.random.names):
         out[:, j] = patient_means(structure, name, at).to_numpy()
         if name == structure.population.non_expanders:
             eta = xr.DataArray(free[:, j] - out[:, j], dims="id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,23 +87,20 @@ def predictive_exposure(
     (Gelman, Meng & Stern 1996, Stat Sin 6:733). Statistics are of positive values; patients whose
     samples are all BLQ count in ``share``. Records above the ULOQ count as the ULOQ.
     """
-    start, end = window
-    if not 0 <= start < end:
-        raise ValueError(f"window must run from 0 or later to a later day, not {window!r}.")
     design = result.structure.design.only(endpoint)
     stratum, strata = by_patient(design, by, "predictive_exposure")
-    names = ("cmax", f"auc{window_name(window)}")
+    names = parameters_of(window, design.unit)
     simulated = simulated_trials(result, design, positive_int(n_sims, "n_sims"), seed)
-    own = _analysed(design, *_measured(design), names, window, rules)[0]
-    others = _analysed(design, *_censored(design, simulated), names, window, rules)
+    own = analysed(design, *measured(design), names, window, rules)[0]
+    others = analysed(design, *censored(design, simulated), names, window, rules)
     sampled = np.isin(np.arange(design.n_patients), design.patient)
     groups = [(stratum == s) & sampled for s in range(len(strata))]
     observed = np.stack([_statistics(own[g]) for g in groups])
     each = np.stack([_statistics(others[:, g]) for g in groups])
     return _dataset(result, design, observed, each, own, prob).assign_coords(
         stratum=("stratum", np.array(strata), about(design, by)),
-        parameter=np.array(names),
-        units=("parameter", np.array([design.unit, times(design.unit, "day")])),
+        parameter=np.array([*names]),
+        units=("parameter", np.array([*names.values()])),
     ).assign(n=("stratum", np.array([float(g.sum()) for g in groups]))).assign_attrs(
         n_sims=n_sims, by=by or "", seed=seed
     )  # fmt: skip
@@ -145,23 +143,32 @@ def _tail_area(observed: Array, each: Array) -> Array:
     return np.where(np.isfinite(observed) & (n > 0), area, np.nan)
 
 
-def _measured(design: Design) -> tuple[Array, NDArray[np.bool_]]:
+def parameters_of(window: tuple[float, float], unit: str) -> dict[str, str]:
+    """Return the names of peak and area with their units; ValueError if the window is empty."""
+    start, end = window
+    if not 0 <= start < end:
+        raise ValueError(f"window must run from 0 or later to a later day, not {window!r}.")
+    return {"cmax": unit, f"auc{window_name(window)}": times(unit, "day")}
+
+
+def measured(design: Design) -> tuple[Array, NDArray[np.bool_]]:
     """Return the measured levels as one trial, and which are below the LLOQ."""
     below = (design.code == BELOW) | ((design.code == BETWEEN) & (design.dv <= design.lloq))
     return design.dv[None, :], (below | ~(design.dv > 0))[None, :]
 
 
-def _censored(design: Design, simulated: Array) -> tuple[Array, NDArray[np.bool_]]:
+def censored(design: Design, simulated: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Return simulated levels, those above the ULOQ there, and which are below the LLOQ."""
     lloq, uloq = limits(design)
     below = (simulated < lloq) | ~(simulated > 0)
     return np.where(simulated > uloq, uloq, simulated), below
 
 
-def _analysed(
+def analysed(
     design: Design,
     level: Array,
     below: NDArray[np.bool_],
-    names: tuple[str, str],
+    names: Iterable[str],
     window: tuple[float, float],
     rules: dict[str, Any],
 ) -> Array:

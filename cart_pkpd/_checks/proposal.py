@@ -9,6 +9,7 @@ says where the patient's parameters lie under that one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -28,6 +29,7 @@ PRIOR_SHARE = 0.15
 
 _FEWEST = 40
 _CLIP = 5.0
+_LEAST_SD = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Draws:
         Where the population centres each patient's parameters, free scale.
     omega : ndarray, shape (s, d)
         Standard deviations of the etas.
+    root : ndarray, shape (s, d, d)
+        Cholesky factor of their covariance.
     varying : ndarray of int, shape (d,)
         Which parameters vary.
     low : int
@@ -52,6 +56,7 @@ class Draws:
 
     means: Array
     omega: Array
+    root: Array
     varying: NDArray[np.int64]
     low: int
     share: Array
@@ -66,13 +71,13 @@ class Draws:
     def taken(self, rows: slice) -> Draws:
         """Return some of the draws."""
         return Draws(
-            self.means[rows], self.omega[rows], self.varying, self.low, self.share[rows],
-            self.shift[rows], {k: v[rows] for k, v in self.sigmas.items()},
+            self.means[rows], self.omega[rows], self.root[rows], self.varying, self.low,
+            self.share[rows], self.shift[rows], {k: v[rows] for k, v in self.sigmas.items()},
         )  # fmt: skip
 
     def log_prior(self, x: Array) -> Array:
         """Return ln density of the varying parameters, shape (s, k, n), of x (s, k, n, d)."""
-        z = (x - self.centres[:, :, None]) / self.omega[:, None, None]
+        z = np.einsum("sij,sknj->skni", self.unroot, x - self.centres[:, :, None])
         out = -0.5 * (z * z).sum(-1)
         if self.low >= 0:
             own = z[..., self.low]
@@ -83,7 +88,18 @@ class Draws:
                     np.log1p(-share), np.log(share) + 0.5 * (own * own - lower * lower)
                 )
             out = out + both
-        return out - (np.log(self.omega).sum(-1) + self._constant)[:, None, None]
+        size = np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(-1)
+        return out - (size + self._constant)[:, None, None]
+
+    @cached_property
+    def unroot(self) -> Array:
+        """Inverse of `root`: deviations to independent standard normal ones, shape (s, d, d)."""
+        return np.linalg.inv(self.root)
+
+    @cached_property
+    def precision(self) -> Array:
+        """Inverse of the covariance of the etas, shape (s, d, d)."""
+        return np.swapaxes(self.unroot, 1, 2) @ self.unroot
 
     @property
     def _constant(self) -> float:
@@ -105,12 +121,15 @@ def draws_of(structure: Structure, quantities: xr.Dataset) -> Draws:
     mixture = population.non_expanders
     means = [patient_means(structure, n, quantities).to_numpy() for n in estimated]
     k = structure.design.n_patients
-    omega = [quantities[f"omega_{n}"].to_numpy() for n in population.iiv]
+    given = {str(n): v.to_numpy() for n, v in quantities.data_vars.items()}
+    # Standard deviations of 0, which marginal likelihood can find, still have an inverse.
+    given |= {n: np.maximum(given[n], _LEAST_SD) for n in structure.random.sds}
     zeros = np.zeros(size)
     return Draws(
         means=np.stack(means, axis=-1) if means else np.zeros((size, k, 0)),
-        omega=np.stack(omega, axis=-1) if omega else np.zeros((size, 0)),
-        varying=np.array([estimated.index(n) for n in population.iiv], dtype=np.int64),
+        omega=structure.random.sd(given),
+        root=structure.random.root(given),
+        varying=np.array([estimated.index(n) for n in structure.random.names], dtype=np.int64),
         low=population.iiv.index(mixture) if mixture else -1,
         share=quantities["p_non_expander"].to_numpy() if mixture else zeros,
         shift=quantities["non_expander_shift"].to_numpy() if mixture else zeros,
@@ -134,7 +153,7 @@ class Component:
         Of the standardisation.
     precision : ndarray, shape (d, d)
         Inverse of the covariance of the conditional posterior.
-    prior : ndarray, shape (d,)
+    prior : ndarray, shape (d, d)
         Typical precision of the prior.
     """
 
@@ -156,23 +175,24 @@ class Component:
             prior_mean[:, draws.low] -= draws.shift
         of_data, onto = _data_precision(self.precision, self.prior)
         # What the records say, precision × mean: the posterior's less the prior's.
-        said = (expected @ self.precision - self.prior * prior_mean) @ onto
-        now = draws.omega**-2
-        total = of_data + now[:, :, None] * np.eye(now.shape[1])
-        covariance = np.linalg.inv(total)
-        location = np.einsum("sij,sj->si", covariance, said + now * prior_mean)
+        said = (expected @ self.precision - prior_mean @ self.prior) @ onto
+        now = draws.precision
+        covariance = np.linalg.inv(of_data + now)
+        said = said + np.einsum("sij,sj->si", now, prior_mean)
+        location = np.einsum("sij,sj->si", covariance, said)
         covariance = (covariance + np.swapaxes(covariance, 1, 2)) / 2
         return location, np.linalg.cholesky(covariance)
 
 
 def _data_precision(precision: Array, prior: Array) -> tuple[Array, Array]:
     """Return the precision that the records add, and the projection on where they add any."""
-    root = np.sqrt(prior)
-    values, vectors = np.linalg.eigh(precision / np.outer(root, root))
+    root = np.linalg.cholesky(prior)
+    unroot = np.linalg.inv(root)
+    values, vectors = np.linalg.eigh(unroot @ precision @ unroot.T)
     more = values > 1.0
     kept = vectors[:, more]
-    of_data = (kept * (values[more] - 1.0)) @ kept.T * np.outer(root, root)
-    onto = (kept @ kept.T) * np.outer(1 / root, root)
+    of_data = root @ (kept * (values[more] - 1.0)) @ kept.T @ root.T
+    onto = unroot.T @ kept @ kept.T @ root.T
     return of_data, onto
 
 
@@ -225,10 +245,18 @@ def _component(
     design = np.column_stack([np.ones(rows.size), (means - centre) / scale])
     coefficients = np.linalg.lstsq(design, x, rcond=1e-6)[0]
     left = x - design @ coefficients
-    prior = np.median(draws.omega[rows], axis=0) ** -2
+    prior = np.linalg.inv(_typical(draws, rows))
     covariance = left.T @ left / max(rows.size - design.shape[1], 1)
     # A floor far below any posterior of interest keeps the inverse finite.
-    covariance = covariance + np.diag(1e-8 / prior)
+    covariance = covariance + np.diag(1e-8 / np.diag(prior))
     return Component(
         share, low, coefficients, centre, scale, np.linalg.inv(covariance), prior
     )  # fmt: skip
+
+
+def _typical(draws: Draws, rows: NDArray[np.int64]) -> Array:
+    """Return a covariance of the etas of medians of their SDs and the mean correlations."""
+    root = draws.root[rows]
+    sd, omega = np.median(draws.omega[rows], axis=0), draws.omega[rows]
+    correlation = (root @ np.swapaxes(root, 1, 2)) / (omega[:, :, None] * omega[:, None])
+    return np.asarray(correlation.mean(axis=0) * np.outer(sd, sd))

@@ -21,16 +21,17 @@ def shrinkage(result: FitResult) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        Dim parameter: ``shrinkage``, from standard deviations (Savic & Karlsson 2009, AAPS J
-        11:558, use the same form), with omega at its posterior median.
+        Dim parameter (those that vary between patients, and deviations on occasions, of the
+        patients who had them): ``shrinkage``, from standard deviations (Savic & Karlsson 2009,
+        AAPS J 11:558, use the same form), with omega at its posterior median.
     """
     structure = result.structure
-    names = structure.population.iiv
+    names = structure.random.names
     draws = result.draws()
-    values = [
-        1.0 - float(np.std(_mean_eta(result, n), ddof=1)) / float(draws[f"omega_{n}"].median())
-        for n in names
-    ]
+    eta = [_mean_eta(result, n)[a] for n, a in zip(names, structure.acts.T, strict=True)]
+    scatter = [float(np.std(e, ddof=1)) if e.size > 1 else np.nan for e in eta]
+    omega = [float(draws[sd].median()) for sd in structure.random.sds]
+    values = [1.0 - s / o for s, o in zip(scatter, omega, strict=True)]
     return xr.Dataset(
         {"shrinkage": ("parameter", np.array(values), {"units": "1"})},
         coords={"parameter": np.array(names, dtype=str)},

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import picked_draws, stacked
 from cart_pkpd._fit.draws import new_patient_draws, residual_draws
 from cart_pkpd._stats.design import ABOVE, BELOW, Design
+from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.predict import predict
 
 if TYPE_CHECKING:
@@ -35,14 +37,31 @@ def simulated_trials(
     seed : int
         Source of randomness.
     """
-    structure = result.structure
+    draws = stacked(result.draws(), picked_draws(result, n_sims, seed))
+    return measurements(result.structure, design, draws, np.random.default_rng(seed))
+
+
+def measurements(
+    structure: Structure, design: Design, quantities: xr.Dataset, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return measurements of new patients and trials before any censoring, shape (s, n).
+
+    Parameters
+    ----------
+    structure : Structure
+        Model and population.
+    design : Design
+        Records of one endpoint.
+    quantities : xr.Dataset
+        Population quantities, dim sample: one value per trial.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
     m = structure.design.index(design.endpoint)
     error = structure.errors[m]
-    rng = np.random.default_rng(seed)
-    draws = stacked(result.draws(), picked_draws(result, n_sims, seed))
-    patients = new_patient_draws(structure, draws, rng)
+    patients = new_patient_draws(structure, quantities, rng)
     f = predict(structure.model, design, patients, log=(error.on_log,))
-    sigmas = structure.sigmas(residual_draws(structure, draws))[m]
+    sigmas = structure.sigmas(residual_draws(structure, quantities))[m]
     on_scale = error.drawn(rng.uniform(size=f.shape), f, sigmas)
     return np.exp(on_scale) if error.on_log else on_scale
 

@@ -107,7 +107,7 @@ def vpc(
     .. [2] Bergstrand, Hooker, Wallin & Karlsson (2011), AAPS J 13:143.
     """
     design = result.structure.design.only(endpoint)
-    edges = _bin_edges(design, bins)
+    edges = bin_edges(design, bins)
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
     stratum, strata = by_patient(design, by, "vpc")
     stratum_of = stratum[design.patient]
@@ -192,7 +192,7 @@ def _variable(design: Design, by: str | None) -> dict[str, Any]:
     return {by: ("id", design.subjects[by].to_numpy(), dict(design.subjects[by].attrs))}
 
 
-def _bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
+def bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
     """Return increasing edges that hold every record."""
     if bins is not None:
         edges = np.unique(np.asarray(bins, dtype=float))

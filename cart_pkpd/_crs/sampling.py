@@ -137,6 +137,9 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         divergences=sum(v.divergences for v in verdicts),
         min_ebfmi=min(v.min_ebfmi for v in verdicts),
         max_depth_share=max(v.max_depth_share for v in verdicts),
+        ebfmi=tuple(e for v in verdicts for e in v.ebfmi),
+        max_depth=max(v.max_depth for v in verdicts),
+        unsolved=sum(v.unsolved for v in verdicts),
     )
 
 

@@ -86,15 +86,15 @@ def _check(table: pd.DataFrame, found: Found) -> None:
     for i, who in enumerate(table["id"]):
         if not who:
             found.error("no_patient", f"row {i + 2} names no patient; fill it in.", row=i + 2)
-    for i in np.flatnonzero(table["id"].duplicated() & (table["id"] != "")):
+    for i in np.flatnonzero(table["id"].duplicated() & (table["id"] != "")).tolist():
         who = table["id"].iloc[i]
         found.error("patient_twice", f"patient {who} stands twice in the follow-up (row {i + 2}); "
-                    "keep one row.", patient=who, row=int(i) + 2, column="id")  # fmt: skip
+                    "keep one row.", patient=who, row=i + 2, column="id")  # fmt: skip
     for name, what in _NOT_AFTER_DEATH.items():
         late = table[name].to_numpy() > table["death_day"].to_numpy()
-        for i in np.flatnonzero(late):
+        for i in np.flatnonzero(late).tolist():
             who, day, death = table.loc[i, ["id", name, "death_day"]]
             found.error(f"{name.removesuffix('_day')}_after_death",
                         f"patient {who} has {what} on day {day:g}, after the death on day "
                         f"{death:g} (row {i + 2}); correct one of both.", patient=who,
-                        row=int(i) + 2, column=name, value=f"{day:g}")  # fmt: skip
+                        row=i + 2, column=name, value=f"{day:g}")  # fmt: skip

@@ -16,6 +16,8 @@ from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Source
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.lesion_checks import Limits, check
+from cart_pkpd._endpoints.records import Record
+from cart_pkpd._endpoints.records import patients as patients_of
 from cart_pkpd._endpoints.tables import LESIONS, shape
 
 HEADERS: fields.Headers = {
@@ -106,129 +108,126 @@ def read_lesions(
         one_of(unit, ("mm", "cm"), "unit of diameters", error=DataError)
     raw, found = fields.frame(table), Found()
     given = fields.pick(raw, HEADERS, columns, REQUIRED, "lesions")
-    made = _cells(given, len(raw), found)
-    if day_one:
-        made["day"] = fields.from_day_one(made["day"].to_numpy())
+    made = _cells(given, len(raw), day_one, found)
     found.stop()
     _to_mm(made, unit or ("mm" if "limits" in raw.attrs else None), found)
-    _sizes(made, found)
+    for record in made:
+        _complete(record, found)
     found.stop()
-    made = _baselines(made, found)
-    known = None if patients is None else {str(p) for p in patients}
+    own = patients_of(made)
+    baselines = {who: _baseline(who, records, found) for who, records in own.items()}
     before = raw.attrs.get("limits", {})  # of a table that has been read before
     limits = Limits(
         measurable or before.get("measurable", MEASURABLE),
         baseline_window or before.get("baseline_window", BASELINE_WINDOW),
     )
-    check(made, limits, known, _deaths(followup), found)
+    known = None if patients is None else {str(p) for p in patients}
+    check(own, baselines, limits, known, _deaths(followup), found)
     found.stop()
-    return _finish(made, found, limits, quiet=bool(before))
+    return _finish(own, found, limits, quiet=bool(before))
 
 
-def _cells(given: dict[str, pd.Series], size: int, found: Found) -> pd.DataFrame:
+def _cells(given: dict[str, pd.Series], size: int, day_one: bool, found: Found) -> list[Record]:
+    """Return the table's rows, every cell read; what cannot be read is noted."""
     ids = fields.text(given["id"], size)
-    for i, who in enumerate(ids):
-        if not who:
-            found.error("no_patient", f"row {i + 2} names no patient; fill it in.", row=i + 2)
-    day = fields.numbers(given["day"], ids, "day", found)
-    diameter = fields.numbers(given["diameter"], ids, "diameter", found)
+    days = fields.numbers(given["day"], ids, "day", found)
+    days = fields.from_day_one(days) if day_one else days
     kinds = fields.text(given["kind"], size)
-    made = pd.DataFrame(
-        {
-            "row": np.arange(size) + 2, "id": ids, "day": day,
-            "visit": fields.text(given.get("visit"), size),
-            "lesion": fields.text(given["lesion"], size),
-            "kind": [words.kind(cell) for cell in kinds],
-            "site": fields.text(given.get("site"), size),
-            "node": fields.flags(given.get("node"), size),
-            "diameter": diameter,
-            "said": fields.text(given.get("status"), size),
-        }
-    )  # fmt: skip
-    for i, (who, cell, when) in enumerate(zip(ids, kinds, day, strict=True)):
-        if not made["kind"].iloc[i]:
-            words.unknown("kind", cell, tuple(words.KINDS), i, who, found)
-        if np.isnan(when):
-            found.error("no_day", f"row {i + 2} (patient {who}) has no day; fill it in.",
-                        patient=who, row=i + 2, column="day")  # fmt: skip
+    made = [
+        Record(*cells)
+        for cells in zip(
+            range(2, size + 2), ids, days.tolist(), fields.text(given.get("visit"), size),
+            fields.text(given["lesion"], size), [words.kind(cell) for cell in kinds],
+            fields.text(given.get("site"), size), fields.flags(given.get("node"), size).tolist(),
+            fields.numbers(given["diameter"], ids, "diameter", found).tolist(),
+            fields.text(given.get("status"), size),
+            strict=True,
+        )
+    ]  # fmt: skip
+    for record, cell in zip(made, kinds, strict=True):
+        _identity(record, cell, found)
     return made
 
 
-def _to_mm(made: pd.DataFrame, unit: Unit | None, found: Found) -> None:
+def _identity(r: Record, kind: str, found: Found) -> None:
+    if not r.id:
+        found.error("no_patient", f"row {r.row} names no patient; fill it in.", row=r.row)
+    if not r.kind:
+        words.unknown("kind", kind, tuple(words.KINDS), r, found)
+    if np.isnan(r.day):
+        found.error("no_day", f"row {r.row} (patient {r.id}) has no day; fill it in.",
+                    patient=r.id, row=r.row, column="day")  # fmt: skip
+
+
+def _to_mm(made: list[Record], unit: Unit | None, found: Found) -> None:
     """Bring diameters to mm; guess cm where no target would be measurable in mm."""
     if unit is None:
-        sizes = made.loc[(made["kind"] == words.TARGET) & (made["day"] <= 0), "diameter"].dropna()
-        cm = bool(len(sizes)) and sizes.max() < 10 and sizes.min() >= 1
+        sizes = [r.diameter for r in made if r.kind == words.TARGET and r.day <= 0]
+        sizes = [size for size in sizes if not np.isnan(size)]
+        cm = bool(sizes) and max(sizes) < 10 and min(sizes) >= 1
         unit = "cm" if cm else "mm"
         if cm:
             found.warn(
                 "taken_as_cm",
-                f"no target of the baseline reaches 10 (the largest is {sizes.max():g}), so the "
+                f"no target of the baseline reaches 10 (the largest is {max(sizes):g}), so the "
                 "diameters are taken to be cm and multiplied by 10; pass unit= to settle it.",
                 column="diameter",
             )
     if unit == "cm":
-        made["diameter"] *= 10.0
+        for r in made:
+            r.diameter *= 10.0
 
 
-def _sizes(made: pd.DataFrame, found: Found) -> None:
-    """Set the status of every lesion, and the diameter that goes with it."""
-    out: list[str] = []
-    for i, r in enumerate(made.itertuples(index=False)):
-        state = words.status(r.said, r.kind, r.diameter)
-        out.append(state)
-        if not state:
-            words.unknown("status", r.said, words.ALLOWED[r.kind], i, r.id, found)
-            continue
-        where: dict[str, Any] = {"patient": r.id, "row": r.row, "column": "diameter"}
-        lesion = f"lesion {r.lesion} of patient {r.id} on day {r.day:g} (row {r.row})"
-        if r.diameter < 0:
-            found.error("negative_diameter", f"{lesion} has the diameter {r.diameter:g} mm; a "
-                        "diameter is 0 or more, correct it.", value=f"{r.diameter:g}",
-                        **where)  # fmt: skip
-        elif state == words.MEASURED and np.isnan(r.diameter):
-            found.error("no_diameter", f"{lesion} is said to be measured and has no diameter; fill "
-                        "it in, or write 'not evaluated'.", **where)  # fmt: skip
-        elif state == words.ABSENT and r.kind == words.TARGET and r.diameter > 0:
-            found.error("absent_with_diameter", f"{lesion} is said to be absent and has the "
-                        f"diameter {r.diameter:g} mm; one of both is wrong.", **where)  # fmt: skip
-    made["status"] = out
-    target = made["kind"] == words.TARGET
-    empty = made["diameter"].isna()
-    made.loc[target & empty & (made["status"] == words.TOO_SMALL), "diameter"] = 5.0
-    made.loc[target & (made["status"] == words.ABSENT), "diameter"] = 0.0
-    made.loc[target & (made["status"] == words.NOT_EVALUATED), "diameter"] = np.nan
+def _complete(r: Record, found: Found) -> None:
+    """Set a record's status, and the diameter that goes with it."""
+    r.status = words.status(r.said, r.kind, r.diameter)
+    if not r.status:
+        words.unknown("status", r.said, words.ALLOWED[r.kind], r, found)
+        return
+    where: dict[str, Any] = {"patient": r.id, "row": r.row, "column": "diameter"}
+    lesion = f"lesion {r.lesion} of patient {r.id} on day {r.day:g} (row {r.row})"
+    if r.diameter < 0:
+        found.error("negative_diameter", f"{lesion} has the diameter {r.diameter:g} mm; a diameter "
+                    "is 0 or more, correct it.", value=f"{r.diameter:g}", **where)  # fmt: skip
+    elif r.status == words.MEASURED and np.isnan(r.diameter):
+        found.error("no_diameter", f"{lesion} is said to be measured and has no diameter; fill it "
+                    "in, or write 'not evaluated'.", **where)  # fmt: skip
+    elif r.kind == words.TARGET and r.status == words.ABSENT and r.diameter > 0:
+        found.error("absent_with_diameter", f"{lesion} is said to be absent and has the diameter "
+                    f"{r.diameter:g} mm; one of both is wrong.", **where)  # fmt: skip
+    elif r.kind == words.TARGET:
+        r.diameter = _by_status(r.status, r.diameter)
 
 
-def _baselines(made: pd.DataFrame, found: Found) -> pd.DataFrame:
-    """Name the baseline assessment of every patient, the others too where they have no name."""
-    parts = []
-    for who, own in made.groupby("id", sort=False):
-        own = own.sort_values("day", kind="stable").copy()
-        own["called"] = own["visit"]
-        day = _baseline_day(own)
-        if day > 0:
-            found.error("baseline_after_infusion",
-                        f"the baseline of patient {who} is on day {day:g}, after the infusion; "
-                        "correct the day, or name the visit otherwise.",
-                        patient=str(who), column="day", value=f"{day:g}")  # fmt: skip
-        unnamed = own["visit"] == ""
-        own.loc[unnamed, "visit"] = [f"day {d:g}" for d in own.loc[unnamed, "day"]]
-        own["visit"] = np.where(own["day"] == day, "baseline", own["visit"])
-        own["baseline_day"] = day
-        parts.append(own)
-    return pd.concat(parts, ignore_index=True) if parts else made.assign(baseline_day=np.nan)
+def _by_status(status: str, diameter: float) -> float:
+    """Return the diameter of a target in the sum, in mm."""
+    if status == words.TOO_SMALL and np.isnan(diameter):
+        return 5.0
+    return {words.ABSENT: 0.0, words.NOT_EVALUATED: float("nan")}.get(status, diameter)
 
 
-def _baseline_day(own: pd.DataFrame) -> float:
+def _baseline(who: str, own: list[Record], found: Found) -> float:
+    """Return the day of the baseline, NaN without one; name it and the unnamed assessments."""
+    day = _baseline_day(own)
+    if day > 0:
+        found.error("baseline_after_infusion",
+                    f"the baseline of patient {who} is on day {day:g}, after the infusion; correct "
+                    "the day, or name the visit otherwise.",
+                    patient=who, column="day", value=f"{day:g}")  # fmt: skip
+    for r in own:
+        r.visit = "baseline" if r.day == day else r.called or f"day {r.day:g}"
+    return day
+
+
+def _baseline_day(own: list[Record]) -> float:
     """Return the day of the visit so called, or else of the last one by the infusion."""
     for chosen in (
-        own["visit"].str.lower() == "baseline",
-        pd.Series([words.is_baseline(v) for v in own["visit"]], index=own.index, dtype=bool),
-        own["day"] <= 0,
+        [r.day for r in own if r.called.lower() == "baseline"],
+        [r.day for r in own if words.is_baseline(r.called)],
+        [r.day for r in own if r.day <= 0],
     ):
-        if chosen.any():
-            return float(own.loc[chosen, "day"].max())
+        if chosen:
+            return max(chosen)
     return float("nan")
 
 
@@ -239,9 +238,10 @@ def _deaths(followup: pd.DataFrame | None) -> dict[str, float]:
     return dict(zip(table["id"], table["death_day"], strict=True))
 
 
-def _finish(made: pd.DataFrame, found: Found, limits: Limits, *, quiet: bool) -> pd.DataFrame:
-    columns = [c.name for c in LESIONS]
-    table = shape(made[columns].to_dict("records"), LESIONS)
+def _finish(
+    own: dict[str, list[Record]], found: Found, limits: Limits, *, quiet: bool
+) -> pd.DataFrame:
+    table = shape((vars(r) for records in own.values() for r in records), LESIONS)
     table.attrs["limits"] = asdict(limits)
     table.attrs["warnings"] = [p.message for p in found.warnings]
     for problem in () if quiet else found.warnings:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cart_pkpd._endpoints.fields import Source
 from cart_pkpd._endpoints.lesions import read_lesions
-from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, shape
+from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, by_patient, shape
 from cart_pkpd._endpoints.words import (
     ABSENT,
     EQUIVOCAL,
@@ -108,22 +108,21 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     ----------
     .. [1] Eisenhauer et al. (2009), Eur J Cancer 45:228, :doi:`10.1016/j.ejca.2008.10.026`.
     """
-    table = read_lesions(lesions)
-    rows: list[dict[str, Any]] = []
-    for who, own in table.groupby("id", sort=False):
-        rows += [{"id": who, **row} for row in _patient(own, date_back)]
+    own = by_patient(read_lesions(lesions))
+    rows = [{"id": who, **row} for who, found in own.items() for row in _patient(found, date_back)]
     return shape(rows, TIMEPOINTS)
 
 
-def _patient(own: pd.DataFrame, date_back: bool) -> list[dict[str, Any]]:
+def _patient(own: list[Any], date_back: bool) -> list[dict[str, Any]]:
+    """Return the responses of one patient, from the records in order of day."""
     scans = _scans(own)
-    visits = dict(zip(own["day"], own["visit"], strict=True))
+    visits = {r.day: r.visit for r in own}
     base = next((day for day, visit in visits.items() if visit == "baseline"), math.nan)
     if math.isnan(base):
         why = "there is no baseline assessment"
         return [{"visit": visits[day], "day": day, "overall": NE, "reason": why} for day in visits]
-    past = _begin(own[own["day"] == base], base)
-    past.doubts = _proven(own, scans) if date_back else {}
+    past = _begin(scans[base], base)
+    past.doubts = _proven(scans) if date_back else {}
     rows = []
     for day, by_kind in scans.items():
         row = _baseline_row(past) if day == base else _row(past, by_kind, day)
@@ -131,44 +130,34 @@ def _patient(own: pd.DataFrame, date_back: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _scans(own: pd.DataFrame) -> dict[float, dict[str, dict[str, Lesion]]]:
+def _scans(own: list[Any]) -> dict[float, dict[str, dict[str, Lesion]]]:
     """Return day → kind → lesion → its record, in order of day."""
     out: dict[float, dict[str, dict[str, Lesion]]] = {}
-    for r in own.sort_values("day", kind="stable").itertuples():
-        by_kind = out.setdefault(float(r.day), {TARGET: {}, NON_TARGET: {}, NEW: {}})  # type: ignore[arg-type]
-        by_kind[str(r.kind)][str(r.lesion)] = Lesion(
-            str(r.lesion),
-            bool(r.node),
-            float(r.diameter),
-            str(r.status),  # type: ignore[arg-type]
-        )
+    for r in own:
+        by_kind = out.setdefault(r.day, {TARGET: {}, NON_TARGET: {}, NEW: {}})
+        by_kind[r.kind][r.lesion] = Lesion(r.lesion, bool(r.node), r.diameter, r.status)
     return out
 
 
-def _begin(first: pd.DataFrame, day: float) -> History:
-    nodes = {
-        kind: dict(zip(rows["lesion"], rows["node"], strict=True))
-        for kind, rows in first.groupby("kind")
-    }
-    total = float(first.loc[first["kind"] == TARGET, "diameter"].sum())
-    targets = nodes.get(TARGET, {})
-    total = total if targets else math.nan
-    return History(targets, nodes.get(NON_TARGET, {}), total, total, day)
+def _begin(first: Mapping[str, Scan], day: float) -> History:
+    targets = {name: x.node for name, x in first[TARGET].items()}
+    others = {name: x.node for name, x in first[NON_TARGET].items()}
+    total = sum(x.diameter for x in first[TARGET].values()) if targets else math.nan
+    return History(targets, others, total, total, day)
 
 
-def _proven(own: pd.DataFrame, scans: Mapping[float, Any]) -> dict[tuple[str, float], float]:
+def _proven(scans: Mapping[float, Mapping[str, Scan]]) -> dict[tuple[str, float], float]:
     """Return (lesion, day of doubt) → day on which the doubt was settled as progression."""
     days = list(scans)
     out: dict[tuple[str, float], float] = {}
-    for (kind, lesion), rows in own[own["kind"] != TARGET].groupby(["kind", "lesion"]):
-        states = dict(zip(rows["day"], rows["status"], strict=True))
-        for i, day in enumerate(days):
-            if states.get(day) != EQUIVOCAL:
-                continue
-            later = days[i + 1 : i + 2] if kind == NON_TARGET else days[i + 1 :]
-            proof = _proof(states, later)
-            if not math.isnan(proof):
-                out[(str(lesion), day)] = proof
+    for i, day in enumerate(days):
+        for kind, most in ((NON_TARGET, i + 2), (NEW, len(days))):
+            later = days[i + 1 : most]
+            for name, lesion in scans[day][kind].items():
+                states = {d: scans[d][kind][name].status for d in later if name in scans[d][kind]}
+                proof = _proof(states, later)
+                if lesion.status == EQUIVOCAL and not math.isnan(proof):
+                    out[(name, day)] = proof
     return out
 
 

@@ -22,6 +22,8 @@ from cart_pkpd._endpoints.tables import (
     PR,
     SD,
     TIMEPOINTS,
+    by_patient,
+    each,
     require,
     shape,
 )
@@ -135,9 +137,8 @@ def best_response(
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
         known["new_therapy_day"] = known["id"].map({str(k): v for k, v in new_therapy.items()})
-    groups = dict(list(timepoints.groupby("id", sort=False)))
-    empty = timepoints.iloc[:0]
-    rows = [_patient(who, groups.get(who.id, empty), rules, until) for who in known.itertuples()]
+    groups = by_patient(timepoints)
+    rows = [_patient(who, groups.get(who.id, []), rules, until) for who in each(known)]
     table = shape(rows, BEST)
     table.attrs |= {"rules": vars(rules), "until": until}
     return table
@@ -170,57 +171,53 @@ def people(
     return table
 
 
-def _patient(who: Any, own: pd.DataFrame, rules: Rules, until: float | None) -> dict[str, Any]:
+def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dict[str, Any]:
     last = np.fmin(who.cut_off_day, math.inf if until is None else until)
-    seen = own[~own["baseline"] & (own["day"] <= last)]
+    seen = [row for row in own if not row.baseline and row.day <= last]
     counted = counting(seen, who.new_therapy_day)
-    points = [
-        Point(float(d), str(r)) for d, r in zip(counted["day"], counted["overall"], strict=True)
-    ]
+    points = [Point(row.day, row.overall) for row in counted]
     why = _why_missing(who, own, seen)
     best = unconfirmed(points, rules, who.start_day, why)
     sure = confirmed(points, rules, who.start_day, why)
-    worse = seen[seen["overall"] == PD]
-    sizes = counted[counted["pct_baseline"].notna()]
-    low = sizes.loc[sizes["pct_baseline"].idxmin()] if len(sizes) else None
-    measurable = bool(own.loc[own["baseline"], "sum"].notna().any())
+    worse = next((row for row in seen if row.overall == PD), None)
+    sizes = [row for row in counted if not math.isnan(row.pct_baseline)]
+    low = min(sizes, key=lambda row: row.pct_baseline, default=None)
+    measurable = any(row.baseline and not math.isnan(row.sum) for row in own)
     return {
         "id": who.id, "best": best.response, "best_day": best.day, "best_reason": best.reason,
         "confirmed": sure.response, "confirmed_day": sure.day, "confirmed_reason": sure.reason,
         "confirmation_day": sure.confirmed_on,
         "response_day": min((p.day for p in points if p.response in (CR, PR)), default=math.nan),
         "confirmed_response_day": first_confirmed(points, rules),
-        "pd_day": worse["day"].min(), "pd_by": _pd_by(worse),
+        "pd_day": math.nan if worse is None else worse.day,
+        "pd_by": "" if worse is None else _pd_by(worse),
         "new_therapy_day": who.new_therapy_day, "n_assessments": len(points),
         "evaluable": measurable and any(p.response != NE for p in points),
-        "best_pct": math.nan if low is None else low["pct_baseline"],
-        "best_pct_day": math.nan if low is None else low["day"],
+        "best_pct": math.nan if low is None else low.pct_baseline,
+        "best_pct_day": math.nan if low is None else low.day,
     }  # fmt: skip
 
 
-def counting(seen: pd.DataFrame, new_therapy_day: float) -> pd.DataFrame:
+def counting(seen: list[Any], new_therapy_day: float) -> list[Any]:
     """Return the assessments up to the first PD and to the day of the new therapy."""
-    kept = seen[~(seen["day"] > new_therapy_day)]
-    worse = kept.loc[kept["overall"] == PD, "day"]
-    return kept[kept["day"] <= worse.min()] if len(worse) else kept
+    kept = [row for row in seen if not row.day > new_therapy_day]
+    worse = min((row.day for row in kept if row.overall == PD), default=math.inf)
+    return [row for row in kept if row.day <= worse]
 
 
-def _pd_by(worse: pd.DataFrame) -> str:
-    if not len(worse):
-        return ""
-    first = worse.iloc[0]
+def _pd_by(first: Any) -> str:
     parts = {
-        "target": first["target"] == PD,
-        "non-target": first["non_target"] == PD,
-        "new lesion": first["new"],
+        "target": first.target == PD,
+        "non-target": first.non_target == PD,
+        "new lesion": first.new,
     }
     return ", ".join(name for name, there in parts.items() if there)
 
 
-def _why_missing(who: Any, own: pd.DataFrame, seen: pd.DataFrame) -> str:
-    if len(seen):
+def _why_missing(who: Any, own: list[Any], seen: list[Any]) -> str:
+    if seen:
         return f"no assessment before the new therapy on day {who.new_therapy_day:g}"
-    if not own["baseline"].any():
+    if not any(row.baseline for row in own):
         return "no assessment at all"
     if not math.isnan(who.death_day):
         return f"no assessment after the baseline; death on day {who.death_day:g}"

@@ -5,7 +5,7 @@ Each table is a DataFrame made by `shape`; functions that take one check it by `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,14 +156,14 @@ TIME_TO_EVENT = (
     _day("last_assessment_day", "last evaluable assessment among the evidence"),
     _day("new_therapy_day", "first dose of another anti-cancer treatment"),
     _day("last_contact_day", "last known alive"),
-    _day("cutoff_day", "data cut-off that was applied"),
+    _day("cut_off_day", "data cut-off that was applied"),
 )
 """Times to event: one row per patient."""
 
 _EMPTY: Mapping[str, Any] = {"text": "", "number": float("nan"), "flag": False}
 
 
-def shape(rows: Iterable[Mapping[str, Any]], columns: tuple[Column, ...]) -> pd.DataFrame:
+def shape(rows: Iterable[Mapping[Any, Any]], columns: tuple[Column, ...]) -> pd.DataFrame:
     """Return the rows as a table with exactly these columns, in order, with their kinds."""
     listed = list(rows)
     made = {c.name: _filled([row.get(c.name) for row in listed], c) for c in columns}
@@ -193,3 +193,16 @@ def require(table: pd.DataFrame, columns: Iterable[str], what: str, source: str)
             f"the {what} lack {', '.join(repr(m) for m in missing)}: pass the table of {source}."
         )
     return table
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """Return the rows of a table, their cells as attributes."""
+    return iter(table.itertuples(index=False))
+
+
+def by_patient(table: pd.DataFrame | None) -> dict[str, list[Any]]:
+    """Return the rows of each patient, in the table's order, their cells as attributes."""
+    out: dict[str, list[Any]] = {}
+    for row in () if table is None else each(table):
+        out.setdefault(str(row.id), []).append(row)
+    return out

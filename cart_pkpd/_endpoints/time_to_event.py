@@ -21,6 +21,8 @@ from cart_pkpd._endpoints.tables import (
     PD,
     TIME_TO_EVENT,
     TIMEPOINTS,
+    by_patient,
+    each,
     require,
     shape,
 )
@@ -161,10 +163,10 @@ def progression_free_survival(
     rules = _rules(timepoints, censoring, missed, schedule, window)
     one_of(progression, ("recist", "investigator"), "source of progression")
     known = people(timepoints, followup, patients)
-    groups = dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known.itertuples():
-        own = groups.get(who.id, timepoints.iloc[:0])
+    for who in each(known):
+        own = groups.get(who.id, [])
         e = _evidence(who, own, cutoff, progression, clinical)
         rows.append({"id": who.id, "endpoint": "PFS", **_row(e, _decide(e, rules))})
     return _table(rows, rules)
@@ -202,12 +204,12 @@ def overall_survival(
     A death, or a contact, after the cut-off shows that the patient was alive at the cut-off.
     """
     known = people(timepoints, followup)
-    groups = {} if timepoints is None else dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known.itertuples():
-        own = groups.get(who.id, pd.DataFrame(columns=[c.name for c in TIMEPOINTS]))
+    for who in each(known):
+        own = groups.get(who.id, [])
         e = _evidence(who, own, cutoff, "recist", False)
-        late = max((float(d) for d in own["day"]), default=math.nan)
+        late = max((row.day for row in own), default=math.nan)
         rows.append({"id": who.id, "endpoint": "OS", **_row(e, _alive(who, e, late))})
     return _table(rows, None)
 
@@ -253,9 +255,9 @@ def duration_of_response(
     rules = _rules(timepoints, censoring, missed, schedule, window)
     since = _responses(best, confirmed)
     known = people(timepoints, followup, since)
-    groups = dict(list(timepoints.groupby("id", sort=False)))
+    groups = by_patient(timepoints)
     rows = []
-    for who in known[known["id"].isin(since)].itertuples():
+    for who in each(known[known["id"].isin(since)]):
         if math.isnan(since[who.id]):
             rows.append(_no_response(who.id, "DOR", confirmed))
             continue
@@ -291,7 +293,7 @@ def time_to_response(
     """
     since = _responses(best, confirmed)
     rows = []
-    for who in people(None, followup, since).itertuples():
+    for who in each(people(None, followup, since)):
         day = since.get(who.id, math.nan)
         if math.isnan(day):
             rows.append(_no_response(who.id, "TTR", confirmed))
@@ -334,7 +336,7 @@ def _rules(
 
 def _evidence(
     who: Any,
-    own: pd.DataFrame,
+    own: list[Any],
     cutoff: float | None,
     progression: Progression,
     clinical: bool,
@@ -343,8 +345,8 @@ def _evidence(
     """Gather what is known up to the cut-off."""
     end = float(np.fmin(who.cut_off_day, math.inf if cutoff is None else cutoff))
     first = float(who.start_day if start is None else start)
-    seen = own[~own["baseline"].astype(bool) & (own["day"] <= end) & (own["day"] >= first)]
-    worse = float(seen.loc[seen["overall"] == PD, "day"].min())
+    seen = [row for row in own if not row.baseline and first <= row.day <= end]
+    worse = min((row.day for row in seen if row.overall == PD), default=math.nan)
     by = "RECIST"
     called = _until(who.pd_day, end)
     is_clinical = str(who.pd_basis).lower().startswith("clinical")
@@ -354,11 +356,11 @@ def _evidence(
         worse, by = called, "clinical"
     return Evidence(
         start=first,
-        evaluable=tuple(float(d) for d in seen.loc[seen["overall"] != NE, "day"]),
+        evaluable=tuple(row.day for row in seen if row.overall != NE),
         pd=worse, pd_by=by, death=_until(who.death_day, end),
         therapy=_until(who.new_therapy_day, end), contact=float(who.last_contact_day),
         cutoff=end if math.isfinite(end) else math.nan, therapy_name=str(who.new_therapy),
-        lost=bool(who.lost), baseline=bool(own["baseline"].astype(bool).any()),
+        lost=bool(who.lost), baseline=any(row.baseline for row in own),
     )  # fmt: skip
 
 
@@ -467,7 +469,7 @@ def _row(e: Evidence, d: Decision) -> dict[str, Any]:
         **_length(e.start, d.day), "event": d.event, "reason": d.reason,
         "date_source": d.date_source, "rule": d.rule, "pd_day": e.pd, "death_day": e.death,
         "last_assessment_day": e.last(d.day), "new_therapy_day": e.therapy,
-        "last_contact_day": e.contact, "cutoff_day": e.cutoff,
+        "last_contact_day": e.contact, "cut_off_day": e.cutoff,
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cart_pkpd._endpoints.fields import Found
+from cart_pkpd._endpoints.records import Record
 
 TARGET, NON_TARGET, NEW = "target", "non-target", "new"
 MEASURED, TOO_SMALL, ABSENT, PRESENT = "measured", "too small", "absent", "present"
@@ -74,11 +75,11 @@ def _unsaid(of: str, diameter: float) -> str:
     return PRESENT if of == NON_TARGET else UNEQUIVOCAL
 
 
-def unknown(name: str, cell: str, known: tuple[str, ...], i: int, who: str, found: Found) -> None:
+def unknown(name: str, cell: str, known: tuple[str, ...], r: Record, found: Found) -> None:
     """Note a word that is not known."""
     found.error(
         f"unknown_{name}",
-        f"the {name} of patient {who} in row {i + 2} is {cell!r}; write one of: "
+        f"the {name} of patient {r.id} in row {r.row} is {cell!r}; write one of: "
         f"{', '.join(known)}.",
-        patient=who, row=i + 2, column=name, value=cell,
+        patient=r.id, row=r.row, column=name, value=cell,
     )  # fmt: skip

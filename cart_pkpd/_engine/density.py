@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from cart_pkpd._engine.population import assemble, pull_back
+from cart_pkpd._engine.population import (
+    assemble,
+    assemble_blocks,
+    pull_back,
+    pull_back_blocks,
+)
 from cart_pkpd._engine.serial import all_patients
 from cart_pkpd._engine.symbols import address_of, integers, pointer_at, release, room
 
@@ -38,8 +43,8 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         place 6 on addresses of the arrays in the order in which they are read here; those from
         17 to 31 are what the likelihood reads of the patients. Places 33 and 34 are 0, or the
         addresses of arrays for the levels of all observations and their derivatives by the
-        parameters, natural scale. Then counts again (parameters, residual parameters), and the
-        address of the likelihood's kernel.
+        parameters, natural scale. Then counts again (parameters, residual parameters), the
+        address of the likelihood's kernel, and that of the pairs of correlated parameters.
 
     Returns
     -------
@@ -61,7 +66,8 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     residual = carray(pointer_at(a[15]), (s,), np.int64)
     mixture = carray(pointer_at(a[16]), (2,), np.int64)
     unsolved = carray(pointer_at(a[32]), (k,), np.int64)
-    memory = room(PLACES + s + 2 * q + k * (3 * m + s + 2) + n * (1 + m))
+    pairs = carray(pointer_at(a[38]), (r, r), np.int64)
+    memory = room(PLACES + s + 2 * q + k * (3 * m + s + 2) + n * (1 + m) + r * (2 * r + k + 1))
     at_sigmas = address_of(memory) + 8 * PLACES
     at_values = at_sigmas + 8 * s
     at_slopes = at_values + 8 * q
@@ -73,6 +79,10 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     at_status = at_total + 8 * k
     at_level = at_status + 8 * k
     at_sens = at_level + 8 * n
+    at_factor = at_sens + 8 * n * m
+    at_by_factor = at_factor + 8 * r * r
+    at_white = at_by_factor + 8 * r * r
+    at_by_white = at_white + 8 * k * r
     sigmas = carray(pointer_at(at_sigmas), (s,), np.float64)
     values = carray(pointer_at(at_values), (q,), np.float64)
     slopes = carray(pointer_at(at_slopes), (q,), np.float64)
@@ -82,10 +92,15 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     sigma_slope = carray(pointer_at(at_sigma_slope), (k, s), np.float64)
     total = carray(pointer_at(at_total), (k,), np.float64)
     status = carray(pointer_at(at_status), (k,), np.int64)
+    factor = carray(pointer_at(at_factor), (r, r), np.float64)
+    by_factor = carray(pointer_at(at_by_factor), (r, r), np.float64)
+    white = carray(pointer_at(at_white), (k, r), np.float64)
+    by_white = carray(pointer_at(at_by_white), (r,), np.float64)
     value = assemble(
         x, kinds, bounds, forms, numbers, typical, scales, varying, effects, columns, residual,
         mixture, free, sigmas, values, slopes, mean_slope, gradient,
     )  # fmt: skip
+    value += assemble_blocks(x, q, varying, pairs, values, free, factor, white)
     places = integers(address_of(memory))
     places[0], places[1] = at_free, at_sigmas
     for i in range(DATA):
@@ -95,6 +110,10 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     if a[33] != 0:
         places[21], places[22] = a[33], a[34]
     all_patients(k, a[37], places)
+    pull_back_blocks(
+        q, varying, pairs, values, slopes, factor, white, free_slope, mean_slope, by_factor,
+        by_white, gradient,
+    )  # fmt: skip
     value += pull_back(
         x, kinds, bounds, typical, scales, varying, effects, columns, residual, values, slopes,
         mean_slope, total, free_slope, sigma_slope, gradient,

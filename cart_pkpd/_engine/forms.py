@@ -6,8 +6,14 @@ UNBOUNDED, ABOVE, BETWEEN, BELOW = 0, 1, 2, 3
 NORMAL, LOG_NORMAL, LOGIT_NORMAL, STUDENT, GAMMA, BETA, FLAT = range(7)
 """Forms of prior densities, with three numbers each."""
 
-DEVIATION, CENTRED, MIXTURE = 0, 1, 2
-"""How individual values are sampled: as standardised deviations, or themselves."""
+DEVIATION, CENTRED, MIXTURE, BLOCK_DEVIATION, BLOCK_CENTRED = range(5)
+"""How individual values are sampled: as standardised deviations, or themselves.
+
+Those of blocks are correlated with others.
+"""
+
+NOWHERE = -1
+"""In place of the quantity that is a parameter's typical value: it is 0."""
 
 LOG, LOGIT, IDENTITY = 0, 1, 2
 """Free scales of model parameters."""

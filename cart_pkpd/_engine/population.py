@@ -23,6 +23,8 @@ from cart_pkpd._engine.forms import (
     BELOW,
     BETA,
     BETWEEN,
+    BLOCK_CENTRED,
+    BLOCK_DEVIATION,
     CENTRED,
     DEVIATION,
     GAMMA,
@@ -32,6 +34,7 @@ from cart_pkpd._engine.forms import (
     LOGIT_NORMAL,
     MIXTURE,
     NORMAL,
+    NOWHERE,
     STUDENT,
     UNBOUNDED,
 )
@@ -103,7 +106,7 @@ def on_unit_interval(form: int, a: float, b: float, u: float) -> tuple[float, fl
 
     From `u` itself: near 1 the value has lost the digits that tell it from 1.
     """
-    if form == BETA:
+    if form == BETA:  # of the share of any interval: constants apart, the same
         share, rest = 1.0 / (1.0 + math.exp(-u)), 1.0 / (1.0 + math.exp(u))
         return -a * softplus(-u) - b * softplus(u), a * rest - b * share
     z = (u - a) / b
@@ -164,7 +167,8 @@ def assemble(
     numbers : ndarray, shape (q, 4)
         The prior's three numbers and its constant.
     typical, scales : ndarray of int, shape (m,)
-        Quantity that is the typical value of each model parameter, and the free scale.
+        Quantity that is the typical value of each model parameter, or NOWHERE, and the free
+        scale.
     varying : ndarray of int, shape (r, 3)
         Model parameter, quantity that is its omega, and way of sampling.
     effects : ndarray of int, shape (e, 2)
@@ -185,7 +189,7 @@ def assemble(
     for q in range(n_quantities):
         value, slope, ln_slope = natural_value(kinds[q], bounds[q, 0], bounds[q, 1], x[q])
         values[q], slopes[q] = value, slope
-        if forms[q] in (BETA, LOGIT_NORMAL) and bounds[q, 0] == 0.0 and bounds[q, 1] == 1.0:
+        if forms[q] in (BETA, LOGIT_NORMAL) and kinds[q] == BETWEEN:
             density, gradient[q] = on_unit_interval(forms[q], numbers[q, 0], numbers[q, 1], x[q])
             total += density + numbers[q, 3]
             continue
@@ -197,10 +201,11 @@ def assemble(
     for s in range(residual.size):
         sigmas[s] = values[residual[s]]
     for j in range(m):
-        q = typical[j]
-        mean = x[q]
-        if not same_scale(kinds[q], bounds[q, 0], bounds[q, 1], scales[j]):
-            mean, by_value = free_value(scales[j], values[q])
+        q, mean = typical[j], 0.0
+        if q != NOWHERE:
+            mean = x[q]
+            if not same_scale(kinds[q], bounds[q, 0], bounds[q, 1], scales[j]):
+                mean, by_value = free_value(scales[j], values[q])
         for i in range(k):
             free[i, j] = mean
             mean_slope[i, j] = 0.0
@@ -209,6 +214,8 @@ def assemble(
             free[i, effects[e, 0]] += values[effects[e, 1]] * columns[e, i]
     for r in range(varying.shape[0]):
         j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+        if way in (BLOCK_DEVIATION, BLOCK_CENTRED):
+            continue
         omega, start = values[q], n_quantities + r * k
         ln_omega, by_omega = math.log(omega), 0.0
         if way == DEVIATION:
@@ -292,6 +299,8 @@ def pull_back(
             mean_slope[i, j] += free_slope[i, j]
     for r in range(varying.shape[0]):
         j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+        if way in (BLOCK_DEVIATION, BLOCK_CENTRED):
+            continue
         omega, start, by_omega = values[q], n_quantities + r * k, 0.0
         for i in range(k):
             if way == DEVIATION:
@@ -308,6 +317,8 @@ def pull_back(
         gradient[q] += by_effect * slopes[q]
     for j in range(m):
         q, by_mean = typical[j], 0.0
+        if q == NOWHERE:
+            continue
         for i in range(k):
             by_mean += mean_slope[i, j]
         if not same_scale(kinds[q], bounds[q, 0], bounds[q, 1], scales[j]):
@@ -320,3 +331,136 @@ def pull_back(
             by_sigma += sigma_slope[i, s]
         gradient[residual[s]] += by_sigma * slopes[residual[s]]
     return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def assemble_blocks(
+    x: Any,
+    n_quantities: int,
+    varying: Any,
+    pairs: Any,
+    values: Any,
+    free: Any,
+    factor: Any,
+    white: Any,
+) -> float:
+    """Write the correlated parameters of patients; return ln density of what is sampled of them.
+
+    With L the Cholesky factor of the correlations, deviation a of a patient is omega_a sum_b L_ab
+    w_b over effects b up to a of its block, w standard normal. Sampled is either w_a (deviation),
+    or the parameter itself (centred), whose w_a then follows from the earlier ones: a conditional
+    normal. So each parameter of a block is sampled in the way that suits it.
+
+    Parameters
+    ----------
+    pairs : ndarray of int, shape (r, r)
+        Quantity that is the canonical partial correlation of an effect and an earlier one; -1
+        for none.
+    factor, white : ndarray, shape (r, r), (k, r)
+        Written: Cholesky factor of the correlations, and the standard normal w.
+    x, varying, values, free
+        As in :func:`assemble`, after it.
+    """
+    n, k = varying.shape[0], free.shape[0]
+    total = 0.0
+    for r in range(n):
+        left = 1.0
+        for b in range(r):
+            factor[r, b] = 0.0
+            if pairs[r, b] >= 0:
+                z = values[pairs[r, b]]
+                factor[r, b] = z * math.sqrt(left)
+                left *= (1.0 - z) * (1.0 + z)
+        factor[r, r] = math.sqrt(left)
+        j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+        if way not in (BLOCK_DEVIATION, BLOCK_CENTRED):
+            continue
+        omega, start, own = values[q], n_quantities + r * k, factor[r, r]
+        for i in range(k):
+            given = 0.0
+            for b in range(r):
+                if pairs[r, b] >= 0:
+                    given += factor[r, b] * white[i, b]
+            if way == BLOCK_DEVIATION:
+                w = x[start + i]
+                free[i, j] += omega * (given + own * w)
+            else:
+                w = ((x[start + i] - free[i, j]) / omega - given) / own
+                free[i, j] = x[start + i]
+                total -= math.log(omega) + math.log(own)
+            white[i, r] = w
+            total -= 0.5 * w * w + _LOG_ROOT
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_back_blocks(
+    n_quantities: int,
+    varying: Any,
+    pairs: Any,
+    values: Any,
+    slopes: Any,
+    factor: Any,
+    white: Any,
+    free_slope: Any,
+    mean_slope: Any,
+    by_factor: Any,
+    by_white: Any,
+    gradient: Any,
+) -> None:
+    """Add what correlated parameters contribute to the gradient, to be called before pull_back.
+
+    Parameters
+    ----------
+    by_factor, by_white : ndarray, shape (r, r), (r,)
+        Room to work in.
+    free_slope, mean_slope, gradient
+        As in :func:`pull_back`; derivatives by means are those beside the likelihood's own.
+    n_quantities, varying, pairs, values, slopes, factor, white
+        What :func:`assemble_blocks` took and wrote.
+    """
+    n, k = varying.shape[0], free_slope.shape[0]
+    for r in range(n):
+        for b in range(n):
+            by_factor[r, b] = 0.0
+    for i in range(k):
+        for r in range(n):
+            by_white[r] = -white[i, r]
+        for r in range(n - 1, -1, -1):
+            j, q, way = varying[r, 0], varying[r, 1], varying[r, 2]
+            if way not in (BLOCK_DEVIATION, BLOCK_CENTRED):
+                continue
+            omega, own, place = values[q], factor[r, r], n_quantities + r * k + i
+            deviation = own * white[i, r]
+            for b in range(r):
+                if pairs[r, b] >= 0:
+                    deviation += factor[r, b] * white[i, b]
+            if way == BLOCK_DEVIATION:
+                by_deviation = omega * free_slope[i, j]
+                by_white[r] += by_deviation * own
+                gradient[place] = by_white[r]
+                gradient[q] += deviation * free_slope[i, j] * slopes[q]
+                along = by_deviation
+            else:
+                by_deviation = by_white[r] / own
+                gradient[place] = free_slope[i, j] + by_deviation / omega
+                mean_slope[i, j] -= free_slope[i, j] + by_deviation / omega
+                gradient[q] -= (deviation * by_deviation + 1.0) / omega * slopes[q]
+                by_factor[r, r] -= 1.0 / own
+                along = -by_deviation
+            by_factor[r, r] += along * white[i, r]
+            for b in range(r):
+                if pairs[r, b] >= 0:
+                    by_factor[r, b] += along * white[i, b]
+                    by_white[b] += along * factor[r, b]
+    for r in range(n):
+        by_left = by_factor[r, r]  # by the root of what is left of the effect's variance
+        left = factor[r, r]
+        for b in range(r - 1, -1, -1):
+            q = pairs[r, b]
+            if q >= 0:
+                z = values[q]
+                root = math.sqrt((1.0 - z) * (1.0 + z))
+                left /= root
+                gradient[q] += (by_factor[r, b] - by_left * z / root) * left * slopes[q]
+                by_left = by_factor[r, b] * z + by_left * root

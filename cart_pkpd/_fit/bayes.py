@@ -11,6 +11,7 @@ import xarray as xr
 from cart_pkpd import __version__
 from cart_pkpd._fit.draws import (
     individual_draws,
+    log_prior_draws,
     loglik_draws,
     observed_records,
     population_draws,
@@ -38,7 +39,7 @@ def fit_structure(
         label=label,
         structure=structure,
         tree=tree,
-        verdict=judge(tree["posterior"].to_dataset(), sampled.stats),
+        verdict=judge(tree["posterior"].to_dataset(), sampled.stats, int(sampled.unsolved.sum())),
         provenance={
             **source,
             **settings,
@@ -60,7 +61,8 @@ def fit_structure(
 def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
     raw = sampled.posterior
     individual = individual_draws(structure, raw)
-    posterior = population_draws(structure, raw).merge(
+    quantities = population_draws(structure, raw)
+    posterior = quantities.merge(
         individual.rename({k: f"{k}{INDIVIDUAL_SUFFIX}" for k in individual.data_vars})
     )
     return xr.DataTree.from_dict(
@@ -68,6 +70,7 @@ def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
             "posterior": posterior,
             "sample_stats": sampled.stats,
             "log_likelihood": loglik_draws(structure, raw, sampled.predictions).to_dataset(),
+            "log_prior": log_prior_draws(structure, quantities),
             "observed_data": observed_records(structure.design),
         }
     )

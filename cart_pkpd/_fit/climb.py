@@ -21,6 +21,7 @@ _JITTER = 0.3
 _IN_VAIN = 6
 _NEAR_ZERO = 1e-3
 _RIDGE = 1e-3
+_LEAST_EIGENVALUE = 1e-13
 _STEP_OF_SD, _LEAST_STEP, _MOST_STEP = 0.05, 1e-3, 0.05
 
 type Array = NDArray[np.float64]
@@ -39,7 +40,8 @@ class Optimum:
     hessian : ndarray, shape (d, d)
         Second derivatives of -2 ln L, NaN by coordinates that are held.
     held : ndarray of bool, shape (d,)
-        Omegas and residual parameters that are 0 as far as the data tell.
+        Omegas and residual parameters that are 0 as far as the data tell, and correlations that
+        are at a limit or of such an omega.
     iterations : int
         Steps of the search that led here.
     starts : tuple of float
@@ -107,13 +109,14 @@ def _starts(marginal: Marginal, count: int, seed: int) -> list[tuple[Array, Arra
     rng = np.random.default_rng(seed)
     first, z = marginal.at_start(), marginal.deviations_at_start()
     own = first.copy()
-    n = len(marginal.names)
+    names = marginal.structure.located
+    n = len(names)
     parameters = marginal.structure.model.parameters
-    own[:n] = [float(parameters[p].to_free(parameters[p].typical)) for p in marginal.names]
+    own[:n] = [float(parameters[p].to_free(parameters[p].typical)) for p in names]
     points = [(first, z), (own, np.zeros_like(z))]
     while len(points) < count:
         x = first.copy()
-        sizes = [parameters[p].spread for p in marginal.names]
+        sizes = [parameters[p].spread for p in names]
         x[:n] += _JITTER * np.array(sizes) * rng.standard_normal(n)
         points.append((x, np.zeros_like(z)))
     return points[:count]
@@ -247,17 +250,17 @@ def _with_better_modes(marginal: Marginal, best: _Found, iterations: int) -> _Fo
 
 
 def _without_small(marginal: Marginal, best: _Found, iterations: int) -> _Found:
-    """Hold standard deviations at 0 where that costs the likelihood nothing."""
-    m = len(marginal.names) + len(marginal.acting)
+    """Hold standard deviations at 0 where that costs nothing, and correlations at their limit."""
     held = marginal.at_bound(best.x)
-    for i in range(m, m + len(marginal.varying)):
+    for i in marginal.sd_places:
         x = best.x.copy()
         x[i] = -np.inf
         if marginal.evaluate(x, best.at.z).value.sum() < best.total + _NEAR_ZERO:
             held[i] = True
+    held = marginal.held_with(held)
     if not held.any():
         return best
-    x = np.where(held, -np.inf, best.x)
+    x = marginal.at_held(best.x, held)
     return _continued(marginal, best, x, best.at.z, iterations, held)
 
 
@@ -267,13 +270,22 @@ def _finished(marginal: Marginal, best: _Found, starts: tuple[float, ...]) -> Op
     hessian = _hessian(marginal, best, free)
     block = hessian[np.ix_(free, free)]
     gradient = best.at.gradient.sum(axis=0)[free]
-    if block.size and np.isfinite(block).all() and np.linalg.eigvalsh(block)[0] > 0:
+    if positive_definite(block):
         x = best.x.copy()
         x[free] -= np.linalg.solve(block, gradient)
         at = marginal.evaluate(x, best.at.z)
         if at.value.sum() <= best.total + 1e-9:
             best = replace(best, x=x, at=at)
     return Optimum(best.x, best.at, hessian, best.held, best.iterations, starts)
+
+
+def positive_definite(matrix: Array) -> bool:
+    """Return True for a curvature that has an inverse, whatever units its coordinates have."""
+    sizes = np.diag(matrix)
+    if not matrix.size or not np.isfinite(matrix).all() or not (sizes > 0).all():
+        return False
+    scaled = matrix / np.sqrt(np.outer(sizes, sizes))
+    return bool(np.linalg.eigvalsh(scaled)[0] > _LEAST_EIGENVALUE)
 
 
 def _hessian(marginal: Marginal, best: _Found, free: NDArray[np.bool_]) -> Array:

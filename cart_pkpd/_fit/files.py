@@ -27,11 +27,13 @@ from cart_pkpd._stats.design import (
     Exclusion,
     Measure,
 )
+from cart_pkpd._stats.occasions import Occasion
 from cart_pkpd._stats.population import Population, resolve
 from cart_pkpd._stats.priors import KINDS, prior_from
 from cart_pkpd.models import Fraction, Model, Parameter, Positive, Real, get, names
 from cart_pkpd.models._compose import part_from, pieces
 from cart_pkpd.models._extended import plain
+from cart_pkpd.models._occasions import without_occasions
 
 FORMAT = 3
 _BAYES, _LAPLACE = "bayes", "laplace"
@@ -79,7 +81,7 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
 def _record(result: PopulationFit) -> dict[str, Any]:
     structure = result.structure
     # What the population adds to a model is made again when the file is read.
-    model, population = plain(structure.model), structure.population
+    model, population = without_occasions(plain(structure.model)), structure.population
     return {
         "format": FORMAT,
         "kind": _LAPLACE if isinstance(result, LaplaceResult) else _BAYES,
@@ -165,6 +167,8 @@ def _population(record: Mapping[str, Any]) -> Population:
         centred=None if centred is None else tuple(centred),
         scale=tuple(record.get("scale", ())),
         censoring=record.get("censoring", "m3"),
+        corr=tuple(tuple(block) for block in record.get("corr", ())),
+        iov=tuple(record.get("iov", ())),
     )
 
 
@@ -183,6 +187,7 @@ def _design_dataset(design: Design) -> xr.Dataset:
         "exclusions": json.dumps([asdict(e) for e in design.exclusions]),
         "given": design.given,
         "treatment": design.treatment,
+        "occasions": json.dumps([asdict(o) for o in design.occasions]),
     }
     return dataset
 
@@ -209,4 +214,6 @@ def _design(dataset: xr.Dataset, subjects: xr.Dataset) -> Design:
         },
         given=dataset.attrs.get("given", ""),
         treatment=dataset.attrs.get("treatment", ""),
+        # Fits from before there were occasions have none.
+        occasions=tuple(Occasion(**o) for o in json.loads(dataset.attrs.get("occasions", "[]"))),
     )

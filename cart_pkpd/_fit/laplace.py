@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.climb import Optimum, climb
+from cart_pkpd._fit.climb import Optimum, climb, positive_definite
 from cart_pkpd._fit.draws import record_coords
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.laplace_verdict import LaplaceVerdict, judged
@@ -82,7 +82,7 @@ def _check(structure: Structure) -> None:
 
 
 def _check_kinks(marginal: Marginal) -> None:
-    moved = [n for n in marginal.individuals.kinked if n in marginal.structure.population.iiv]
+    moved = [n for n in marginal.individuals.kinked if n in marginal.structure.random.names]
     if marginal.method == LAPLACE and moved:
         model = marginal.structure.model
         raise FitError(
@@ -112,7 +112,7 @@ def _spread(optimum: Optimum) -> _Spread:
     d = optimum.x.size
     nothing = np.full((d, d), np.nan)
     r = optimum.hessian[np.ix_(free, free)] / 2.0
-    if not free.size or not np.isfinite(r).all() or not np.linalg.eigvalsh(r)[0] > 0:
+    if not positive_definite(r):
         return _Spread(nothing, nothing, np.nan, False, np.nan)
     inverse = np.linalg.inv(r)
     scores = optimum.at.gradient[:, free] / 2.0
@@ -142,10 +142,21 @@ def _verdict(
         left=spread.left,
         positive_definite=spread.positive,
         condition_number=spread.condition,
-        at_zero=tuple(np.array(marginal.coordinates)[optimum.held].tolist()),
+        at_zero=_held(marginal, optimum, correlations=False),
+        at_limit=_held(marginal, optimum, correlations=True),
         unresolved=tuple(map(str, ids[at.unresolved])),
         replaced=tuple(map(str, ids[at.replaced])),
         ran_out=optimum.iterations >= iterations,
+    )
+
+
+def _held(marginal: Marginal, optimum: Optimum, *, correlations: bool) -> tuple[str, ...]:
+    """Return what is held: at 0, or correlations at their limit."""
+    own, limit = marginal.random.correlations, marginal.at_bound(optimum.x)
+    return tuple(
+        name
+        for name, held, at in zip(marginal.coordinates, optimum.held, limit, strict=True)
+        if held and (at if name in own else True) and (name in own) == correlations
     )
 
 
@@ -177,7 +188,7 @@ def _tree(marginal: Marginal, optimum: Optimum, spread: _Spread) -> xr.DataTree:
 
 def _shown(marginal: Marginal, optimum: Optimum) -> Array:
     """Return the coordinates; those held at 0 as the logarithm of 0."""
-    return np.where(optimum.held, -np.inf, optimum.x)
+    return marginal.at_held(optimum.x, optimum.held)
 
 
 def _constant(structure: Structure) -> float:
@@ -198,12 +209,12 @@ def _individual(marginal: Marginal, optimum: Optimum) -> xr.Dataset:
     structure, p, at = marginal.structure, marginal.point(optimum.x), optimum.at
     free = marginal.free(p, at.z)
     natural = marginal.individuals.natural(free)
-    parameters, varying = structure.model.parameters, list(structure.population.iiv)
+    parameters, varying = structure.model.parameters, list(structure.random.names)
     out: dict[str, Any] = {
         n: ("id", natural[:, i], {"units": parameters[n].unit, "long_name": parameters[n].about})
         for i, n in enumerate(marginal.names)
     }
-    out["eta"] = (("id", "varying"), at.z * p.omega, {"long_name": "deviation, free scale"})
+    out["eta"] = (("id", "varying"), at.z @ p.root.T, {"long_name": "deviation, free scale"})
     out["eta_covariance"] = (("id", "varying", "varying_"), at.covariance)
     out["ofv"] = ("id", at.value, {"long_name": "share of -2 ln L"})
     ids = structure.design.ids

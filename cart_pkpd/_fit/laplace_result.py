@@ -16,10 +16,14 @@ from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX, PopulationFit
 from cart_pkpd._fit.laplace_verdict import LaplaceVerdict
-from cart_pkpd._stats.population import Quantity
+from cart_pkpd._fit.marginal import MOST_LOGIT, partial_of
+from cart_pkpd._stats.quantities import Quantity
 
 _DRAWS, _SEED = 1000, 1
 _AT_ZERO = "0 as far as the data tell"
+_OF_ZERO = "the standard deviation of one of the two is 0"
+_AT_LIMIT = "at the limit, where a deviation follows wholly from others"
+_STEP = 1e-6
 _NO_CURVATURE = "the curvature at the end is not that of a minimum"
 
 type Array = NDArray[np.float64]
@@ -88,7 +92,8 @@ class LaplaceResult(PopulationFit):
     @property
     def estimates(self) -> dict[str, float]:
         """Estimates on their natural scales; omegas and residual parameters as SD."""
-        return {n: self._natural(n, x) for n, x in zip(self._names, self._x, strict=True)}
+        found = self._all_natural(self._x)
+        return {n: np.nan if self._unknown(n) else found[n] for n in self._names}
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the estimates with their errors.
@@ -104,9 +109,10 @@ class LaplaceResult(PopulationFit):
         pandas.DataFrame
             Indexed by quantity: label, unit, role, estimate, se, rse [%], lower, upper,
             se_sandwich, rse_sandwich [%], cv [%] (of omegas on the log scale: between-patient
-            coefficient of variation), shrinkage_sd and shrinkage_var [%] (of omegas), gradient,
-            and reason where there is no error; ``attrs["prob"]``. Errors on natural scales are
-            by the delta method.
+            coefficient of variation), shrinkage_sd and shrinkage_var [%] (of omegas; between
+            occasions of all deviations together), gradient, and reason where there is no error;
+            ``attrs["prob"]``. Errors on natural scales are by the delta method, intervals of
+            correlations on Fisher's scale.
         """
         z = float(special.ndtri((1.0 + probability(prob, "prob")) / 2.0))
         rows = {n: self._row(n, z) for n in (q.name for q in self.structure.quantities)}
@@ -125,10 +131,9 @@ class LaplaceResult(PopulationFit):
             dim measure: ``epsilon_sd`` = 1 - sd(iwres) and ``epsilon_var``, of quantified
             records. Savic & Karlsson (2009), AAPS J 11:558.
         """
-        names = list(self.structure.population.iiv)
-        omega = np.array([self.estimates[f"omega_{n}"] for n in names])
-        eta = self.tree["individual"]["eta"].to_numpy()
-        left = _ratio(np.std(eta, axis=0, ddof=1) if eta.shape[0] > 1 else omega * np.nan, omega)
+        random, estimates = self.structure.random, self.estimates
+        omega = np.array([estimates[n] for n in random.sds])
+        left = _ratio(self._scatter_of_etas(), omega)
         iwres, measure = self.records()["iwres"].to_numpy(), self.structure.design.measure
         scatter = [_sd(iwres[measure == m]) for m in range(len(self.endpoints))]
         return xr.Dataset(
@@ -138,8 +143,14 @@ class LaplaceResult(PopulationFit):
                 "epsilon_sd": ("measure", 1.0 - np.array(scatter)),
                 "epsilon_var": ("measure", 1.0 - np.array(scatter) ** 2),
             },
-            coords={"varying": names, "measure": list(self.endpoints)},
+            coords={"varying": list(random.names), "measure": list(self.endpoints)},
         )
+
+    def _scatter_of_etas(self) -> Array:
+        """Return the SD of each effect over the patients in whom it acts."""
+        eta, acts = self.tree["individual"]["eta"].to_numpy(), self.structure.acts
+        columns = [_sd(eta[acts[:, i], i]) for i in range(eta.shape[1])]
+        return np.array(columns, dtype=float)
 
     def correlation(self) -> pd.DataFrame:
         """Return the correlation matrix of the estimates on the scale of the search."""
@@ -193,9 +204,26 @@ class LaplaceResult(PopulationFit):
     def _x(self) -> Array:
         return self._estimates["coordinate"].to_numpy()
 
-    def _natural(self, name: str, x: Any) -> Any:
-        """Return a quantity on its natural scale from where the search has it."""
+    def _all_natural(self, x: Array) -> dict[str, Any]:
+        """Return all quantities on their natural scales, of coordinates of shape (..., d)."""
+        random = self.structure.random
+        out = {n: self._natural(n, x[..., i]) for i, n in enumerate(self._names)}
+        places = [self._names.index(n) for n in random.correlations]
+        correlated = random.correlated(partial_of(x[..., places]))
+        return out | {n: correlated[..., i] for i, n in enumerate(random.correlations)}
+
+    def _unknown(self, name: str) -> bool:
+        """Return True for a correlation of an effect that is 0."""
         q = self.structure.quantity(name)
+        at = self._names.index(name)
+        held = bool(self._estimates["held"][at])
+        return q.role == "correlation" and held and abs(self._x[at]) < MOST_LOGIT - 1e-6
+
+    def _natural(self, name: str, x: Any) -> Any:
+        """Return a quantity on its natural scale from where the search has it alone."""
+        q = self.structure.quantity(name)
+        if q.role == "correlation":  # made of several coordinates
+            return np.full(np.shape(x), np.nan)
         if q.role == "typical":
             return self.structure.model.parameters[q.parameter].to_natural(x)
         return x if q.role == "covariate" else np.exp(x)
@@ -208,7 +236,49 @@ class LaplaceResult(PopulationFit):
             return by_scale[scale]
         return 1.0 if q.role == "covariate" else natural
 
+    def _correlation_row(self, name: str, z: float) -> dict[str, Any]:
+        """Return a row of the table for a correlation, which depends on several coordinates."""
+        q, i = self.structure.quantity(name), self._names.index(name)
+        value = float(self.estimates[name])
+        slope = np.zeros(len(self._names))
+        for j in [self._names.index(n) for n in self.structure.random.correlations]:
+            step = _STEP * (np.arange(slope.size) == j)
+            up, down = (float(self._all_natural(self._x + s)[name]) for s in (step, -step))
+            slope[j] = (up - down) / (2.0 * _STEP)
+        own, robust = (self._error(k, slope) for k in ("covariance", "sandwich"))
+        held = bool(self._estimates["held"][i])
+        why = _OF_ZERO if self._unknown(name) else _AT_LIMIT if held else _NO_CURVATURE
+        percent = 100.0 / abs(value) if value else np.nan
+        with np.errstate(all="ignore"):
+            middle, width = np.arctanh(value), z * own / (1.0 - value**2)
+        return {
+            "label": q.label,
+            "unit": q.unit,
+            "role": q.role,
+            "estimate": value,
+            "se": own,
+            "rse": own * percent,
+            "lower": float(np.tanh(middle - width)),
+            "upper": float(np.tanh(middle + width)),
+            "se_sandwich": robust,
+            "rse_sandwich": robust * percent,
+            "cv": np.nan,
+            "shrinkage_sd": np.nan,
+            "shrinkage_var": np.nan,
+            "gradient": float(self._estimates["gradient"][i]),
+            "reason": why if held or not np.isfinite(own) else "",
+        }
+
+    def _error(self, kind: str, slope: Array) -> float:
+        """Return the standard error of what changes with the coordinates by `slope`."""
+        acting = np.flatnonzero(slope)
+        covariance = self._estimates[kind].to_numpy()[np.ix_(acting, acting)]
+        variance = float(slope[acting] @ covariance @ slope[acting]) if acting.size else np.nan
+        return float(np.sqrt(variance)) if variance > 0 else np.nan
+
     def _row(self, name: str, z: float) -> dict[str, Any]:
+        if self.structure.quantity(name).role == "correlation":
+            return self._correlation_row(name, z)
         q, i = self.structure.quantity(name), self._names.index(name)
         value = float(self._natural(name, self._x[i]))
         variances = [float(self._estimates[k][i, i]) for k in ("covariance", "sandwich")]
@@ -234,14 +304,17 @@ class LaplaceResult(PopulationFit):
         }
 
     def _of_omega(self, q: Quantity, omega: float) -> dict[str, float]:
-        if q.role != "omega":
+        if q.role not in ("omega", "iov"):
             return {"cv": np.nan, "shrinkage_sd": np.nan, "shrinkage_var": np.nan}
         on_log = self.structure.model.parameters[q.parameter].scale == "log"
-        own = self.shrinkage().sel(varying=q.parameter)
+        eta, acts = self.tree["individual"]["eta"].to_numpy(), self.structure.acts
+        own = [i for i, sd in enumerate(self.structure.random.sds) if sd == q.name]
+        scatter = _sd(eta[:, own][acts[:, own]])
+        left = float(_ratio(np.array(scatter), np.array(omega)))
         return {
             "cv": 100.0 * float(np.sqrt(np.expm1(omega**2))) if on_log else np.nan,
-            "shrinkage_sd": 100.0 * float(own["eta_sd"]),
-            "shrinkage_var": 100.0 * float(own["eta_var"]),
+            "shrinkage_sd": 100.0 * (1.0 - left),
+            "shrinkage_var": 100.0 * (1.0 - left**2),
         }
 
     def _population_draws(self, rng: np.random.Generator) -> dict[str, xr.DataArray]:
@@ -251,9 +324,9 @@ class LaplaceResult(PopulationFit):
         if known.any():
             root = np.linalg.cholesky(covariance[np.ix_(known, known)])
             x[:, known] += rng.standard_normal((_DRAWS, int(known.sum()))) @ root.T
-        out = {}
+        out, natural = {}, self._all_natural(x)
         for q in self.structure.quantities:
-            values = np.asarray(self._natural(q.name, x[:, self._names.index(q.name)]))[None]
+            values = np.asarray(natural[q.name])[None]
             attrs = {"units": q.unit, "long_name": q.label, "role": q.role}
             out[q.name] = xr.DataArray(values, dims=("chain", "draw"), attrs=attrs)
         return out
@@ -263,7 +336,7 @@ class LaplaceResult(PopulationFit):
     ) -> dict[str, xr.DataArray]:
         """Return parameters of patients; those that vary stay about the patient's own mode."""
         structure, own = self.structure, self.tree["individual"].to_dataset()
-        names = list(structure.population.iiv)
+        names = list(structure.random.names)
         values, vectors = np.linalg.eigh(own["eta_covariance"].to_numpy())
         roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         noise = rng.standard_normal((_DRAWS, *own["eta"].shape))

@@ -32,6 +32,9 @@ class LaplaceVerdict:
         Patients whose most likely deviations were not found exactly.
     replaced : tuple of str
         Patients whose second derivatives were replaced by expected ones.
+    at_limit : tuple of str
+        Correlations at the limit that the earlier ones of their block leave, as far as the data
+        tell (1 or -1 in a block of two).
     """
 
     ok: bool
@@ -42,9 +45,10 @@ class LaplaceVerdict:
     at_zero: tuple[str, ...]
     unresolved: tuple[str, ...]
     replaced: tuple[str, ...]
+    at_limit: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("at_zero", "unresolved", "replaced"):  # files have lists
+        for name in ("at_zero", "unresolved", "replaced", "at_limit"):  # files have lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,6 +65,7 @@ def judged(
     unresolved: tuple[str, ...],
     replaced: tuple[str, ...],
     ran_out: bool,
+    at_limit: tuple[str, ...] = (),
 ) -> LaplaceVerdict:
     """Return the verdict on numbers at the end of a search."""
     failed = []
@@ -75,6 +80,13 @@ def judged(
     said = []
     if at_zero:
         said.append(f"{', '.join(at_zero)} {'is' if len(at_zero) == 1 else 'are'} 0: leave out")
+    if at_limit:
+        what = ", ".join(at_limit)
+        verb = "is" if len(at_limit) == 1 else "are"
+        said.append(
+            f"{what} {verb} at the limit, where a deviation follows wholly from others: leave out "
+            "of corr, or vary fewer parameters"
+        )
     if condition_number > MAX_CONDITION:
         said.append(f"estimates are strongly correlated (condition number {condition_number:.2g})")
     if replaced:
@@ -83,7 +95,7 @@ def judged(
     sentence = f"{'; '.join([begin, *said])}."
     return LaplaceVerdict(
         not failed, sentence, left, positive_definite, condition_number, at_zero, unresolved,
-        replaced,
+        replaced, at_limit,
     )  # fmt: skip
 
 

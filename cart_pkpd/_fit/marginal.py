@@ -1,9 +1,10 @@
 """The marginal likelihood of a population by Laplace's method, with its gradient.
 
 With z the standardised deviations of a patient, l the log-likelihood of the records and D the
-omegas on a diagonal, each patient contributes::
+Cholesky factor of the deviations' covariance (the omegas on a diagonal where nothing is
+correlated), each patient contributes::
 
-    -2 ln L = 2 (-sum l + |z|² / 2) + ln |I + D A D|    at the z that minimises the first term,
+    -2 ln L = 2 (-sum l + |z|² / 2) + ln |I + D' A D|    at the z that minimises the first term,
 
 where A is the curvature of -sum l by the patient's parameters on the free scale: the second
 derivatives themselves (``laplace``), or J' W J with the slopes J of the predictions and the
@@ -42,18 +43,42 @@ _SMALL = 1e-3
 _CHANGE = 3.0
 _LEAST = 1e-4
 _RANGE = (-700.0, 700.0)
+_WARM = 0.9
+MOST_LOGIT = 12.0
+"""Where a correlation counts as 1: 1 - 1.2e-5."""
 
 type Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Population values: means and coefficients on the free scale, standard deviations."""
+    """Population values.
+
+    Attributes
+    ----------
+    mean, beta : ndarray
+        Typical values and coefficients, free scale.
+    omega : ndarray, shape (q,)
+        Standard deviation of each random effect.
+    partial : ndarray, shape (pairs,)
+        Canonical partial correlations.
+    sigma : ndarray
+        Residual parameters.
+    factor : ndarray, shape (q, q)
+        Cholesky factor of the correlations.
+    """
 
     mean: Array
     beta: Array
     omega: Array
+    partial: Array
     sigma: Array
+    factor: Array
+
+    @property
+    def root(self) -> Array:
+        """Cholesky factor of the covariance, D, shape (q, q)."""
+        return self.omega[:, None] * self.factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +136,8 @@ class Marginal:
     """-2 ln L as a function of d coordinates.
 
     Coordinates are typical values on the free scale, covariate coefficients, logarithms of the
-    omegas and logarithms of the residual parameters, each in the structure's order.
+    omegas (between patients, then between occasions), logits of (1 + z) / 2 of canonical partial
+    correlations z, and logarithms of the residual parameters, each in the structure's order.
 
     Attributes
     ----------
@@ -131,20 +157,24 @@ class Marginal:
         structure, design = self.structure, self.structure.design
         self.individuals, self.terms = Individuals(structure), RecordTerms(structure)
         self.names = self.individuals.names
-        self.varying = [self.names.index(n) for n in structure.population.iiv]
+        self.random = structure.random
+        self.located = [self.names.index(n) for n in structure.located]
+        self.varying = [self.names.index(n) for n in self.random.names]
+        self.sds = list(dict.fromkeys(self.random.sds))
+        self._sd_of = np.array([self.sds.index(n) for n in self.random.sds], dtype=np.int64)
         self.acting = [self.names.index(e.parameter) for e in structure.effects]
         self.columns = np.array([e.column for e in structure.effects]).reshape(
             -1, design.n_patients
         )
         kinked = self.individuals.kinked
-        self._kinks = np.array([n in kinked for n in structure.population.iiv], dtype=bool)
+        self._kinks = np.array([n in kinked for n in self.random.names], dtype=bool)
         self._starts = np.flatnonzero(np.diff(design.patient, prepend=-1))
-        scales = [structure.model.parameters[n].scale for n in structure.population.iiv]
-        sizes = [self.start.omega[n] for n in structure.population.iiv]
+        scales = [structure.model.parameters[n].scale for n in self.random.names]
+        sizes = self.start.sds(structure)
         self._units = np.array(
             [s if scale == "identity" else 1.0 for s, scale in zip(sizes, scales, strict=True)]
         )
-        self._least_omega = _LEAST * np.array(sizes)
+        self._least_omega = _LEAST * sizes
         self._least_sigma = _LEAST * np.array([self.start.sigma[n] for n in self.terms.names])
 
     @cached_property
@@ -156,50 +186,87 @@ class Marginal:
     def coordinates(self) -> tuple[str, ...]:
         """Names of the quantities that the coordinates stand for."""
         return (
-            *self.names,
+            *self.structure.located,
             *(f"beta_{e.name}" for e in self.structure.effects),
-            *(f"omega_{n}" for n in self.structure.population.iiv),
+            *self.sds,
+            *self.random.correlations,
             *self.terms.names,
         )
 
     @property
-    def _counts(self) -> tuple[int, int, int, int]:
-        return len(self.names), len(self.acting), len(self.varying), len(self.terms.names)
+    def _counts(self) -> tuple[int, int, int, int, int]:
+        pairs, sigmas = len(self.random.pairs), len(self.terms.names)
+        return len(self.located), len(self.acting), len(self.sds), pairs, sigmas
+
+    @property
+    def sd_places(self) -> range:
+        """Which coordinates are standard deviations of random effects."""
+        m, e, q, _, _ = self._counts
+        return range(m + e, m + e + q)
+
+    @property
+    def _pair_places(self) -> slice:
+        m, e, q, pairs, _ = self._counts
+        return slice(m + e + q, m + e + q + pairs)
 
     def at_start(self) -> Array:
         """Return the coordinates of the starting values."""
-        s, population = self.start, self.structure.population
+        s = self.start
+        sizes = dict(zip(self.random.sds, s.sds(self.structure), strict=True))
         return np.concatenate(
             [
-                [s.typical[n] for n in self.names],
+                [s.typical[n] for n in self.structure.located],
                 np.zeros(len(self.acting)),
-                np.log([s.omega[n] for n in population.iiv]),
+                np.log([sizes[n] for n in self.sds]),
+                np.zeros(len(self.random.pairs)),
                 np.log([s.sigma[n] for n in self.terms.names]),
             ]
         )
 
     def deviations_at_start(self) -> Array:
         """Return standardised deviations where each patient's own data put them, (k, q)."""
-        s, names = self.start, self.structure.population.iiv
-        z = [(s.individual[n] - s.typical[n]) / s.omega[n] for n in names]
-        return np.stack(z, axis=-1) if z else np.empty((self.structure.design.n_patients, 0))
+        return self.start.whitened(self.structure).T
 
     def point(self, x: Array) -> Point:
         """Return what coordinates mean."""
-        mean, beta, omega, sigma = np.split(x, np.cumsum(self._counts)[:-1])
-        omega = np.maximum(np.exp(np.clip(omega, *_RANGE)), self._least_omega)
+        mean, beta, sd, u, sigma = np.split(x, np.cumsum(self._counts)[:-1])
+        omega = np.exp(np.clip(sd, *_RANGE))[self._sd_of]
+        omega = np.maximum(omega, self._least_omega)
         sigma = np.maximum(np.exp(np.clip(sigma, *_RANGE)), self._least_sigma)
-        return Point(mean, beta, omega, sigma)
+        partial = partial_of(u)
+        return Point(mean, beta, omega, partial, sigma, self.random.factor(partial))
 
     def at_bound(self, x: Array) -> NDArray[np.bool_]:
-        """Return which coordinates are at or below the smallest value they may have."""
-        m, e, _, _ = self._counts
-        least = np.concatenate([self._least_omega, self._least_sigma])
-        return np.concatenate([np.zeros(m + e, dtype=bool), x[m + e :] <= np.log(least) + 1e-9])
+        """Return which coordinates are at or beyond the last value they may have."""
+        mean, beta, sd, u, sigma = np.split(x, np.cumsum(self._counts)[:-1])
+        least = np.array([self._least_omega[self._sd_of == i].min() for i in range(sd.size)])
+        return np.concatenate(
+            [
+                np.zeros(mean.size + beta.size, dtype=bool),
+                sd <= np.log(least) + 1e-9 if sd.size else np.zeros(0, dtype=bool),
+                np.abs(u) >= MOST_LOGIT - 1e-9,
+                sigma <= np.log(self._least_sigma) + 1e-9,
+            ]
+        )
+
+    def held_with(self, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return `held` with the correlations of effects whose standard deviation is held."""
+        out, zero = held.copy(), held[self.sd_places.start : self.sd_places.stop][self._sd_of]
+        pairs = np.array(self.random.pairs, dtype=np.int64).reshape(-1, 2)
+        out[self._pair_places] |= zero[pairs].any(axis=1)
+        return out
+
+    def at_held(self, x: Array, held: NDArray[np.bool_]) -> Array:
+        """Return coordinates with those held at 0, and correlations at 0 or at their limit."""
+        out, places = np.where(held, -np.inf, x), self._pair_places
+        limit = self.at_bound(x)[places]
+        out[places] = np.where(held[places], np.where(limit, x[places], 0.0), x[places])
+        return out
 
     def means(self, p: Point) -> Array:
         """Return where each patient's parameters are centred, free scale, shape (k, m)."""
-        out = np.tile(p.mean, (self.structure.design.n_patients, 1))
+        out = np.zeros((self.structure.design.n_patients, len(self.names)))
+        out[:, self.located] = p.mean
         for beta, column, i in zip(p.beta, self.columns, self.acting, strict=True):
             out[:, i] += beta * column
         return out
@@ -207,7 +274,7 @@ class Marginal:
     def free(self, p: Point, z: Array) -> Array:
         """Return each patient's parameters, free scale, shape (k, m)."""
         out = self.means(p)
-        out[:, self.varying] += z * p.omega
+        out[:, self.varying] += z @ p.root.T
         return out
 
     def state(self, p: Point, z: Array, only: NDArray[np.bool_] | None = None) -> _State:
@@ -223,7 +290,7 @@ class Marginal:
             f, j = self.individuals(self.free(p, at), only)
             value, slope = self.terms.first(f, sigma)
             total = -self._sum(value) + 0.5 * (at**2).sum(axis=1)
-            return total, at - p.omega * self._sum(slope[:, None] * j[:, self.varying])
+            return total, at - self._sum(slope[:, None] * j[:, self.varying]) @ p.root
 
         sigma = self._sigma(p)
         s = self.state(p, z)
@@ -236,6 +303,11 @@ class Marginal:
 
     def evaluate(self, x: Array, z: Array) -> Evaluated:
         """Return -2 ln L and its gradient, by patient, modes being searched from `z` (k, q)."""
+        # A search may try anything; what is not finite is refused there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._evaluated(x, z)
+
+    def _evaluated(self, x: Array, z: Array) -> Evaluated:
         p = self.point(x)
         found = self.modes(p, z)
         s = self.state(p, found.x)
@@ -248,7 +320,7 @@ class Marginal:
             value=np.where(np.isfinite(value), value, np.inf),
             gradient=self._gradient(p, found, s, shape, inverse, observed),
             z=found.x,
-            covariance=inverse * np.einsum("a,b->ab", p.omega, p.omega),
+            covariance=p.root @ inverse @ p.root.T,
             unresolved=~(found.decrement < 1e-6),
             replaced=replaced,
         )
@@ -260,14 +332,25 @@ class Marginal:
         deviations and their variances, residual parameters change in proportion to the scatter.
         """
         p, out = self.point(x), x.copy()
-        m, e, q, _ = self._counts
-        eta = at.z * p.omega
-        shift = eta.mean(axis=0)
-        variance = (eta - shift) ** 2 + np.einsum("kaa->ka", at.covariance)
-        out[self.varying] += shift
-        ratio = np.sqrt(variance.mean(axis=0)) / p.omega
-        out[m + e : m + e + q] = np.log(p.omega * np.clip(ratio, 1 / _CHANGE, _CHANGE))
-        out[m + e + q :] = np.log(p.sigma) + self._scatter(p, at.z)
+        m, e, q, pairs, _ = self._counts
+        eta = at.z @ p.root.T
+        moved = np.isin(self.varying, self.located)
+        shift = np.where(moved, eta.mean(axis=0), 0.0)
+        apart = eta - shift
+        covariance = (apart[:, :, None] * apart[:, None] + at.covariance).mean(axis=0)
+        by_parameter = np.zeros(len(self.names))
+        by_parameter[self.varying] = shift
+        out[:m] += by_parameter[self.located]
+        for i in range(q):
+            own = self._sd_of == i
+            ratio = np.sqrt(np.diag(covariance)[own].mean()) / p.omega[own][0]
+            out[m + e + i] = np.log(p.omega[own][0] * np.clip(ratio, 1 / _CHANGE, _CHANGE))
+        if pairs:
+            sizes = np.sqrt(np.diag(covariance))
+            seen = [covariance[a, b] / (sizes[a] * sizes[b]) for a, b in self.random.pairs]
+            partial = np.clip(self.random.partial(np.array(seen)), -_WARM, _WARM)
+            out[self._pair_places] = 2.0 * np.arctanh(partial)
+        out[m + e + q + pairs :] = np.log(p.sigma) + self._scatter(p, at.z)
         return out
 
     def _scatter(self, p: Point, z: Array) -> Array:
@@ -287,8 +370,8 @@ class Marginal:
         return np.add.reduceat(of_records, self._starts, axis=0)
 
     def _scaled(self, p: Point, curvature: Array) -> Array:
-        """Return I + D A D."""
-        return np.eye(p.omega.size) + curvature * np.einsum("a,b->ab", p.omega, p.omega)
+        """Return I + D' A D."""
+        return np.eye(p.omega.size) + p.root.T @ curvature @ p.root
 
     def _expected(self, s: _State, j: Array) -> Array:
         return self._sum(np.einsum("n,na,nb->nab", s.terms.w, j, j))
@@ -301,7 +384,7 @@ class Marginal:
     def _curvature(
         self, p: Point, s: _State, shape: _Shape
     ) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return I + D A D, and by patient whether A is observed, and whether it was to be."""
+        """Return I + D' A D, and by patient whether A is observed, and whether it was to be."""
         expected = self._scaled(p, self._expected(s, shape.slopes))
         k = expected.shape[0]
         if self.method == FOCE:
@@ -348,10 +431,10 @@ class Marginal:
     def _shifted(self, s: _State, step: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         return self.individuals(s.free + step), self.individuals(s.free - step)
 
-    def _third(self, s: _State, inverse: Array, omega: Array) -> Array:
-        """Return sum_ab C_ab d³f / (d a d b d p) with C = D M⁻¹ D, shape (n, m)."""
+    def _third(self, s: _State, inverse: Array, root: Array) -> Array:
+        """Return sum_ab C_ab d³f / (d a d b d p) with C = D M⁻¹ D', shape (n, m)."""
         out = np.zeros_like(s.j)
-        roots = np.linalg.cholesky(inverse) * omega[:, None]
+        roots = root @ np.linalg.cholesky(inverse)
         patient = self.structure.design.patient
         for a in range(len(self.varying)):
             size = np.linalg.norm(roots[:, :, a] / self._units, axis=1)
@@ -373,7 +456,7 @@ class Marginal:
     ) -> Array:
         patient, t, z = self.structure.design.patient, s.terms, found.x
         j, bends = shape.slopes, shape.bends
-        c = inverse * np.einsum("a,b->ab", p.omega, p.omega)
+        c = p.root @ inverse @ p.root.T
         seen = observed[patient]
         w = np.where(seen, -t.ff, t.w)
         w_f = np.where(seen, -t.fff, t.w_f)
@@ -381,11 +464,11 @@ class Marginal:
         cj = np.einsum("nab,nb->na", c[patient], j)
         jcj = np.einsum("na,na->n", cj, j)
         bent = np.einsum("nab,nab->n", c[patient], bends[:, :, self.varying])
-        # Half the derivative of ln |I + D A D| by each patient's parameters.
+        # Half the derivative of ln |I + D' A D| by each patient's parameters.
         each = (w_f * jcj - seen * t.ff * bent)[:, None] * s.j
         each += 2.0 * w[:, None] * np.einsum("na,nap->np", cj, bends)
         if observed.any():
-            each -= (seen * t.f)[:, None] * self._third(s, inverse, p.omega)
+            each -= (seen * t.f)[:, None] * self._third(s, inverse, p.root)
         volume = 0.5 * self._sum(each)
         mixed = self._mixed(s, shape)
         for a in np.flatnonzero(self._kinks):
@@ -395,23 +478,50 @@ class Marginal:
         moving = self._scaled(p, mixed[:, :, self.varying])
         moving = np.where(_positive(moving)[:, None, None], moving, np.linalg.inv(inverse))
         # How the modes follow: v is D x, with x in units of standard deviations.
-        x = np.linalg.solve(moving, (p.omega * volume[:, self.varying])[..., None])[..., 0]
-        v = p.omega * x
+        x = np.linalg.solve(moving, (volume[:, self.varying] @ p.root)[..., None])[..., 0]
+        v = x @ p.root.T
         by_free = -self._sum(t.f[:, None] * s.j)
         # At the mode the same, and also right at a kink, where the slope has two values.
-        stationary = -z / p.omega
+        stationary = -np.linalg.solve(p.factor.T, z.T).T / p.omega
         use = p.omega > _SMALL * self._units
         by_free[:, self.varying] = np.where(use, stationary, by_free[:, self.varying])
         by_free += volume - np.einsum("ka,kap->kp", v, mixed)
         by_beta = by_free[:, self.acting] * self.columns.T
-        by_omega = -(z**2) + 1.0 - np.einsum("kaa->ka", inverse) + 2.0 * x * z
+        by_sd, by_pair = self._by_scale(p, z, x, inverse)
         by_sigma = -self._sum(t.s)
         by_sigma += 0.5 * self._sum(w_s * jcj[:, None] - seen[:, None] * t.fs * bent[:, None])
         along = np.einsum("na,na->n", v[patient], s.j[:, self.varying])
         by_sigma += self._sum(along[:, None] * t.fs)
-        by_omega = np.where(p.omega > self._least_omega, by_omega, 0.0)
         by_sigma = np.where(p.sigma > self._least_sigma, by_sigma, 0.0)
-        return 2.0 * np.concatenate([by_free, by_beta, by_omega, by_sigma], axis=1)
+        return 2.0 * np.concatenate(
+            [by_free[:, self.located], by_beta, by_sd, by_pair, by_sigma], axis=1
+        )
+
+    def _by_scale(self, p: Point, z: Array, x: Array, inverse: Array) -> tuple[Array, Array]:
+        """Return half the derivatives by ln omegas and by the coordinates of correlations.
+
+        A change dD acts through E = D⁻¹ dD, and B = I - z z' - M⁻¹ + x z' + z x' gives its effect,
+        the sum of E B, where x is how much the curvature's volume changes along the deviations.
+        """
+        cross = x[:, :, None] * z[:, None]
+        b = np.eye(p.omega.size) - z[:, :, None] * z[:, None] - inverse
+        b += cross + cross.transpose(0, 2, 1)
+        back = np.linalg.inv(p.factor)
+        # With D = diag(omega) L and ln omega_a: E = L⁻¹ e_a e_a' L.
+        by_omega = np.einsum("pa,aq,kpq->ka", back, p.factor, b)
+        by_omega = np.where(p.omega > self._least_omega, by_omega, 0.0)
+        by_sd = np.zeros((z.shape[0], len(self.sds)))
+        np.add.at(by_sd.T, self._sd_of, by_omega.T)
+        turns = back @ self.random.factor_slopes(p.partial)
+        slope = 0.5 * (1.0 - p.partial) * (1.0 + p.partial)
+        by_pair = np.einsum("tpq,kpq->kt", turns, b) * slope
+        free = np.abs(p.partial) < partial_of(np.array(MOST_LOGIT))
+        return by_sd, np.where(free, by_pair, 0.0)
+
+
+def partial_of(u: Array) -> Array:
+    """Return canonical partial correlations from their coordinates."""
+    return np.tanh(np.clip(u, -MOST_LOGIT, MOST_LOGIT) / 2.0)
 
 
 def _inverses(matrices: Array) -> Array:

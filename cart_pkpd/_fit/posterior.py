@@ -21,10 +21,11 @@ from cart_pkpd._engine import forms
 from cart_pkpd._engine.compiling import loglik_of
 from cart_pkpd._engine.compiling import posterior as compiled_posterior
 from cart_pkpd._fit.start import Start, on_the_line
-from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, TYPICAL
+from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
-from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import density_of
+from cart_pkpd._stats.quantities import Quantity
 
 _SCALES = {"log": forms.LOG, "logit": forms.LOGIT, "identity": forms.IDENTITY}
 
@@ -54,7 +55,7 @@ class Posterior:
         """Length of a point: quantities, then k values per varying parameter."""
         structure = self.structure
         k = structure.design.n_patients
-        return len(structure.quantities) + k * len(structure.population.iiv)
+        return len(structure.quantities) + k * structure.random.size
 
     def function(self) -> Evaluation:
         """Return the function; several threads may call it at the same time."""
@@ -64,13 +65,10 @@ class Posterior:
         """Return the point at the starting values."""
         structure = self.structure
         scalars = [self._scalar(q, at) for q in structure.quantities]
-        parts = [np.array(scalars, dtype=float)]
-        for name in structure.population.iiv:
-            own = at.individual[name]
-            if name not in self.centred:
-                own = (own - at.typical[name]) / at.omega[name]
-            parts.append(own)
-        return np.concatenate(parts)
+        names = structure.random.names
+        white = at.whitened(structure)
+        own = [at.individual[n] if n in self.centred else white[i] for i, n in enumerate(names)]
+        return np.concatenate([np.array(scalars, dtype=float), *own])
 
     def _scalar(self, q: Quantity, at: Start) -> float:
         match q.role:
@@ -79,6 +77,8 @@ class Posterior:
                 natural = float(parameter.to_natural(at.typical[q.parameter]))
             case "omega":
                 natural = at.omega[q.parameter]
+            case "iov":
+                natural = at.omega[q.name]
             case "residual":
                 natural = at.sigma[q.name]
             case _:
@@ -96,17 +96,19 @@ class Posterior:
         Returns
         -------
         xr.Dataset
-            Population quantities on the natural scale, and individual values as sampled.
+            Population quantities on the natural scale, canonical partial correlations in place
+            of correlations, and individual values as sampled.
         """
         structure = self.structure
         k, n_quantities = structure.design.n_patients, len(structure.quantities)
         out: dict[str, Any] = {}
         for i, q in enumerate(structure.quantities):
-            name = f"{TYPICAL}_{q.name}" if q.role == "typical" else q.name
+            prefix = {"typical": f"{TYPICAL}_", "correlation": f"{PARTIAL}_"}.get(q.role, "")
+            name = f"{prefix}{q.name}"
             out[name] = (("chain", "draw"), _natural(q, points[..., i]))
         blocks = {
             name: points[..., n_quantities + r * k : n_quantities + (r + 1) * k]
-            for r, name in enumerate(structure.population.iiv)
+            for r, name in enumerate(structure.random.names)
         }
         apart = [n for n in blocks if n not in self.centred]
         if apart:
@@ -158,13 +160,15 @@ class Evaluation:
         self.table[:5] = (
             k,
             len(structure.quantities),
-            len(structure.population.iiv),
+            structure.random.size,
             len(structure.effects),
             structure.design.n_obs,
         )
         self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
         self.table[35:37] = len(structure.model.estimated), len(layout.residual)
         self.table[37] = self._loglik.address
+        self._pairs = np.ascontiguousarray(_pairs(structure))
+        self.table[38] = self._pairs.ctypes.data
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Return the log density and its gradient; NaN where an equation has no solution."""
@@ -258,12 +262,15 @@ def _layout(structure: Structure, centred: Sequence[str]) -> _Layout:
         bounds=np.array([q.prior.bounds for q in structure.quantities]).reshape(-1, 2),
         forms=np.array([d.form for d in densities], dtype=np.int64),
         numbers=np.array([[d.a, d.b, d.c, d.constant] for d in densities]).reshape(-1, 4),
-        typical=np.array([names.index(n) for n in estimated], dtype=np.int64),
+        typical=np.array(
+            [names.index(n) if n in structure.located else forms.NOWHERE for n in estimated],
+            dtype=np.int64,
+        ),
         scales=np.array([_SCALES[model.parameters[n].scale] for n in estimated], dtype=np.int64),
         varying=np.array(
             [
-                (estimated.index(n), names.index(f"omega_{n}"), _way(n, structure, centred))
-                for n in population.iiv
+                (estimated.index(n), names.index(sd), _way(n, structure, centred))
+                for n, sd in zip(structure.random.names, structure.random.sds, strict=True)
             ],
             dtype=np.int64,
         ).reshape(-1, 3),
@@ -288,7 +295,17 @@ def _layout(structure: Structure, centred: Sequence[str]) -> _Layout:
 def _way(name: str, structure: Structure, centred: Sequence[str]) -> int:
     if name == structure.population.non_expanders:
         return forms.MIXTURE
+    if any(structure.random.names.index(name) in b for b in structure.random.blocks):
+        return forms.BLOCK_CENTRED if name in centred else forms.BLOCK_DEVIATION
     return forms.CENTRED if name in centred else forms.DEVIATION
+
+
+def _pairs(structure: Structure) -> NDArray[np.int64]:
+    """Return which quantity is the partial correlation of two effects, -1 for none, (r, r)."""
+    names = [q.name for q in structure.quantities]
+    places = structure.random.places
+    at = np.array([names.index(n) for n in structure.random.correlations], dtype=np.int64)
+    return np.where(places >= 0, at[places] if at.size else -1, -1)
 
 
 def _kind(bounds: tuple[float, float]) -> int:

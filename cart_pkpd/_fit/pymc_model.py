@@ -10,10 +10,11 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cart_pkpd._engine.ops import loglik_op, shared
-from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
+from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, likelihood_of
-from cart_pkpd._stats.population import Quantity, Structure
+from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import (
+    LKJ,
     Beta,
     Cauchy,
     Exponential,
@@ -28,16 +29,17 @@ from cart_pkpd._stats.priors import (
     TruncatedNormal,
     Uniform,
 )
+from cart_pkpd._stats.quantities import Quantity
 from cart_pkpd.models import Model
 
 
 def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
     """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`."""
     design, population = structure.design, structure.population
-    apart = [n for n in population.iiv if n not in centred]
+    apart = [n for n in structure.random.names if n not in centred]
     coords = {
         "id": design.ids.tolist(),
-        "parameter": list(structure.model.estimated),
+        "parameter": list(structure.located),
         "iiv": list(population.iiv),
         "deviating": apart,
         "centred": list(centred),
@@ -47,9 +49,10 @@ def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
         containers = {k: shared(k, v) for k, v in data_arrays(structure).items()}
         typical = _typical(structure)
         omega = _by_parameter(_vector(OMEGA, "iiv", structure.of_role("omega")), population.iiv)
+        omega |= {q.name: scalar(q.name, q.prior) for q in structure.of_role("iov")}
         means = _means(structure, typical, containers)
         free = {**means, **_individual(structure, centred, means, omega)}
-        sigmas = {q.name: _scalar(q.name, q.prior) for q in structure.of_role("residual")}
+        sigmas = {q.name: scalar(q.name, q.prior) for q in structure.of_role("residual")}
         _likelihood(structure, containers, free, sigmas)
     return model
 
@@ -62,12 +65,15 @@ def data_arrays(structure: Structure) -> dict[str, Any]:
     return arrays
 
 
-def _scalar(name: str, prior: Prior) -> Any:
+def scalar(name: str, prior: Prior) -> Any:
     if isinstance(prior, LogitNormal):
         # PyMC samples a LogitNormal within its bounds unless told to unbound it.
         unbounded = pm.distributions.transforms.logodds
         centre = np.log(prior.median / (1 - prior.median))
         return pm.LogitNormal(name, centre, prior.sigma, default_transform=unbounded)
+    if isinstance(prior, LKJ):
+        a = np.asarray(prior.partial_shape, dtype=float)
+        return pm.Deterministic(f"{PARTIAL}_{name}", 2.0 * pm.Beta(f"share_{name}", a, a) - 1.0)
     form, arguments = _form(prior)
     # PyMC makes float32 of a Python number that float32 can hold, and computes with it.
     return form(name, **{k: np.asarray(v, dtype=float) for k, v in arguments.items()})
@@ -112,7 +118,7 @@ def _vector(name: str, dim: str, quantities: Sequence[Quantity]) -> Any:
     if priors and all(isinstance(p, Normal) for p in priors):
         mu, sigma = np.array([[p.mu, p.sigma] for p in priors]).T  # type: ignore[attr-defined]
         return pm.Normal(name, mu, sigma, dims=dim)
-    return [_scalar(q.name, q.prior) for q in quantities]
+    return [scalar(q.name, q.prior) for q in quantities]
 
 
 def _by_parameter(vector: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -125,9 +131,9 @@ def _typical(structure: Structure) -> dict[str, Any]:
     usual = [_normal_on_free(model, q) for q in quantities]
     if all(u is not None for u in usual):
         mu, sigma = np.array([(u.mu, u.sigma) for u in usual if u is not None]).T
-        return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), model.estimated)
+        return _by_parameter(pm.Normal(TYPICAL, mu, sigma, dims="parameter"), structure.located)
     return {
-        q.name: model.parameters[q.name].to_free(_scalar(f"typical_{q.name}", q.prior))
+        q.name: model.parameters[q.name].to_free(scalar(f"typical_{q.name}", q.prior))
         for q in quantities
     }
 
@@ -162,24 +168,54 @@ def _individual(
     omega: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Individual values of the parameters that vary, free scale, each of shape (id,)."""
-    population = structure.population
-    free: dict[str, Any] = {}
-    apart = [n for n in population.iiv if n not in centred]
+    random, free = structure.random, {}
+    apart = [n for n in random.names if n not in centred]
+    deviations: dict[str, Any] = {}
     if apart:
         z = pm.Normal(DEVIATION, 0.0, 1.0, dims=("deviating", "id"))
-        for i, name in enumerate(apart):
-            free[name] = means[name] + omega[name] * z[i]
-    for name in centred:
-        free[name] = _centred(structure, name, means[name], omega[name])
+        deviations = _by_parameter(z, apart)
+    rows, blocked = _factor(structure), {i for block in random.blocks for i in block}
+    white: dict[int, Any] = {}
+    for i, (name, sd) in enumerate(zip(random.names, random.sds, strict=True)):
+        mean, scale = means.get(name, 0.0), omega[name] if name in omega else omega[sd]
+        if i not in blocked:
+            free[name] = (
+                mean + scale * deviations[name]
+                if name in deviations
+                else _centred(structure, name, mean, scale)
+            )
+            continue
+        given = mean + scale * sum(rows[i][b] * white[b] for b in white if b in rows[i])
+        spread = scale * rows[i][i]
+        if name in deviations:
+            white[i] = deviations[name]
+            free[name] = given + spread * white[i]
+        else:  # a normal given the effects before it
+            free[name] = pm.Normal(f"{INDIVIDUAL}_{name}", given, spread, dims="id")
+            white[i] = (free[name] - given) / spread
     return free
+
+
+def _factor(structure: Structure) -> dict[int, dict[int, Any]]:
+    """Cholesky factor of the correlations, by row and column, of canonical partial ones."""
+    random = structure.random
+    left: dict[int, Any] = {i: 1.0 for block in random.blocks for i in block}
+    rows: dict[int, dict[int, Any]] = {i: {} for i in left}
+    for name, (a, b) in zip(random.correlations, random.pairs, strict=True):
+        z = scalar(name, structure.quantity(name).prior)
+        rows[a][b] = z * pt.sqrt(left[a])
+        left[a] = left[a] * (1.0 - z) * (1.0 + z)
+    for i, rest in left.items():
+        rows[i][i] = pt.sqrt(rest)
+    return rows
 
 
 def _centred(structure: Structure, name: str, mean: Any, omega: Any) -> Any:
     size = structure.design.n_patients
     if name != structure.population.non_expanders:
         return pm.Normal(f"{INDIVIDUAL}_{name}", mean, omega, dims="id")
-    share = _scalar("p_non_expander", structure.quantity("p_non_expander").prior)
-    shift = _scalar("non_expander_shift", structure.quantity("non_expander_shift").prior)
+    share = scalar("p_non_expander", structure.quantity("p_non_expander").prior)
+    shift = scalar("non_expander_shift", structure.quantity("non_expander_shift").prior)
     mean = pt.broadcast_to(mean, (size,))
     return pm.NormalMixture(
         f"{INDIVIDUAL}_{name}",

@@ -13,6 +13,7 @@ from cart_pkpd._fit.draws import prior_draws
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX as INDIVIDUAL_SUFFIX
 from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd._fit.verdict import Verdict
+from cart_pkpd._stats.prior_table import prior_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class FitResult(PopulationFit):
         Model, population, data arrays and priors.
     tree : xr.DataTree
         Groups ``posterior`` (population quantities by name; ``<parameter>_i`` per patient, dim
-        id), ``sample_stats``, ``log_likelihood`` (dim obs), ``observed_data``.
+        id), ``sample_stats``, ``log_likelihood`` (dim obs), ``log_prior`` (ln density of every
+        population quantity, natural scale), ``observed_data``.
     verdict : Verdict
         Convergence.
     provenance : mapping
@@ -39,6 +41,10 @@ class FitResult(PopulationFit):
     def prior_draws(self, size: int = 4000, seed: int = 1) -> xr.Dataset:
         """Return independent draws of the population quantities from their priors, dim draw."""
         return prior_draws(self.structure, size, seed)
+
+    def priors(self, prob: float = 0.9) -> pd.DataFrame:
+        """Return every prior with where it is from; see :func:`cart_pkpd.fit.priors`."""
+        return prior_table(self.structure, prob)
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the population quantities, prior beside posterior.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from cart_pkpd._stats.population import Structure
 
 _JITTER = 0.1
 _POINT, _PLACE = "point", "place"
+_COUNTED = ("finished_draws", "divergences")
+_LOOK = 0.1  # how often the main thread looks whether the sampler is done [s]
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,37 @@ def _check_start(structure: Structure, function: Evaluation, at: NDArray[np.floa
     )
 
 
+class _Listener:
+    """Tells of progress, on the sampler's thread, which swallows errors; so they are kept."""
+
+    def __init__(self, tell: OnProgress, total: int) -> None:
+        self._tell, self._total = tell, total
+        self._error: BaseException | None = None
+        self._failed = threading.Event()
+
+    def __call__(self, chains: list[Any]) -> None:
+        if self._failed.is_set():
+            return
+        done, divergences = (sum(getattr(c, k) for c in chains) for k in _COUNTED)
+        try:
+            self._tell(Progress("sampling", done, self._total, divergences))
+        except BaseException as error:  # raised again where somebody can see it
+            self._error = error
+            self._failed.set()
+
+    def result(self, handle: Any) -> Any:
+        """Return what the sampler returns; at the first error stop it and raise that."""
+        tree = None
+        while tree is None and not self._failed.is_set():
+            with contextlib.suppress(TimeoutError):
+                tree = handle.wait(timeout=_LOOK)
+        if self._error is not None:
+            if tree is None:
+                handle.cancel()
+            raise self._error
+        return tree
+
+
 def _run(
     compiled: Any,
     draws: int,
@@ -177,16 +212,7 @@ def _run(
 ) -> xr.DataTree:
     import nutpie
 
-    def report(chain_progress: list[Any]) -> None:
-        assert on_progress is not None
-        on_progress(
-            Progress(
-                "sampling",
-                sum(c.finished_draws for c in chain_progress),
-                chains * (draws + tune),
-                sum(c.divergences for c in chain_progress),
-            )
-        )
+    listener = _Listener(on_progress, chains * (draws + tune)) if on_progress else None
 
     handle = nutpie.sample(
         compiled,
@@ -198,13 +224,13 @@ def _run(
         target_accept=target_accept,
         save_warmup=False,
         progress_bar=False,
-        progress_callback=report if on_progress else None,
+        progress_callback=listener,
         progress_rate=250,
         blocking=False,
     )
     try:
         meanwhile()
-        return handle.wait()
+        return listener.result(handle) if listener is not None else handle.wait()
     except KeyboardInterrupt:
         handle.cancel()
         raise

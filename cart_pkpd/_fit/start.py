@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import QUANTIFIED, Design
-from cart_pkpd._stats.population import FREE_NORMAL, Quantity, Structure, typical_size
+from cart_pkpd._stats.occasions import first_ends
+from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import Prior
+from cart_pkpd._stats.quantities import FREE_NORMAL, Quantity, typical_size
 from cart_pkpd.models import Model
 
 _RESIDUAL_SD = 0.5
@@ -28,13 +30,15 @@ class Start:
     typical : dict of str to float
         Of every estimated parameter.
     individual : dict of str to ndarray, shape (k,)
-        Of every parameter with between-patient variability.
+        Of every parameter with a random effect.
     omega : dict of str to float
-        Between-patient standard deviations.
+        Standard deviations of the random effects: of parameters that vary between patients by
+        their name, between occasions by the name of the quantity.
     sigma : dict of str to float
         Residual parameters, natural scale.
     others : dict of str to float
-        Covariate coefficients and mixture quantities; the priors' medians where not given.
+        Covariate coefficients, mixture quantities, and canonical partial correlations by the
+        name of the correlation; the priors' medians where not given.
     """
 
     typical: dict[str, float]
@@ -42,6 +46,22 @@ class Start:
     omega: dict[str, float]
     sigma: dict[str, float]
     others: dict[str, float] = field(default_factory=dict)
+
+    def sds(self, structure: Structure) -> NDArray[np.float64]:
+        """Return the standard deviation of every random effect, shape (r,)."""
+        random = structure.random
+        both = zip(random.names, random.sds, strict=True)
+        return np.array([self.omega[n] if n in self.omega else self.omega[sd] for n, sd in both])
+
+    def whitened(self, structure: Structure) -> NDArray[np.float64]:
+        """Return the individual values as standard normal deviations, shape (r, k)."""
+        random, k = structure.random, structure.design.n_patients
+        eta = np.zeros((random.size, k))
+        for i, n in enumerate(random.names):
+            eta[i] = self.individual[n] - self.typical.get(n, 0.0)
+        partial = np.array([self.others.get(n, 0.0) for n in random.correlations])
+        z = eta / self.sds(structure)[:, None]
+        return np.linalg.solve(random.factor(partial), z) if random.blocks else z
 
 
 def starting_values(structure: Structure) -> Start:
@@ -60,6 +80,10 @@ def starting_values(structure: Structure) -> Start:
         name: _individual(name, typical[name], omega[name], guesses, structure)
         for name in structure.population.iiv
     }
+    # Deviations on occasions begin at none; their standard deviations at the prior's median.
+    omega |= {q.name: float(q.prior.quantile(0.5)) for q in structure.of_role("iov")}
+    apart = structure.random.names[len(individual) :]
+    individual |= {n: np.zeros(structure.design.n_patients) for n in apart}
     return Start(typical, individual, omega, _sigma(structure))
 
 
@@ -94,10 +118,10 @@ def unconstrained(
     structure: Structure, start: Start, centred: tuple[str, ...]
 ) -> dict[str, NDArray[np.float64]]:
     """Return where the sampler's variables start, by name, on the scale it moves on."""
-    apart = [n for n in structure.population.iiv if n not in centred]
-    typical = {n: start.typical[n] for n in structure.model.estimated}
+    typical = {n: start.typical[n] for n in structure.located}
     omega = {n: start.omega[n] for n in structure.population.iiv}
-    deviations = [(start.individual[n] - typical[n]) / omega[n] for n in apart]
+    both = zip(structure.random.names, start.whitened(structure), strict=True)
+    deviations = [z for n, z in both if n not in centred]
     known: dict[str, Any] = {
         TYPICAL: list(typical.values()),
         OMEGA: np.log(list(omega.values())),
@@ -110,6 +134,8 @@ def unconstrained(
             known[f"typical_{q.name}"] = on_the_line(q.prior, float(natural))
         elif q.role == "omega":
             known[q.name] = on_the_line(q.prior, omega[q.parameter])
+        elif q.role == "iov":
+            known[q.name] = on_the_line(q.prior, start.omega[q.name])
         elif q.role == "residual":
             known[q.name] = on_the_line(q.prior, start.sigma[q.name])
     return {name: np.asarray(value, dtype=float) for name, value in known.items()}
@@ -128,11 +154,13 @@ def on_the_line(prior: Prior, value: float) -> float:
 def _guess(structure: Structure, patient: int) -> dict[str, float]:
     """Return what one patient's quantified levels suggest, free scale."""
     design, model = structure.design, structure.model
+    several = bool(structure.population.iov)
     rows = np.flatnonzero(
         (design.patient == patient)
         & (design.measure == guessed_measure(model, design))
         & (design.code == QUANTIFIED)
         & (design.dv > 0)
+        & (design.time < first_ends(design)[patient] if several else True)
     )
     if not rows.size:
         return {}

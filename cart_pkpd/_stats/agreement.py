@@ -16,10 +16,15 @@ from cart_pkpd._stats.error import ErrorModel
 from cart_pkpd.models import ClosedFormModel, Model, OdeModel, Parameter
 
 if TYPE_CHECKING:
-    from cart_pkpd._stats.population import Quantity
+    from cart_pkpd._stats.quantities import Quantity
 
 _RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"above 0": (0.0, np.inf), "between 0 and 1": (0.0, 1.0), "any real number": (-np.inf, np.inf)}
+    {
+        "above 0": (0.0, np.inf),
+        "between 0 and 1": (0.0, 1.0),
+        "between -1 and 1": (-1.0, 1.0),
+        "any real number": (-np.inf, np.inf),
+    }
 )
 _WOULD_DO: Mapping[str, str] = MappingProxyType(
     {
@@ -179,4 +184,6 @@ def _support(quantity: Quantity, model: Model) -> str:
             return "any real number"
         case "mixture" if quantity.name == "p_non_expander":
             return "between 0 and 1"
+        case "correlation":
+            return "between -1 and 1"
     return "above 0"

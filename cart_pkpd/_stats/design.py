@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from cart_pkpd import data
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
+from cart_pkpd._stats.occasions import FRACTION_GAP, Occasion, check_infusions, occasions_of
 from cart_pkpd.models import ClosedFormModel, Model
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
-FRACTION_GAP = 7.0
-"""Doses at most this many days apart are fractions of one infusion. [day]"""
-
 _CODES = {"none": QUANTIFIED, "left": BELOW, "right": ABOVE, "interval": BETWEEN}
 
 
@@ -102,6 +100,8 @@ class Design:
         Where known parameters come from, in words; empty if there are none.
     treatment : str
         What was done with censored records, in words; empty if nothing.
+    occasions : tuple of Occasion
+        The occasions of each patient, sorted by patient and time.
     """
 
     measures: tuple[Measure, ...]
@@ -128,6 +128,7 @@ class Design:
     known: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     given: str = ""
     treatment: str = ""
+    occasions: tuple[Occasion, ...] = ()
 
     @property
     def n_obs(self) -> int:
@@ -223,6 +224,11 @@ class Design:
             changes=tuple(
                 replace(c, patient=int(new[c.patient])) for c in self.changes if new[c.patient] >= 0
             ),
+            occasions=tuple(
+                replace(o, patient=int(new[o.patient]))
+                for o in self.occasions
+                if new[o.patient] >= 0
+            ),
         )
 
 
@@ -233,10 +239,23 @@ RECORD_FIELDS = (
 DOSE_FIELDS = ("dose_patient", "dose_time", "dose_amount", "dose_duration")
 
 
-def design_for(model: Model, trial: xr.Dataset, endpoints: str | Sequence[str]) -> Design:
-    """Return the records that a fit of `model` can use: a closed form knows one infusion only."""
-    one_infusion = isinstance(model, ClosedFormModel)
-    return design(trial, endpoints, all_infusions=not one_infusion)
+def design_for(
+    model: Model, trial: xr.Dataset, endpoints: str | Sequence[str], *, iov: bool = False
+) -> Design:
+    """Return the records that a fit of `model` can use.
+
+    A closed form knows one infusion only, or with `iov` one on each occasion.
+
+    Raises
+    ------
+    FitError
+        As for :func:`design`, and for a closed form with two infusions on one occasion.
+    """
+    closed = isinstance(model, ClosedFormModel)
+    found = design(trial, endpoints, all_infusions=iov or not closed)
+    if iov and closed:
+        check_infusions(found)
+    return found
 
 
 def design(
@@ -306,6 +325,11 @@ def design(
     def column(name: str) -> NDArray[Any]:
         return kept[name].to_numpy()[order]
 
+    doses = _doses(chosen, ids, ends)
+    before = _before_dose(chosen, column("patient"), column("time"), column("row"))
+    seen = (
+        column("occasion").astype(np.int64), column("time").astype(float), index[order], before
+    )  # fmt: skip
     return Design(
         measures=measures,
         measure=measure[order],
@@ -319,11 +343,12 @@ def design(
         lloq=_carried(column("lloq").astype(float), measure[order]),
         uloq=column("uloq").astype(float),
         row=column("row").astype(np.int64),
-        before_dose=_before_dose(chosen, column("patient"), column("time"), column("row")),
+        before_dose=before,
         subjects=subjects.sel(id=ids),
         changes=_changes(chosen, ids),
         exclusions=tuple(exclusions),
-        **_doses(chosen, ids, ends),
+        occasions=occasions_of(*seen, doses["dose_time"], doses["dose_patient"]),
+        **doses,
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of
@@ -25,27 +27,34 @@ from cart_pkpd._stats.agreement import (
 )
 from cart_pkpd._stats.covariates import Effect, Named, named_terms
 from cart_pkpd._stats.covariates import effects as covariate_effects
-from cart_pkpd._stats.design import QUANTIFIED, Design, Measure
-from cart_pkpd._stats.error import ERRORS, ErrorModel, Sigma, error_model
+from cart_pkpd._stats.design import Design
+from cart_pkpd._stats.error import ERRORS, ErrorModel, error_model
 from cart_pkpd._stats.extension import extend
+from cart_pkpd._stats.occasions import occasion_labels
 from cart_pkpd._stats.priors import (
-    Beta,
-    HalfNormal,
-    LogitNormal,
-    LogNormal,
-    Normal,
     Prior,
     prior_from,
 )
+from cart_pkpd._stats.quantities import (
+    Quantity,
+    coefficient_quantity,
+    correlation_quantities,
+    mixture_quantities,
+    occasion_quantities,
+    omega_quantities,
+    residual_quantities,
+    sigma_name,
+    typical_quantities,
+)
+from cart_pkpd._stats.random_effects import (
+    RandomEffects,
+    blocks_of,
+    effects_of,
+    shapes_of,
+)
 from cart_pkpd.models import Model
 from cart_pkpd.models._extended import plain
-
-_DEFAULT_IIV = 0.5
-_HALF_NORMAL_MEDIAN = 0.6744897501960817
-FREE_NORMAL: Mapping[str, type[LogNormal | LogitNormal | Normal]] = MappingProxyType(
-    {"log": LogNormal, "logit": LogitNormal, "identity": Normal}
-)
-"""The prior that is normal on the free scale, by that scale."""
+from cart_pkpd.models._occasions import deviations_of, with_occasions, without_occasions
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,10 @@ class Population:
         Endpoints whose prediction is multiplied by an estimated factor.
     censoring : str
         What is done with censored records, a key of ``METHODS`` in ``_stats/censoring.py``.
+    corr : tuple of tuple of str
+        Blocks of parameters whose deviations are correlated.
+    iov : tuple of str
+        Parameters that also vary from occasion to occasion of a patient.
     """
 
     iiv: tuple[str, ...] = ()
@@ -87,6 +100,8 @@ class Population:
     centred: tuple[str, ...] | None = None
     scale: tuple[str, ...] = ()
     censoring: str = "m3"
+    corr: tuple[tuple[str, ...], ...] = ()
+    iov: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         censored.check(self.censoring)
@@ -100,6 +115,9 @@ class Population:
         )
         if len(set(self.iiv)) != len(self.iiv):
             raise FitError(f"iiv names a parameter twice: {', '.join(self.iiv)}.")
+        if len(set(self.iov)) != len(self.iov):
+            raise FitError(f"iov names a parameter twice: {', '.join(self.iov)}.")
+        object.__setattr__(self, "corr", blocks_of(self.corr, self.iiv, self.non_expanders))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (
@@ -112,12 +130,16 @@ class Population:
             self.centred,
             self.scale,
             self.censoring,
+            self.corr,
+            self.iov,
         )
 
     def describe(self) -> dict[str, Any]:
         """Return the specification as plain data, for files and reports."""
         return {
             "iiv": list(self.iiv),
+            "corr": [list(block) for block in self.corr],
+            "iov": list(self.iov),
             "error": self.error,
             "errors": dict(self.errors),
             "covariates": {
@@ -129,33 +151,6 @@ class Population:
             "scale": list(self.scale),
             "censoring": self.censoring,
         }
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One population-level unknown: name, meaning, unit, role and prior.
-
-    Attributes
-    ----------
-    name, label, unit : str
-        As in results and tables.
-    role : str
-        ``typical``, ``omega``, ``covariate``, ``mixture`` or ``residual``.
-    prior : Prior
-        On the natural scale.
-    parameter : str
-        The model parameter it belongs to, empty for residual errors.
-    measure : str
-        The endpoint whose residual error it belongs to, empty for all others.
-    """
-
-    name: str
-    label: str
-    unit: str
-    role: str
-    prior: Prior
-    parameter: str = ""
-    measure: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +190,31 @@ class Structure:
         """Whether each measure is compared on the log scale."""
         return tuple(error.on_log for error in self.errors)
 
+    @cached_property
+    def random(self) -> RandomEffects:
+        """How the patients' deviations are distributed."""
+        population = self.population
+        return effects_of(population.iiv, population.corr, deviations_of(self.model))
+
+    @cached_property
+    def acts(self) -> NDArray[np.bool_]:
+        """Whether each random effect acts on a record of each patient, shape (k, r).
+
+        A deviation on an occasion that the patient does not have acts on nothing.
+        """
+        out = np.ones((self.design.n_patients, self.random.size), dtype=bool)
+        there = {(o.patient, o.label) for o in self.design.occasions}
+        for name, (_, label) in deviations_of(self.model).items():
+            at = self.random.names.index(name)
+            out[:, at] = [(i, label) in there for i in range(out.shape[0])]
+        return out
+
+    @cached_property
+    def located(self) -> tuple[str, ...]:
+        """The parameters that have a typical value: all that are estimated but deviations."""
+        apart = deviations_of(self.model)
+        return tuple(n for n in self.model.estimated if n not in apart)
+
     def sigmas(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         """Return the residual parameters of each measure, as its error names them.
 
@@ -204,7 +224,7 @@ class Structure:
             By name of the quantity; others are ignored.
         """
         return tuple(
-            {s.name: values[_sigma_name(s, m, self.design)] for s in error.sigmas}
+            {s.name: values[sigma_name(s, m, self.design)] for s in error.sigmas}
             for error, m in zip(self.errors, self.design.measures, strict=True)
         )
 
@@ -223,10 +243,15 @@ class Structure:
 
     def sentence(self) -> str:
         """Return what is fitted in words: model, variability, covariates, error, what is held."""
-        model, population = self.model, self.population
+        model, population = without_occasions(self.model), self.population
         said = [f"{model.label or model.name or type(model).__name__}; {self._errors_in_words()}"]
         if population.iiv:
             said.append(f"varying between patients: {', '.join(population.iiv)}")
+        if population.corr:
+            blocks = (" with ".join(block) for block in population.corr)
+            said.append(f"correlated: {'; '.join(blocks)}")
+        if population.iov:
+            said.append(f"varying between occasions: {', '.join(population.iov)}")
         acting = [f"{e.covariate} on {e.parameter} ({e.kind})" for e in self.effects]
         if acting or self.acting:
             said.append(f"covariates: {', '.join((*acting, *self.acting))}")
@@ -270,6 +295,8 @@ def population(
     priors: Mapping[str, Prior | Mapping[str, Any]] | None = None,
     centred: Sequence[str] | None = None,
     scale: Sequence[str] = (),
+    corr: str | Sequence[Sequence[str]] | None = None,
+    iov: Sequence[str] = (),
 ) -> Population:
     """Say what varies between patients and how measurements scatter.
 
@@ -304,6 +331,14 @@ def population(
     scale : sequence of str
         Endpoints whose prediction is multiplied by an estimated factor ``scale_<endpoint>``
         with prior LogNormal(1, 1), such as the copies/µg that a cell/µL is measured as.
+    corr : str or sequence of sequence of str
+        Which deviations are correlated: ``"full"`` for all of `iiv`, or blocks such as
+        ``[["cmax", "alpha"], ["tmax", "beta"]]``; none by default. The prior of each block is
+        ``LKJ(eta=2)``; ``priors={"corr": fit.LKJ(eta=1)}`` changes that of all blocks, the name of
+        one correlation (``corr_cmax_alpha``) that of its block.
+    iov : sequence of str
+        Parameters with variability between the occasions of a patient, one standard deviation
+        each. Occasions are those of the table (OCC), or the infusions where it has none.
 
     Returns
     -------
@@ -327,6 +362,8 @@ def population(
         centred=None if centred is None else tuple(centred),
         scale=(scale,) if isinstance(scale, str) else tuple(scale),
         censoring=censoring,
+        corr=blocks_of(corr, (iiv,) if isinstance(iiv, str) else tuple(iiv), mixture),
+        iov=(iov,) if isinstance(iov, str) else tuple(iov),
     )
 
 
@@ -339,7 +376,8 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
         For a parameter, covariate or prior that does not exist, a unit that differs from the
         data's, or measurements that the residual error cannot describe.
     """
-    declared, design = plain(model), censored.treated(design, population.censoring)
+    declared = without_occasions(plain(model))
+    design = censored.treated(design, population.censoring)
     more = extend(declared, design, population.scale, population.covariates)
     model, design = more.model, more.design
     _check_parameters(model, population)
@@ -350,17 +388,21 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     check_values(errors, design)
     effects, notes = covariate_effects(population.covariates, design.subjects, more.apart)
     quantities = (
-        *_typical(model),
-        *_omegas(model, population),
-        *(_coefficient(e) for e in effects),
-        *_mixture(model, population),
-        *_residual(errors, design),
+        *typical_quantities(model),
+        *omega_quantities(model, population),
+        *correlation_quantities(population),
+        *occasion_quantities(model, population),
+        *(coefficient_quantity(e) for e in effects),
+        *mixture_quantities(model, population),
+        *residual_quantities(errors, design),
     )
     _check_distinct(quantities)
     quantities = tuple(replace(q, prior=more.priors.get(q.name, q.prior)) for q in quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
     said = (*notes, *more.notes, *check_inputs(declared, design), *censored.notes(design, errors))
+    if population.iov:
+        model = more.around(with_occasions(declared, population.iov, occasion_labels(design)))
     return Structure(model, population, design, errors, quantities, effects, said, more.words)
 
 
@@ -391,7 +433,9 @@ def _check_distinct(quantities: tuple[Quantity, ...]) -> None:
 
 
 def _check_parameters(model: Model, population: Population) -> None:
-    used = {"iiv": population.iiv, "covariates": population.covariates}
+    used = {
+        "iiv": population.iiv, "iov": population.iov, "covariates": population.covariates
+    }  # fmt: skip
     for what, given in used.items():
         for name in given:
             if name not in model.parameters:
@@ -409,96 +453,15 @@ def _check_parameters(model: Model, population: Population) -> None:
         raise FitError(f"non_expanders: {mixture!r} must vary between patients; add it to iiv.")
 
 
-def _typical(model: Model) -> list[Quantity]:
-    return [
-        Quantity(
-            name,
-            p.about or name,
-            p.unit,
-            "typical",
-            FREE_NORMAL[p.scale](p.typical, p.spread),
-            name,
-        )
-        for name, p in model.parameters.items()
-        if name not in model.fixed
-    ]
-
-
-def _omegas(model: Model, population: Population) -> list[Quantity]:
-    """Half-normal priors whose median is the published omega."""
-    return [
-        Quantity(
-            f"omega_{name}",
-            f"IIV of {name} (SD, {model.parameters[name].scale} scale)",
-            "1",
-            "omega",
-            HalfNormal((model.parameters[name].iiv or _DEFAULT_IIV) / _HALF_NORMAL_MEDIAN),
-            name,
-        )
-        for name in population.iiv
-    ]
-
-
-def _coefficient(effect: Effect) -> Quantity:
-    return Quantity(
-        f"beta_{effect.name}",
-        effect.label,
-        "1",
-        "covariate",
-        Normal(0.0, effect.spread),
-        effect.parameter,
-    )
-
-
-def _mixture(model: Model, population: Population) -> list[Quantity]:
-    if population.non_expanders is None:
-        return []
-    scale = model.parameters[population.non_expanders].scale
-    return [
-        Quantity(
-            "p_non_expander", "share of non-expanders", "1", "mixture", Beta(1.0, 4.0),
-            population.non_expanders,
-        ),
-        Quantity(
-            "non_expander_shift", f"non-expander distance ({scale})", "1", "mixture",
-            LogNormal(4.0, 0.35), population.non_expanders,
-        ),
-    ]  # fmt: skip
-
-
-def _residual(errors: Sequence[ErrorModel], design: Design) -> list[Quantity]:
-    return [
-        Quantity(
-            _sigma_name(sigma, measure, design),
-            f"{sigma.label}, {measure.label}" if design.several else sigma.label,
-            measure.unit if sigma.in_data_units else "1",
-            "residual",
-            HalfNormal(typical_size(design, m)) if sigma.in_data_units else sigma.prior,
-            measure=measure.name,
-        )
-        for m, (error, measure) in enumerate(zip(errors, design.measures, strict=True))
-        for sigma in error.sigmas
-    ]
-
-
-def _sigma_name(sigma: Sigma, measure: Measure, design: Design) -> str:
-    return f"{sigma.name}_{measure.name}" if design.several else sigma.name
-
-
-def typical_size(design: Design, measure: int) -> float:
-    """Return the median size of what was measured, 0 apart; of quantified records if any."""
-    own = (design.measure == measure) & (design.dv != 0)
-    quantified = own & (design.code == QUANTIFIED)
-    values = design.dv[quantified if quantified.any() else own]
-    return float(np.median(np.abs(values))) if values.size else 1.0
-
-
 def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:
     known = {q.name for q in quantities}
+    # Those of correlations are of whole blocks, and stand there already.
+    _, blocks = shapes_of(effects_of(population.iiv, population.corr, {}), population.priors)
     for name in population.priors:
-        if name not in known:
+        if name not in known and name not in blocks:
             raise FitError(
                 f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
                 f"There are: {', '.join(q.name for q in quantities)}."
             )
-    return tuple(replace(q, prior=population.priors.get(q.name, q.prior)) for q in quantities)
+    own = {k: v for k, v in population.priors.items() if k not in blocks}
+    return tuple(replace(q, prior=own.get(q.name, q.prior)) for q in quantities)

@@ -50,6 +50,14 @@ class Prior(abc.ABC):
     def quantile(self, p: Any) -> Any:
         """Return the value below which lies the share `p`."""
 
+    @abc.abstractmethod
+    def cdf(self, x: Any) -> Any:
+        """Return the probability of a value up to `x`."""
+
+    def log_density(self, x: Any) -> Any:
+        """Return ln density at `x`, −inf outside the bounds."""
+        return log_density(self, x)
+
     def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """Return `size` draws, shape (size,)."""
         return np.asarray(self.quantile(rng.uniform(size=size)), dtype=float)
@@ -76,6 +84,9 @@ class Normal(Prior):
     def quantile(self, p: Any) -> Any:
         return self.mu + self.sigma * special.ndtri(p)
 
+    def cdf(self, x: Any) -> Any:
+        return special.ndtr((np.asarray(x) - self.mu) / self.sigma)
+
 
 @dataclass(frozen=True)
 class LogNormal(Prior):
@@ -88,6 +99,10 @@ class LogNormal(Prior):
 
     def quantile(self, p: Any) -> Any:
         return self.median * np.exp(self.sigma * special.ndtri(p))
+
+    def cdf(self, x: Any) -> Any:
+        z = _log(np.asarray(x, dtype=float) / self.median) / self.sigma
+        return special.ndtr(z)
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,11 @@ class LogitNormal(Prior):
     def quantile(self, p: Any) -> Any:
         return special.expit(special.logit(self.median) + self.sigma * special.ndtri(p))
 
+    def cdf(self, x: Any) -> Any:
+        x = np.clip(np.asarray(x, dtype=float), 0.0, 1.0)
+        z = (special.logit(x) - special.logit(self.median)) / self.sigma
+        return special.ndtr(z)
+
 
 @dataclass(frozen=True)
 class HalfNormal(Prior):
@@ -118,6 +138,9 @@ class HalfNormal(Prior):
 
     def quantile(self, p: Any) -> Any:
         return self.sigma * special.ndtri((1 + np.asarray(p)) / 2)
+
+    def cdf(self, x: Any) -> Any:
+        return special.erf(np.maximum(x, 0.0) / (self.sigma * math.sqrt(2.0)))
 
 
 @dataclass(frozen=True)
@@ -151,6 +174,17 @@ class TruncatedNormal(Prior):
             z = special.ndtri_exp(below)
         return np.clip(self.mu + self.sigma * z, self.lower, self.upper)
 
+    def cdf(self, x: Any) -> Any:
+        a, b = (self.lower - self.mu) / self.sigma, (self.upper - self.mu) / self.sigma
+        z = (np.clip(x, self.lower, self.upper) - self.mu) / self.sigma
+        # As ratios of tail probabilities on their small side, so that far tails keep their digits.
+        z, a, b = (-z, -b, -a) if a > 0 else (z, a, b)
+        ln_z, ln_a, ln_b = special.log_ndtr(z), special.log_ndtr(a), special.log_ndtr(b)
+        with np.errstate(invalid="ignore"):  # at an edge without probability below it
+            below = np.where(z > a, -np.expm1(ln_a - ln_z), 0.0) * np.exp(ln_z - ln_b)
+        share = below / -np.expm1(ln_a - ln_b)
+        return 1.0 - share if self.lower > self.mu else share
+
 
 @dataclass(frozen=True)
 class HalfCauchy(Prior):
@@ -163,6 +197,9 @@ class HalfCauchy(Prior):
     def quantile(self, p: Any) -> Any:
         return self.scale * np.tan(np.pi / 2 * np.asarray(p))
 
+    def cdf(self, x: Any) -> Any:
+        return np.arctan(np.maximum(x, 0.0) / self.scale) * 2.0 / np.pi
+
 
 @dataclass(frozen=True)
 class Exponential(Prior):
@@ -174,6 +211,9 @@ class Exponential(Prior):
 
     def quantile(self, p: Any) -> Any:
         return -self.mean * np.log1p(-np.asarray(p))
+
+    def cdf(self, x: Any) -> Any:
+        return -np.expm1(-np.maximum(x, 0.0) / self.mean)
 
 
 @dataclass(frozen=True)
@@ -188,6 +228,9 @@ class Gamma(Prior):
     def quantile(self, p: Any) -> Any:
         return special.gammaincinv(self.shape, p) / self.rate
 
+    def cdf(self, x: Any) -> Any:
+        return special.gammainc(self.shape, self.rate * np.maximum(x, 0.0))
+
 
 @dataclass(frozen=True)
 class Beta(Prior):
@@ -200,6 +243,9 @@ class Beta(Prior):
 
     def quantile(self, p: Any) -> Any:
         return special.betaincinv(self.a, self.b, p)
+
+    def cdf(self, x: Any) -> Any:
+        return special.betainc(self.a, self.b, np.clip(x, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -220,6 +266,9 @@ class Uniform(Prior):
     def quantile(self, p: Any) -> Any:
         return self.low + (self.high - self.low) * np.asarray(p)
 
+    def cdf(self, x: Any) -> Any:
+        return np.clip((np.asarray(x) - self.low) / (self.high - self.low), 0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Cauchy(Prior):
@@ -230,6 +279,9 @@ class Cauchy(Prior):
 
     def quantile(self, p: Any) -> Any:
         return self.mu + self.scale * np.tan(np.pi * (np.asarray(p) - 0.5))
+
+    def cdf(self, x: Any) -> Any:
+        return 0.5 + np.arctan((np.asarray(x) - self.mu) / self.scale) / np.pi
 
 
 @dataclass(frozen=True)
@@ -242,6 +294,78 @@ class StudentT(Prior):
 
     def quantile(self, p: Any) -> Any:
         return self.mu + self.scale * special.stdtrit(self.df, p)
+
+    def cdf(self, x: Any) -> Any:
+        return special.stdtr(self.df, (np.asarray(x) - self.mu) / self.scale)
+
+
+def _log(x: Any) -> Any:
+    """Return ln x, and −inf at and below 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.maximum(x, 0.0))
+
+
+@dataclass(frozen=True)
+class LKJ(Prior):
+    """Correlations of a block of random effects: density det(R)^(`eta` - 1).
+
+    With `eta` = 1 all correlation matrices are as likely as each other; larger values draw to 0.
+    Each correlation alone, of which :meth:`quantile` is, is a Beta(a, a) stretched to (-1, 1), a =
+    `eta` - 1 + `size` / 2; the canonical partial correlations are independent [1]_.
+
+    Attributes
+    ----------
+    eta : float
+        Shape.
+    size : float
+        Number of random effects of the block; a fit fills it in.
+    depth : float
+        1 + number of effects that the partial correlation behind this one is given; a fit fills it
+        in.
+
+    References
+    ----------
+    .. [1] Lewandowski D, Kurowicka D, Joe H (2009). J Multivar Anal 100:1989.
+    """
+
+    eta: float = 2.0
+    size: float = 2.0
+    depth: float = 1.0
+
+    _range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+
+    @property
+    def partial_shape(self) -> float:
+        """Both shapes of the Beta of the partial correlation, stretched to (-1, 1)."""
+        return self.eta + (self.size - 1.0 - self.depth) / 2.0
+
+    @property
+    def _shape(self) -> float:
+        """Both shapes of the Beta of one correlation alone."""
+        return self.eta - 1.0 + self.size / 2.0
+
+    def quantile(self, p: Any) -> Any:
+        return 2.0 * special.betaincinv(self._shape, self._shape, p) - 1.0
+
+    def cdf(self, x: Any) -> Any:
+        share = np.clip((np.asarray(x, dtype=float) + 1.0) / 2.0, 0.0, 1.0)
+        return special.betainc(self._shape, self._shape, share)
+
+    def log_density(self, x: Any) -> Any:
+        """Return ln density of one correlation alone at `x`, −inf outside (-1, 1)."""
+        return _stretched(Beta(self._shape, self._shape), x)
+
+    def log_density_of_partial(self, x: Any) -> Any:
+        """Return ln density of the canonical partial correlation at `x`."""
+        return _stretched(Beta(self.partial_shape, self.partial_shape), x)
+
+    def __str__(self) -> str:
+        return f"LKJ(eta={self.eta:.4g})"
+
+
+def _stretched(prior: Beta, x: Any) -> Any:
+    """Return ln density at `x` of a Beta stretched from (0, 1) to (-1, 1)."""
+    return prior.log_density((np.asarray(x, dtype=float) + 1.0) / 2.0) - math.log(2.0)
 
 
 @dataclass(frozen=True)
@@ -292,9 +416,50 @@ def density_of(prior: Prior) -> Density:
             return Density(forms.GAMMA, shape, rate, 1.0, constant)
         case Beta(a, b):
             return Density(forms.BETA, a, b, 1.0, -float(special.betaln(a, b)))
+        case LKJ():
+            # Of the partial correlation, which is what is sampled.
+            a = prior.partial_shape
+            return Density(forms.BETA, a, a, 1.0, -float(special.betaln(a, a)))
         case Uniform(low, high):
             return Density(forms.FLAT, constant=-math.log(high - low))
     raise TypeError(f"no density of {type(prior).__name__}")
+
+
+def log_density(prior: Prior, x: Any) -> Any:
+    """Return ln density of a prior at `x`, −inf outside its bounds.
+
+    Parameters
+    ----------
+    prior : Prior
+        Natural scale.
+    x : array_like
+        Values of the quantity.
+    """
+    d, x = density_of(prior), np.asarray(x, dtype=float)
+    low, high = prior.bounds
+    inside = (x >= low) & (x <= high)
+    with np.errstate(all="ignore"):
+        return np.where(inside, _kernel(d, x) + d.constant, -np.inf)
+
+
+def _kernel(d: Density, x: NDArray[np.float64]) -> Any:
+    """Return what of a log density depends on the value."""
+    z = (x - d.a) / d.b
+    match d.form:
+        case forms.NORMAL:
+            return -0.5 * z * z
+        case forms.LOG_NORMAL:
+            return -0.5 * ((np.log(x) - d.a) / d.b) ** 2 - np.log(x)
+        case forms.LOGIT_NORMAL:
+            logit = special.logit(x)
+            return -0.5 * ((logit - d.a) / d.b) ** 2 - np.log(x) - np.log1p(-x)
+        case forms.STUDENT:
+            return -0.5 * (d.c + 1.0) * np.log1p(z * z / d.c)
+        case forms.GAMMA:
+            return special.xlogy(d.a - 1.0, x) - d.b * x
+        case forms.BETA:
+            return special.xlogy(d.a - 1.0, x) + special.xlog1py(d.b - 1.0, -x)
+    return np.zeros_like(x)
 
 
 KINDS: Mapping[str, type[Prior]] = MappingProxyType(
@@ -311,28 +476,45 @@ KINDS: Mapping[str, type[Prior]] = MappingProxyType(
         "uniform": Uniform,
         "cauchy": Cauchy,
         "student_t": StudentT,
+        "lkj": LKJ,
     }
 )
 
 
-def prior_from(record: Prior | Mapping[str, Any]) -> Prior:
+def prior_from(record: Any) -> Prior:
     """Return a prior from a record such as ``{"kind": "lognormal", "median": 5, "sigma": 1}``.
+
+    Instead of its numbers a record may have quantiles: ``{"kind": "lognormal", "q05": 10, "q95":
+    100}`` or ``{"kind": "lognormal", "quantiles": {0.05: 10, 0.95: 100}}``.
 
     Raises
     ------
     FitError
-        If the kind or an argument is not known.
+        If the kind or an argument is not known, or no prior of the kind has the quantiles.
     """
     if isinstance(record, Prior):
         return record
+    if isinstance(getattr(record, "prior", None), Prior):
+        return record.prior
+    # Elicitation needs the kinds of this file.
+    from cart_pkpd._stats.elicit import from_record
+
     given = dict(record)
-    kind = str(given.pop("kind", ""))
-    if kind not in KINDS:
-        raise FitError(
-            f"unknown prior kind {kind!r}.{did_you_mean(kind, KINDS)} Known: {', '.join(KINDS)}."
-        )
+    kind = known_kind(str(given.pop("kind", "")))
+    quantiles = from_record(kind, given)
+    if quantiles is not None:
+        return quantiles.prior
     try:
         return KINDS[kind](**given)
     except TypeError as problem:
         known = ", ".join(f.name for f in fields(KINDS[kind]))
         raise FitError(f"prior {kind!r} takes {known}; got {', '.join(given)}.") from problem
+
+
+def known_kind(kind: str) -> str:
+    """Return the name of a kind of prior; FitError if there is no such kind."""
+    if kind not in KINDS:
+        raise FitError(
+            f"unknown prior kind {kind!r}.{did_you_mean(kind, KINDS)} Known: {', '.join(KINDS)}."
+        )
+    return kind

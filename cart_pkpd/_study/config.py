@@ -69,6 +69,20 @@ class Config:
             return self
         return replace(self, spec=self.spec.model_copy(update={"seed": seed}))
 
+    def only_dose(self) -> Config:
+        """Return the same study with nothing but its dose step.
+
+        Raises
+        ------
+        RunFileError
+            If the file has no [dose] table.
+        """
+        if self.spec.dose is None:
+            raise RunFileError(
+                ["has no [dose] table; add one with levels and [dose.designs.*]."], self.source
+            )
+        return replace(self, spec=self.spec.model_copy(update={"models": {}, "nca": None}))
+
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""
         merged = self._merged(name, self.spec.population, PopulationKeys)
@@ -93,6 +107,8 @@ class Config:
         for key in ("table", "subjects"):
             if key in table["data"]:
                 table["data"][key] = _relative(self.path(table["data"][key]), beside)
+        if table.get("dose", {}).get("response"):
+            table["dose"]["response"] = _relative(self.path(table["dose"]["response"]), beside)
         return table
 
 

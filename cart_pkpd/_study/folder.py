@@ -26,7 +26,7 @@ _OWN_FILES = (
     "report.html",
     "status.json",
 )
-_OWN_FOLDERS = ("data", "nca", "fits", "tables", "figures")
+_OWN_FOLDERS = ("data", "nca", "fits", "dose", "tables", "figures")
 
 
 @contextlib.contextmanager

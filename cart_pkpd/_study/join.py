@@ -47,7 +47,8 @@ def models(config: Config, trial: xr.Dataset) -> dict[str, statistics.Structure]
 
 def _records(config: Config, name: str, trial: xr.Dataset) -> Design:
     try:
-        return design_for(plan.model(config, name), trial, config.spec.fit.endpoint)
+        iov = bool(config.population(name).get("iov"))
+        return design_for(plan.model(config, name), trial, config.spec.fit.endpoint, iov=iov)
     except FitError as error:
         raise RunFileError([f"fit.endpoint: {error}"], config.source) from error
 

@@ -10,6 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
+from cart_pkpd._study import dosing
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
         *_bad_units(config),
         *_bad_rules(config),
         *_bad_models(config),
+        *dosing.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -59,6 +61,8 @@ def steps(config: Config) -> list[tuple[str, str]]:
     found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
     if len(spec.models) > 1:
         found.append(("compare", f"rank {', '.join(spec.models)}"))
+    if spec.dose is not None:
+        found.append(("dose", dosing.words(spec.dose)))
     return [*found, ("report", "write report.html and its tables")]
 
 
@@ -76,6 +80,10 @@ def _fit_text(config: Config, name: str) -> str:
     said = [f"{table.model} to {_quoted(config.spec.fit.endpoints)}"]
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
+    if "corr" in population:
+        said.append("correlated")
+    if "iov" in population:
+        said.append(f"IOV on {', '.join(population['iov'])}")
     for parameter, names in population.get("covariates", {}).items():
         named = (n if isinstance(n, str) else n["covariate"] for n in names)
         said.append(f"{parameter} by {', '.join(named)}")
@@ -147,7 +155,7 @@ def _bad_population(config: Config, name: str, declared: models.Model) -> Iterat
     own, population = config.spec.models[name].given(), config.population(name)
     fixed = {key for key, v in config.spec.models[name].parameters.items() if v.fixed is not None}
     factors = {f"scale_{endpoint}" for endpoint in population.get("scale", ())}
-    for part in ("iiv", "covariates"):
+    for part in ("iiv", "iov", "covariates"):
         path = f"models.{name}.{part}" if part in own else f"population.{part}"
         for key in population.get(part, ()):
             if key in factors:

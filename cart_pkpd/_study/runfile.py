@@ -35,13 +35,14 @@ from pydantic_core import PydanticCustomError
 
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
+from cart_pkpd._study.dosetable import Dose
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
 Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
-    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t",
+    "exponential", "gamma", "beta", "uniform", "cauchy", "student_t", "lkj",
 ]  # fmt: skip
 
 
@@ -187,7 +188,7 @@ class Fit(Sampling):
 
 
 class Prior(Table):
-    """A prior by name of its family; which numbers it needs depends on the family."""
+    """A prior by name of its family, with its numbers or quantiles (q05: 5th percentile)."""
 
     kind: PriorKind
     mu: float | None = None
@@ -204,6 +205,21 @@ class Prior(Table):
     shape: Positive | None = None
     rate: Positive | None = None
     df: Positive | None = None
+    eta: Positive | None = None
+    quantiles: dict[str, float] | None = Field(
+        default=None, description='probability: value, instead of its numbers, {"0.05" = 10, …}'
+    )
+    q01: float | None = None
+    q025: float | None = None
+    q05: float | None = None
+    q10: float | None = None
+    q25: float | None = None
+    q50: float | None = None
+    q75: float | None = None
+    q90: float | None = None
+    q95: float | None = None
+    q975: float | None = None
+    q99: float | None = None
 
 
 class CovariateTerm(Table):
@@ -245,6 +261,12 @@ class PopulationKeys(Table):
     )
     priors: dict[str, Prior] | None = Field(
         default=None, description="prior by name, such as omega_cmax"
+    )
+    corr: Literal["full"] | list[list[str]] | None = Field(
+        default=None, description="'full', or blocks of parameters that are correlated"
+    )
+    iov: list[str] | None = Field(
+        default=None, description="parameters that differ between occasions of a patient"
     )
 
 
@@ -294,6 +316,38 @@ class Model(PopulationKeys, Sampling):
         return self
 
 
+class Compare(Table):
+    """How fits are ranked."""
+
+    by: Literal["patient", "record"] | None = Field(
+        default=None, description="what is left out in turn"
+    )
+    n_draws: int | None = Field(default=None, ge=10, description="posterior draws, by patient")
+    n_samples: int | None = Field(
+        default=None, ge=2, description="samples of each patient's parameters per draw"
+    )
+
+
+Skipped = Literal["predictions", "vpc", "corrected", "residuals", "etas", "sensitivity", "exposure"]
+
+
+class Checks(Table):
+    """Checks that the report shows of each fit."""
+
+    skip: list[Skipped] = Field(default=[], description="checks to leave out")
+    by: str | None = Field(
+        default=None,
+        description="patient-level variable that stratifies predictive checks; by default the "
+        "dose level of the prediction-corrected one where every level has enough patients",
+    )
+    n_draws: int | None = Field(default=None, ge=10, description="posterior draws")
+    n_sims: int | None = Field(default=None, ge=10, description="simulated trials")
+    prob: float | None = Field(default=None, gt=0, lt=1, description="probability of intervals")
+    threshold: Positive | None = Field(
+        default=None, description="from which sensitivity on a prior matters"
+    )
+
+
 class Report(Table):
     """How the report is headed."""
 
@@ -312,4 +366,7 @@ class RunFile(Table):
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
     models: dict[str, Model] = {}
+    dose: Dose | None = None
+    compare: Compare = Compare()
+    checks: Checks = Checks()
     report: Report = Report()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import ConfigError
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd._study import join, plan, tables
+from cart_pkpd._study import fit_checks, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, whole_file, write_text
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
+    from cart_pkpd.report import DoseFindings
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a short note."""
@@ -46,6 +47,10 @@ class Findings:
         By name of the model's table: the result, or why there is none.
     comparison : pd.DataFrame or None
         From `compare.models`.
+    dose : DoseFindings or None
+        Decisions on the dose.
+    patients : xr.Dataset or None
+        From `compare.patients`.
     """
 
     config: Config
@@ -56,6 +61,8 @@ class Findings:
     fits: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
+    dose: DoseFindings | None = None
+    patients: xr.Dataset | None = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -196,11 +203,24 @@ def rank(found: Findings, folder: RunFolder) -> str:
     """Compare the fits; those that failed or did not converge are listed, not ranked."""
     from cart_pkpd import compare
 
-    table = compare.models(found.fits) if found.fits else None
+    given = found.config.spec.compare.given()
+    if given.get("by") != "record" and any(fit.verdict.ok for fit in found.fits.values()):
+        sizes = {k: v for k, v in given.items() if k != "by"}
+        found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
+        given["patients"] = found.patients
+    table = compare.models(found.fits, **given) if found.fits else None
     found.comparison = tables.ranking(table, found.failures)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
+
+
+def decide(found: Findings, folder: RunFolder) -> str:
+    """Decide on the dose by every design of the run file."""
+    from cart_pkpd._study import dosing
+
+    found.dose, said = dosing.decide(found.config, found.trial, folder)
+    return said
 
 
 def report(
@@ -229,6 +249,8 @@ def report(
         fits=fits,
         failures=found.failures,
         comparison=found.comparison,
+        dose=found.dose,
+        patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=config.spec.report.data_cutoff,
@@ -241,16 +263,16 @@ def report(
 
 def _with_checks(found: Findings, name: str) -> Any:
     """Return a fit with what the report shows beside it."""
-    from cart_pkpd import checks, report
+    from cart_pkpd import report
 
-    result, seed = found.fits[name], found.config.spec.seed
-    each = {"result": result, "seed": seed}
+    result, spec = found.fits[name], found.config.spec
+    made = fit_checks.of(result, spec.checks, spec.seed)
     return report.Fit(
         result,
-        predictions=tuple(checks.predictions(endpoint=e, **each) for e in result.endpoints),
-        vpc=tuple(checks.vpc(endpoint=e, **each) for e in result.endpoints),
         references=(plan.model(found.config, name).cite(),),
-        exposure=_exposure(found, result),
+        exposure=() if "exposure" in spec.checks.skip else _exposure(found, result),
+        missing=tuple(made.missing),
+        **made.found,
     )
 
 
@@ -264,8 +286,9 @@ def _exposure(found: Findings, result: Any) -> tuple[xr.Dataset, ...]:
         return ()
     limits = {e: data.endpoint(found.trial, e)["lloq"].values for e in result.endpoints}
     window, seed = _window(found.config), found.config.spec.seed
+    given = fit_checks.options(found.config.spec.checks, "exposure")
     return tuple(
-        checks.exposure(result, endpoint=e, window=window, seed=seed)
+        checks.exposure(result, endpoint=e, window=window, seed=seed, **given)
         for e in result.endpoints
         if np.isfinite(limits[e]).any()
     )

@@ -49,7 +49,7 @@ def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
     figure, panels = _figure(len(strata), len(tails))
     for i, stratum in enumerate(strata):
         one = check.sel(stratum=stratum)
-        _levels(panels[0][i], one, _observations(check, stratum, len(strata)))
+        _levels(panels[0][i], one, observations(check, stratum, len(strata)))
         for row, tail in enumerate(tails, start=1):
             _shares(panels[row][i], one, tail)
         if len(strata) > 1:
@@ -89,7 +89,7 @@ def _figure(columns: int, tails: int) -> tuple[Figure, list[list[Axes]]]:
     return figure, [list(row) for row in panels]
 
 
-def _observations(check: xr.Dataset, stratum: str, n_strata: int) -> xr.Dataset | None:
+def observations(check: xr.Dataset, stratum: str, n_strata: int) -> xr.Dataset | None:
     """Return the observations of a stratum, where the dataset can tell which they are."""
     if "obs" not in check.dims or "dv" not in check:
         return None

@@ -18,15 +18,16 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd.report import _exposure, _fits, _opening, _trial, _twin
+from cart_pkpd.report import _dose, _exposure, _fits, _opening, _trial, _twin
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
+from cart_pkpd.report._dose import DoseFindings as DoseFindings
 from cart_pkpd.report._files import write_all
 from cart_pkpd.report._html import page
 from cart_pkpd.report._inputs import Fit as Fit
 from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames
 from cart_pkpd.report._tables import Table, plain
 
-__all__ = ["Fit", "write"]
+__all__ = ["DoseFindings", "Fit", "write"]
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a word for what comes next."""
@@ -42,6 +43,8 @@ def write(
     fits: Mapping[str, Fit | FitLike] | None = None,
     failures: Mapping[str, str] | None = None,
     comparison: pd.DataFrame | None = None,
+    dose: DoseFindings | None = None,
+    patients: xr.Dataset | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -72,6 +75,10 @@ def write(
         Name → why there is no fit.
     comparison : DataFrame, optional
         From ``compare.models``.
+    dose : DoseFindings, optional
+        Decisions on the dose and what stands beside them.
+    patients : Dataset, optional
+        From ``compare.patients``: each patient left out, by fit.
     notes : sequence of str
         Sentences for the first page.
     methods : sequence of str
@@ -113,6 +120,8 @@ def write(
         fits=bundles(fits),
         failures=dict(failures or {}),
         comparison=comparison,
+        dose=dose,
+        patients=patients,
         notes=tuple(notes),
         methods=tuple(methods),
         references=tuple(references),
@@ -152,6 +161,7 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
 
     return [
         ("summary", lambda: _opening.summary(inputs)),
+        ("dose", lambda: _dose.section(inputs.dose)),
         ("data", lambda: _trial.section(inputs)),
         ("kinetics", lambda: _trial.kinetics(inputs)),
         ("exposure", lambda: _exposure.section(inputs)),
@@ -201,6 +211,7 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
         "data_cutoff": inputs.data_cutoff,
         "fits": {name: _fit_numbers(fit) for name, fit in inputs.fits.items()},
         "failures": dict(inputs.failures),
+        "decisions": {} if inputs.dose is None else inputs.dose.numbers(),
         "provenance": dict(flat(inputs.provenance)),
         "tables": {t.name: t.to_json() for t in tables},
         "files": list(files),
@@ -210,7 +221,9 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
 def _fit_numbers(fit: Fit) -> dict[str, Any]:
     result = fit.result
     verdict = {
-        key: plain(value) for key, value in vars(result.verdict).items() if not key.startswith("_")
+        key: [plain(v) for v in value] if isinstance(value, tuple) else plain(value)
+        for key, value in vars(result.verdict).items()
+        if not key.startswith("_")
     }
     return {
         "model": result.model_name,

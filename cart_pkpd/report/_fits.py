@@ -9,6 +9,7 @@ import xarray as xr
 
 from cart_pkpd import plots
 from cart_pkpd.plots import _text
+from cart_pkpd.report import _diagnostics
 from cart_pkpd.report._blocks import Block, Details, Section, Text, picture
 from cart_pkpd.report._files import slug, slugs
 from cart_pkpd.report._inputs import Fit, Inputs, each
@@ -59,8 +60,14 @@ def one(inputs: Inputs, name: str) -> Section:
         Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
         parameter_table(name, result.table(), file),
         *_parameter_pictures(found, file),
+        *_diagnostics.priors(name, found, file),
         *_data_pictures(inputs, found, file),
-        Details("Chains", tuple(_chain_pictures(found, file))),
+        *_residual_pictures(inputs, found, file),
+        *(Text(why, "reason") for why in found.missing),
+        Details(
+            "Chains",
+            (*_diagnostics.convergence(name, found, file), *_chain_pictures(found, file)),
+        ),
     ]
     return Section(f"fit-{file}", result.label or name, tuple(blocks))
 
@@ -129,6 +136,15 @@ def _data_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
         yield Text("Predictive check left out: none was passed.", "reason")
     for check in each(found.vpc):
         yield _vpc(with_dose_unit(check, inputs.trial), own(check, found, file))
+
+
+def _residual_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
+    for check in each(found.corrected):
+        yield _diagnostics.corrected(with_dose_unit(check, inputs.trial), own(check, found, file))
+    for check in each(found.residuals):
+        yield from _diagnostics.residuals(check, own(check, found, file))
+    if found.etas is not None:
+        yield from _diagnostics.deviations(found.etas, file)
 
 
 def own(check: xr.Dataset, found: Fit, file: str) -> str:
@@ -224,7 +240,35 @@ def comparison_section(inputs: Inputs) -> Section:
     shown = tuple(name for name in labels if name != "converged")  # its verdict says so
     blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes,
                              shown=shown))  # fmt: skip
+    if inputs.patients is not None:
+        blocks += _left_out(inputs.patients)
     return Section("comparison", "Model comparison", tuple(blocks))
+
+
+def _left_out(patients: xr.Dataset) -> list[Block]:
+    """Return what each fit predicts of each patient left out."""
+    frame = pd.DataFrame(patients["elpd"].transpose("id", "fit").to_pandas()).rename_axis("id")
+    names = [str(n) for n in patients["fit"].values]
+    labels: dict[str, tuple[str, str, Kind]] = {"id": ("Patient", "", "text")}
+    labels |= {name: (f"elpd, {name}", "", "decimal") for name in names}
+    reason = pd.DataFrame(patients["reason"].transpose("id", "fit").to_pandas())
+    frame["note"] = [
+        "; ".join(f"{n}: {why}" for n, why in row.items() if why) for _, row in reason.iterrows()
+    ]
+    labels["note"] = ("Not to be trusted", "", "text")
+    title = "Patients left out in turn: expected log predictive density of all their records"
+    out: list[Block] = []
+    if len(names) > 1:
+        out.append(picture(
+            "patient_elpd",
+            lambda: plots.patient_elpd(patients),
+            caption="By how much each patient, left out, is predicted better by one fit than by "
+            "the other: difference in expected log predictive density with two Monte-Carlo "
+            "standard errors.",
+            alt="One row per patient with a bar from 0 to the difference in elpd.",
+        ))  # fmt: skip
+    table = from_frame(frame, "patients_left_out", title, labels=labels)
+    return [*out, Details("Each patient left out", (table,))]
 
 
 def _comparison_picture(table: pd.DataFrame) -> Block:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 import xarray as xr
 
 from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
+
+if TYPE_CHECKING:
+    from cart_pkpd.report._dose import DoseFindings
 
 
 class FitLike(Protocol):
@@ -67,6 +70,15 @@ class Fit:
     exposure : xr.Dataset, tuple of xr.Dataset or None
         From ``checks.exposure``, one for each endpoint; shown beside the NCA of the same endpoint
         where the fit converged.
+    residuals, corrected : xr.Dataset, tuple of xr.Dataset or None
+        From ``checks.residuals`` and ``checks.vpc(prediction_corrected=True)``, one for each
+        endpoint; left out where None.
+    etas, sensitivity : xr.Dataset or None
+        From ``checks.etas`` and ``checks.prior_sensitivity``; left out where None.
+    priors : DataFrame or None
+        From ``fit.priors``; by default that of the result.
+    missing : tuple of str
+        Why checks are left out, in sentences.
     references : tuple of str
         Citations of the model.
     truth : mapping or None
@@ -79,6 +91,12 @@ class Fit:
     references: tuple[str, ...] = ()
     truth: Mapping[str, float] | None = None
     exposure: Checks = None
+    residuals: Checks = None
+    corrected: Checks = None
+    etas: xr.Dataset | None = None
+    sensitivity: xr.Dataset | None = None
+    priors: pd.DataFrame | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,7 @@ class Inputs:
     fits: Mapping[str, Fit]
     failures: Mapping[str, str]
     comparison: pd.DataFrame | None
+    patients: xr.Dataset | None
     notes: tuple[str, ...]
     methods: tuple[str, ...]
     references: tuple[str, ...]
@@ -99,6 +118,7 @@ class Inputs:
     data_cutoff: str | None
     draft: bool
     generated: datetime
+    dose: DoseFindings | None = None
 
     @property
     def analysed(self) -> list[str]:

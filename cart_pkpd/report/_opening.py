@@ -22,7 +22,8 @@ MOST_NAMED = 4  # endpoints in the first sentence
 def summary(inputs: Inputs) -> Section:
     """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
     trial = inputs.trial
-    items = [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
+    items = [] if inputs.dose is None else inputs.dose.answers()
+    items += [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
     found = headline(inputs)
     if found is not None:
         items.append(("Exposure:", found.sentence))

@@ -1,0 +1,122 @@
+"""What a design says: the next dose, or the MTD, with the rule in words."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select", "recommend"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """A recommendation.
+
+    Attributes
+    ----------
+    design : str
+        The design with its targets, intervals, priors and rules, in words.
+    action : str
+        ``"escalate"``, ``"stay"``, ``"de-escalate"``, ``"stop"`` or ``"wait"``; ``"select"`` for
+        an MTD at the end; ``"recommend"`` for a dose that need not be the MTD.
+    dose : float or None
+        The dose for the next patients, or the MTD; None if there is none. [unit]
+    current : float or None
+        The dose of the latest patients; None before the first. [unit]
+    reason : str
+        One sentence with the rule that gave it.
+    table : pandas.DataFrame
+        One row per planned dose; ``attrs["units"]``.
+    flags : tuple of str
+        What to look at before following it: sentences.
+    unit : str
+        Of the doses.
+    cohort : int or None
+        Patients to treat next, where the design says so.
+    """
+
+    design: str
+    action: Action
+    dose: float | None
+    current: float | None
+    reason: str
+    table: pd.DataFrame
+    flags: tuple[str, ...] = ()
+    unit: str = "cells"
+    cohort: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """The recommendation for people, with its reason."""
+        return f"{self._headline()} {self.reason}"
+
+    def _headline(self) -> str:
+        dose = "no dose" if self.dose is None else f"{self.dose:.4g} {self.unit}"
+        match self.action:
+            case "stop":
+                end = "without a dose" if self.dose is None else f"with {dose}"
+                return f"Stop, {end}."
+            case "wait":
+                return "Wait before the next patient."
+            case "select":
+                return f"MTD: {dose}."
+            case "recommend":
+                return f"Recommended dose: {dose}."
+        said = {"escalate": "Escalate to", "stay": "Stay at", "de-escalate": "De-escalate to"}
+        if self.current is None:
+            said = dict.fromkeys(said, "Start at")
+        n = f", {self.cohort} patient{'s' * (self.cohort > 1)}" if self.cohort else ""
+        return f"{said[self.action]} {dose}{n}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: no NaN (None instead), no arrays."""
+        return {
+            "design": self.design,
+            "action": self.action,
+            "dose": plain(self.dose),
+            "current": plain(self.current),
+            "unit": self.unit,
+            "cohort": self.cohort,
+            "reason": self.reason,
+            "flags": list(self.flags),
+            "table": [
+                {
+                    str(self.table.index.name or "row"): plain(i),
+                    **{str(k): plain(v) for k, v in row.items()},
+                }
+                for i, row in zip(self.table.index, self.table.to_dict("records"), strict=True)
+            ],
+            **{k: plain(v) for k, v in self.extra.items()},
+        }
+
+    def __str__(self) -> str:
+        flags = "".join(f"\n! {f}" for f in self.flags)
+        return f"{self.sentence}{flags}\n{self.table.to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        flags = "".join(f"<li>{html.escape(f)}</li>" for f in self.flags)
+        return (
+            f"<p><b>{html.escape(self._headline())}</b> {html.escape(self.reason)}</p>"
+            + (f"<ul>{flags}</ul>" if flags else "")
+            + self.table.to_html(float_format="{:.4g}".format, na_rep="—", border=0)
+            + f"<p><small>{html.escape(self.design)}</small></p>"
+        )
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON takes it."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

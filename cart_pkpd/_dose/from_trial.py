@@ -1,0 +1,239 @@
+"""Patients of a trial Dataset as they stand on the day of the decision, by the protocol's rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.units import canonical, convert
+from cart_pkpd._dose.levels import Levels
+from cart_pkpd._dose.patients import DoseData, Patient
+
+Floats = NDArray[np.float64]
+_LABELS = 10.0  # amounts all this far from their levels: levels are labels such as 1, 2, 3
+OPTIONAL = ("dlt_day", "dlt_evaluable", "last_contact_day", "infusion_day", "weight")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Patient-level arrays, shape (n,); NaN where the table says nothing."""
+
+    ids: list[str]
+    level: Floats
+    dlt: Floats
+    dlt_day: Floats
+    dlt_evaluable: Floats
+    last_contact_day: Floats
+    infusion_day: Floats
+    amount: Floats
+    split: list[str]
+
+
+def from_trial(
+    trial: xr.Dataset,
+    *,
+    window: float,
+    as_of: float | None,
+    levels: Levels | None,
+    unit: str | None,
+) -> DoseData:
+    """Return the data of a decision; see ``dose.data``."""
+    planned = levels or _levels(trial, unit)
+    c = _columns(trial, planned, window)
+    if as_of is not None and np.isnan(c.infusion_day).any():
+        raise DataError(
+            "as_of is a day of the trial, so every patient needs the day of infusion: add a "
+            "patient-level variable infusion_day (days since the first patient's infusion)."
+        )
+    _check(c, planned)
+    order = np.argsort(np.nan_to_num(c.infusion_day, nan=0.0), kind="stable")
+    notes = _notes(c, planned)
+    there = [i for i in order if as_of is None or c.infusion_day[i] <= as_of]
+    if len(there) < len(c.ids):
+        notes.append(
+            f"{len(c.ids) - len(there)} patients infused after day {as_of:g} are left out."
+        )
+    patients = tuple(_patient(c, int(i), planned, window, as_of) for i in there)
+    return DoseData(planned, patients, float(window), as_of, notes=tuple(notes))
+
+
+def _levels(trial: xr.Dataset, unit: str | None) -> Levels:
+    found = np.unique(_numbers(trial, "dose_level"))
+    return Levels(tuple(found[np.isfinite(found)]), unit or _unit(trial))
+
+
+def _unit(trial: xr.Dataset) -> str:
+    own = trial["dose_level"].attrs.get("units") or ""
+    return str(own or (trial["amount"].attrs.get("units") if "amount" in trial else "") or "cells")
+
+
+def _numbers(trial: xr.Dataset, name: str) -> Floats:
+    if name not in trial.variables or trial[name].dims != ("id",):
+        raise DataError(f"the trial has no patient-level variable {name!r}; doses need it.")
+    try:
+        return trial[name].values.astype(float)
+    except ValueError as error:
+        raise DataError(f"the variable {name!r} has values that are not numbers.") from error
+
+
+def _columns(trial: xr.Dataset, levels: Levels, window: float) -> _Columns:
+    n = trial.sizes["id"]
+    extra = {k: _numbers(trial, k) if k in trial else np.full(n, np.nan) for k in OPTIONAL}
+    weight = extra.pop("weight")
+    ids = [str(i) for i in trial["id"].values]
+    amount, split = _amounts(trial, ids, levels, weight, window)
+    return _Columns(
+        ids, _numbers(trial, "dose_level"), _numbers(trial, "dlt"),
+        amount=amount, split=split, **extra,
+    )  # fmt: skip
+
+
+def _amounts(
+    trial: xr.Dataset, ids: list[str], levels: Levels, weight: Floats, window: float
+) -> tuple[Floats, list[str]]:
+    """Return the amount given within the window, and who had it in parts.
+
+    Amounts are converted to the unit of the levels, by weight where those are per kg. NaN where
+    the trial has no record of the amount.
+    """
+    if "amount" not in trial:
+        return np.full(len(ids), np.nan), []
+    given = trial["amount"].values.astype(float)
+    unit = str(trial["amount"].attrs.get("units") or levels.unit)
+    who, day = trial["dose_patient"].values.astype(str), trial["dose_time"].values
+    out, split = np.full(len(ids), np.nan), []
+    per_kg = levels.unit.endswith("/kg") and "/" not in canonical(unit)
+    for i, name in enumerate(ids):
+        at = (who == name) & (day < window) & np.isfinite(given)
+        if not at.any():
+            continue
+        out[i] = given[at].sum() / (weight[i] if per_kg else 1.0)
+        if at.sum() > 1:
+            split.append(name)
+    target = levels.unit.removesuffix("/kg") if per_kg else levels.unit
+    return convert(out, unit, target), split
+
+
+def _check(c: _Columns, levels: Levels) -> None:
+    problems = [p for i in range(len(c.ids)) for p in _wrong(c, i, levels)]
+    if problems:
+        raise DataError(problems)
+    apart = np.abs(np.log(c.amount / c.level))
+    apart = apart[np.isfinite(apart)]
+    if apart.size and (apart > np.log(_LABELS)).all():
+        raise DataError(
+            f"every amount is at least {_LABELS:g}-fold away from its dose_level, as if levels "
+            "were labels; put the planned doses in dose_level, in the unit of the levels."
+        )
+
+
+def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
+    """Return what cannot be true of one patient."""
+    who, out = c.ids[i], []
+
+    def say(code: str, column: str, value: float, text: str) -> None:
+        said = f"patient {who!r} {text}"
+        out.append(Problem(code, said, who, column=column, value=f"{value:g}"))
+
+    level, dlt, day = c.level[i], c.dlt[i], c.dlt_day[i]
+    try:
+        levels.index(level)
+    except DataError as error:
+        say("unknown_dose_level", "dose_level", level, f"has dose level {level:g}: {error}")
+    if dlt not in (0, 1) and not np.isnan(dlt):
+        say("dlt", "dlt", dlt, f"has dlt = {dlt:g}; it must be 1 (yes) or 0 (no).")
+    if dlt == 0 and np.isfinite(day):
+        say(
+            "dlt_day", "dlt_day", day, f"has a DLT on day {day:g} but dlt = 0; correct one of them."
+        )
+    if day < 0:
+        say(
+            "dlt_day", "dlt_day", day, f"has a DLT on day {day:g}, before the infusion; correct it."
+        )
+    if c.amount[i] <= 0:
+        say("amount", "amount", c.amount[i], f"was given {c.amount[i]:g}; a dose must be above 0.")
+    if c.last_contact_day[i] < 0:
+        last = c.last_contact_day[i]
+        say("last_contact", "last_contact_day", last,
+            f"was last seen on day {last:g}, before the infusion; correct the day.")  # fmt: skip
+    return out
+
+
+def _notes(c: _Columns, levels: Levels) -> list[str]:
+    notes = []
+    if levels.within is None:
+        notes.append(
+            "No range of administered doses is stated, so every amount counts for its planned "
+            "level; dose.Levels(..., within=(0.7, 1.3)) states one."
+        )
+    if np.isnan(c.amount).any():
+        notes.append("Where no amount is recorded the planned dose is taken as given.")
+    if c.split:
+        notes.append(f"Infusions within the window are added up: {', '.join(c.split)}.")
+    if np.isnan(c.infusion_day).any():
+        notes.append("There is no infusion_day: the order of the table is the order of treatment.")
+    return notes
+
+
+def _patient(c: _Columns, i: int, levels: Levels, window: float, as_of: float | None) -> Patient:
+    k = levels.index(c.level[i])
+    amount = levels.doses[k] if np.isnan(c.amount[i]) else float(c.amount[i])
+    seen = window if as_of is None else min(window, as_of - float(c.infusion_day[i]))
+    stands = _outcome(c, i, window, seen)
+    inside = levels.holds(k, amount)
+    reason = stands.reason
+    if not inside:
+        low, high = (f * levels.doses[k] for f in levels.within or (1, 1))
+        side = "below" if amount < low else "above"
+        reason = " ".join(filter(None, (reason, (
+            f"The administered dose {amount:.4g} is {side} the range {low:.4g}–{high:.4g} of its "
+            "level: not evaluable there, but informative for a curve at the actual dose."
+        ))))  # fmt: skip
+    return Patient(
+        c.ids[i], k, levels.doses[k], amount, stands.dlt, float(c.dlt_day[i]), stands.followed,
+        stands.known and inside, stands.known, stands.pending and stands.known, reason,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    dlt: bool
+    followed: float
+    known: bool
+    pending: bool
+    reason: str = ""
+
+
+def _outcome(c: _Columns, i: int, window: float, seen: float) -> _Outcome:
+    """Return the outcome of one patient, of whom the first `seen` days are known."""
+    day, last = float(c.dlt_day[i]), float(c.last_contact_day[i])
+    had = c.dlt[i] == 1 and not day > seen
+    left = min(seen, last) if np.isfinite(last) else seen
+    if c.dlt[i] == 1 and day > window:
+        done = seen >= window
+        return _Outcome(False, seen, True, not done,
+                        f"A DLT on day {day:g}, after the window of {window:g} days, is recorded "
+                        "but not counted." if done else "")  # fmt: skip
+    if had and day > last:
+        return _Outcome(False, left, left >= window, False,
+                        f"A DLT on day {day:g} is reported after the last contact on day "
+                        f"{last:g}, so it does not count.")  # fmt: skip
+    later = seen < window and last >= seen  # what made the patient not evaluable is yet to come
+    if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1) and not later:
+        return _Outcome(had, left, False, False, "Not evaluable for DLT by dlt_evaluable"
+                        + (", although a DLT is recorded." if had else "."))  # fmt: skip
+    if had:
+        return _Outcome(True, left if np.isnan(day) else day, True, False)
+    if np.isnan(c.dlt[i]):
+        pending = seen < window
+        return _Outcome(False, left, pending, pending,
+                        "" if pending else "Whether a DLT occurred is not recorded.")  # fmt: skip
+    if left < seen:
+        return _Outcome(False, left, False, False,
+                        f"Last contact on day {last:g}, before the end of the window, without a "
+                        "DLT: not evaluable.")  # fmt: skip
+    return _Outcome(False, left, True, left < window)

@@ -1,0 +1,301 @@
+"""Dose selection: what the data say about each dose, which is next, and the MTD.
+
+A decision needs data and a design; rules are joined to a design with ``&``::
+
+    levels = dose.Levels((1e6, 3e6, 1e7, 3e7), "cells", within=(0.7, 1.3))
+    found = dose.data(trial, levels=levels)           # or dose.counts({1e6: (0, 3), 3e6: (1, 6)})
+    blrm = dose.BLRM(
+        levels,
+        reference=1e7,
+        prior=dose.BivariateNormal(mean=(-1.0, 0.0), sd=(2.0, 1.0), corr=0.0),
+        intervals=(0.16, 0.33),
+    ) & dose.EWOC(0.33, 0.25) & dose.NoSkip() & dose.StopIfToxic(0.33, 0.9)
+    blrm.prior_table()                                 # what the prior says before any patient
+    blrm.recommend(found)                              # a Decision
+    dose.scenarios(blrm, found, cohort=3)              # after 0, 1, 2 or 3 DLTs
+    dose.BOIN(0.25).recommend(found)
+    blrm.mtd(found)
+
+Designs: ``BLRM``, ``BOIN``, ``TITEBOIN``, ``CRM``, ``TITECRM``, ``MTPI``, ``MTPI2``, ``Keyboard``,
+``TPI``, ``ThreePlusThree``. Each has ``recommend`` and ``mtd`` for one trial, ``decide_many`` and
+``mtd_many`` for arrays of trials, ``prior_table``, and ``description``, which says all it was
+given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from cart_pkpd._dose.activity import Activity as Activity
+from cart_pkpd._dose.activity import activity as activity
+from cart_pkpd._dose.below import recommend_below_mtd as recommend_below_mtd
+from cart_pkpd._dose.blrm import BLRM as BLRM
+from cart_pkpd._dose.boin import BOIN as BOIN
+from cart_pkpd._dose.boin import TITEBOIN as TITEBOIN
+from cart_pkpd._dose.chain import chain as chain
+from cart_pkpd._dose.chain import exposure_chain as exposure_chain
+from cart_pkpd._dose.chained import ChainResult as ChainResult
+from cart_pkpd._dose.crm import CRM as CRM
+from cart_pkpd._dose.crm import TITECRM as TITECRM
+from cart_pkpd._dose.crm import skeleton as skeleton
+from cart_pkpd._dose.decision import Decision as Decision
+from cart_pkpd._dose.design import Design as Design
+from cart_pkpd._dose.exposure import DoseExposure as DoseExposure
+from cart_pkpd._dose.exposure import exposure as exposure
+from cart_pkpd._dose.free import JEFFREYS as JEFFREYS
+from cart_pkpd._dose.free import UNIFORM as UNIFORM
+from cart_pkpd._dose.free import OrderFree as OrderFree
+from cart_pkpd._dose.free import order_free as order_free
+from cart_pkpd._dose.from_trial import from_trial
+from cart_pkpd._dose.levels import Levels as Levels
+from cart_pkpd._dose.levels import as_levels
+from cart_pkpd._dose.links import PeakPriors as PeakPriors
+from cart_pkpd._dose.links import Toxicity as Toxicity
+from cart_pkpd._dose.links import log_odds as log_odds
+from cart_pkpd._dose.mtpi import MTPI as MTPI
+from cart_pkpd._dose.mtpi import MTPI2 as MTPI2
+from cart_pkpd._dose.mtpi import TPI as TPI
+from cart_pkpd._dose.mtpi import Keyboard as Keyboard
+from cart_pkpd._dose.onset import Onset as Onset
+from cart_pkpd._dose.patients import DoseData as DoseData
+from cart_pkpd._dose.patients import Patient as Patient
+from cart_pkpd._dose.patients import counts as _counts
+from cart_pkpd._dose.peaks import peaks as peaks
+from cart_pkpd._dose.power import PowerPriors as PowerPriors
+from cart_pkpd._dose.priors import BivariateNormal as BivariateNormal
+from cart_pkpd._dose.priors import Mixture as Mixture
+from cart_pkpd._dose.rules import EWOC as EWOC
+from cart_pkpd._dose.rules import Coherence as Coherence
+from cart_pkpd._dose.rules import CohortSize as CohortSize
+from cart_pkpd._dose.rules import MaxPatients as MaxPatients
+from cart_pkpd._dose.rules import MaxPending as MaxPending
+from cart_pkpd._dose.rules import MaxRatio as MaxRatio
+from cart_pkpd._dose.rules import MinBeforeEscalation as MinBeforeEscalation
+from cart_pkpd._dose.rules import NoSkip as NoSkip
+from cart_pkpd._dose.rules import Rule as Rule
+from cart_pkpd._dose.rules import StopIfToxic as StopIfToxic
+from cart_pkpd._dose.rules import StopIfUnderdosed as StopIfUnderdosed
+from cart_pkpd._dose.rules import StopWhen as StopWhen
+from cart_pkpd._dose.scenarios import paths as _paths
+from cart_pkpd._dose.scenarios import scenarios as _scenarios
+from cart_pkpd._dose.threeplusthree import ThreePlusThree as ThreePlusThree
+
+DLT_WINDOW = 28.0
+
+__all__ = [
+    "BLRM",
+    "BOIN",
+    "CRM",
+    "DLT_WINDOW",
+    "EWOC",
+    "JEFFREYS",
+    "MTPI",
+    "MTPI2",
+    "TITEBOIN",
+    "TITECRM",
+    "TPI",
+    "UNIFORM",
+    "Activity",
+    "BivariateNormal",
+    "ChainResult",
+    "Coherence",
+    "CohortSize",
+    "Decision",
+    "Design",
+    "DoseData",
+    "DoseExposure",
+    "Keyboard",
+    "Levels",
+    "MaxPatients",
+    "MaxPending",
+    "MaxRatio",
+    "MinBeforeEscalation",
+    "Mixture",
+    "NoSkip",
+    "Onset",
+    "OrderFree",
+    "Patient",
+    "PeakPriors",
+    "PowerPriors",
+    "Rule",
+    "StopIfToxic",
+    "StopIfUnderdosed",
+    "StopWhen",
+    "ThreePlusThree",
+    "Toxicity",
+    "activity",
+    "chain",
+    "counts",
+    "data",
+    "exposure",
+    "exposure_chain",
+    "load_chain",
+    "log_odds",
+    "order_free",
+    "paths",
+    "peaks",
+    "recommend_below_mtd",
+    "scenarios",
+    "skeleton",
+]
+
+
+def data(
+    trial: xr.Dataset,
+    *,
+    window: float = DLT_WINDOW,
+    as_of: float | None = None,
+    levels: Levels | Sequence[float] | None = None,
+    unit: str | None = None,
+) -> DoseData:
+    """Return what is known of every patient on the day of the decision.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        With patient-level variables ``dose_level`` (planned) and ``dlt`` (1 or 0); read if there:
+        ``dlt_day``, ``dlt_evaluable``, ``last_contact_day`` (withdrawal, death or loss, days since
+        the patient's infusion), ``infusion_day`` (days since the first patient's infusion) and
+        ``weight`` (kg, for levels per kg); amounts on dim ``dosing``.
+    window : float
+        Time within which a toxicity is dose-limiting. [day]
+    as_of : float, optional
+        Day of the trial at which the data are looked at; needs ``infusion_day``. Later patients
+        are left out, and those inside the window are pending. Everything counts by default.
+    levels : Levels or sequence of float, optional
+        Planned doses; those in the table by default, but the next planned dose may not be there.
+    unit : str, optional
+        Unit of the doses, where neither levels nor table give one.
+
+    Returns
+    -------
+    DoseData
+        Patients in order of infusion, each with what counts and the reason where it does not:
+        not evaluable by ``dlt_evaluable`` or lost before the end of the window without a DLT;
+        administered dose outside the level's range; DLT after the window or after the last contact.
+
+    Raises
+    ------
+    DataError
+        If doses do not rise, a patient's level is not planned, or a value cannot be true; every
+        patient is among the ``problems``.
+    """
+    planned = as_levels(levels, unit) if levels is not None else None
+    return from_trial(trial, window=window, as_of=as_of, levels=planned, unit=unit)
+
+
+def counts(
+    observed: Mapping[float, tuple[int, int]],
+    *,
+    levels: Levels | Sequence[float],
+    window: float = DLT_WINDOW,
+    pending: Mapping[float, Sequence[float]] | None = None,
+    current: float | None = None,
+) -> DoseData:
+    """Return data from plain counts.
+
+    Parameters
+    ----------
+    observed : mapping of float to (int, int)
+        DLTs and patients with a complete outcome by dose, in order of treatment:
+        ``{1e6: (0, 3), 3e6: (1, 6)}``.
+    levels : Levels or sequence of float
+        Planned doses.
+    window : float
+        Time within which a toxicity is dose-limiting. [day]
+    pending : mapping of float to sequence of float, optional
+        Follow-up of patients still inside the window, by dose: ``{3e6: [10, 14]}``. [day]
+    current : float, optional
+        Dose of the latest patients; the last of `observed` by default.
+
+    Returns
+    -------
+    DoseData
+
+    Raises
+    ------
+    DataError
+        If a dose is not planned, doses do not rise, or there are more DLTs than patients.
+
+    Examples
+    --------
+    >>> int(counts({1e6: (0, 3), 3e6: (1, 6)}, levels=[1e6, 3e6, 1e7]).dlts.sum())
+    1
+    """
+    return _counts(
+        observed, levels=as_levels(levels), window=window, pending=pending, current=current
+    )
+
+
+def load_chain(path: str | Path) -> ChainResult:
+    """Read a chain written by ``ChainResult.save``.
+
+    Raises
+    ------
+    FitError
+        If the file is not a fitted chain.
+    """
+    from cart_pkpd._dose.chain_files import load
+
+    return load(Path(path))
+
+
+def scenarios(
+    design: Design, data: DoseData, *, cohort: int = 3, dose: float | None = None
+) -> pd.DataFrame:
+    """Return what would be decided after 0, 1, … DLTs in the next cohort.
+
+    Parameters
+    ----------
+    design : Design
+    data : DoseData
+    cohort : int
+        Patients in the next cohort.
+    dose : float, optional
+        Its dose; the recommended one by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per number of DLTs: dose, probability of that number (BLRM only, from the posterior
+        predictive distribution), action, next_dose, reason.
+
+    Raises
+    ------
+    DataError
+        If the design stops and no dose is given.
+    """
+    return _scenarios(design, data, cohort, dose)
+
+
+def paths(
+    design: Design,
+    levels: Levels | Sequence[float],
+    *,
+    cohorts: int = 3,
+    size: int = 3,
+    start: float | None = None,
+) -> pd.DataFrame:
+    """Return every path that a trial can take through its first cohorts.
+
+    Parameters
+    ----------
+    design : Design
+    levels : Levels or sequence of float
+        Planned doses.
+    cohorts, size : int
+        Number of cohorts and patients in each.
+    start : float, optional
+        First dose; what the design says before the first patient by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per path: ``dose_1``, ``dlts_1``, ``dose_2``, …, the dose that would follow, whether
+        the path stopped early, its patients, and the MTD at its end. NaN after a stop.
+    """
+    return _paths(design, as_levels(levels), cohorts, size, start)

@@ -1,0 +1,40 @@
+"""The dose guide: its code runs, and it says what comes out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEXT = (DOCS / "dose.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def guide():
+    """What the guide's code leaves behind."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(block, names)
+    return names
+
+
+def test_the_decision_is_the_one_the_guide_tells(guide):
+    decision = guide["decision"]
+    assert decision.sentence.startswith("Stay at 1e+07 cells, 3 patients. 1e+07 cells has the")
+    assert decision.table["over"][4] == pytest.approx(0.40, abs=0.005)
+    assert guide["mtd"].dose == 1e7
+    assert guide["ahead"].index.tolist() == [0, 1, 2, 3]
+
+
+def test_what_the_guide_warns_of_is_true(guide):
+    dose, levels = guide["dose"], guide["levels"]
+    one_of_three = dose.counts({1e6: (0, 3), 3e6: (1, 3)}, levels=levels)
+    assert dose.BOIN(0.25).recommend(one_of_three).action == "de-escalate"
+    assert dose.BOIN(0.30).recommend(one_of_three).action == "stay"
+    assert dose.BOIN(0.25).recommend(guide["waiting"]).action == "wait"
+
+
+def test_every_name_in_the_guide_exists(guide):
+    for name in re.findall(r"`([A-Z][A-Za-z0-9]+)(?:\(|`)", TEXT):
+        assert hasattr(guide["dose"], name), name
+    assert all((DOCS / path).is_file() for path in re.findall(r"\]\((figures/.*?)\)", TEXT))
