@@ -455,7 +455,7 @@ def test_a_growth_rate_carried_from_a_fit_widens_the_interval():
 
 
 def test_carry_takes_the_parameter_of_each_patient():
-    each, one = np.ones((2, 50, 3)), np.ones((2, 50))
+    each, one = np.tile([1.0, 2.0, 3.0], (2, 50, 1)), np.ones((2, 50))
     posterior = xr.Dataset(
         {"g_i": (("chain", "draw", "id"), each), "g": (("chain", "draw"), one)},
         coords={"id": ["a", "b", "c"]},
@@ -465,6 +465,8 @@ def test_carry_takes_the_parameter_of_each_patient():
     assert (drawn.sizes["sample"], drawn.name) == (20, "g")
     with pytest.raises(DataError, match=r"no parameter 'kg' per patient\. It has: g_i"):
         endpoints.carry(posterior, "kg")
+    with pytest.raises(DataError, match="g is the same for every patient"):
+        endpoints.carry(posterior.assign(g_i=posterior["g_i"] * 0 + 1), "g")
 
 
 def test_hazard_ratios_of_log_normal_times_are_refused():

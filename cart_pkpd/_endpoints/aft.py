@@ -461,7 +461,7 @@ def carry(result: Any, parameter: str, *, n_draws: int = 200) -> xr.DataArray:
     Raises
     ------
     DataError
-        If the fit has no such parameter per patient.
+        If the fit has no such parameter per patient, or it does not vary between them.
     """
     posterior = result if isinstance(result, xr.Dataset) else result.posterior
     known = [str(v) for v in posterior.data_vars if set(posterior[v].dims) == _PER_PATIENT]
@@ -472,6 +472,11 @@ def carry(result: Any, parameter: str, *, n_draws: int = 200) -> xr.DataArray:
         )
     drawn = posterior[name].stack(sample=("chain", "draw")).reset_index("sample", drop=True)
     drawn = drawn.transpose("sample", "id")
+    if drawn.sizes["id"] > 1 and not np.ptp(drawn.values, axis=1).any():
+        raise DataError(
+            f"{parameter} is the same for every patient in this fit, so it tells nothing of their "
+            f"survival; fit with fit.population(iiv=[{parameter!r}, ...])."
+        )
     m = drawn.sizes["sample"]
     picked = np.unique(np.linspace(0, m - 1, min(n_draws, m)).round().astype(int))
     return drawn.isel(sample=picked).rename(parameter)

@@ -202,11 +202,11 @@ def _adverse(rule: DltRule, table: pd.DataFrame) -> list[tuple[str, float, float
     if rule.terms:
         chosen &= term.isin(rule.terms)
     out = []
-    for row in table[chosen].itertuples(index=False):
-        start, end = float(row.start_day), float(row.end_day)
+    for row in table[chosen].to_dict("records"):
+        start, end = float(row["start_day"]), float(row["end_day"])
         # An event without an end is ongoing, and nothing says for how long it was followed.
         ongoing = np.isnan(end)
-        out.append((str(row.id), start, start if ongoing else end, bool(ongoing)))
+        out.append((str(row["id"]), start, start if ongoing else end, bool(ongoing)))
     return out
 
 

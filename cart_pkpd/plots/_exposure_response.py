@@ -51,9 +51,9 @@ def exposure_response(found: ExposureResponse, *, ncols: int | None = None) -> F
     start = "" if found.landmark is None else f"day {found.landmark:g}"
     ax = survival(found.survival, band=False, start=start)
     _axes.heading(ax, _said(found), note=f"groups by {found.ratios['label'].iloc[0]}")
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
-    return figure
+    whole = ax.get_figure(root=True)
+    assert whole is not None
+    return whole
 
 
 def _outcome(text: str) -> str:

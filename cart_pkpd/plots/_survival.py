@@ -89,7 +89,7 @@ def _month_axis(ax: Axes, end: float) -> None:
 
 
 def _keys(found: KaplanMeier, made: list[tuple[Group, pd.DataFrame]], band: bool) -> list[Any]:
-    keys = [
+    keys: list[Any] = [
         _axes.key(f"{group.label}\n{_median(row)}", color=group.colour, linewidth=2.2)
         for (group, _), row in zip(made, found.summary.to_dict("records"), strict=True)
     ]
