@@ -119,6 +119,10 @@ def test_progression_as_the_investigator_called_it():
     course = [SD30, SD60, PD90]
     assert pfs(course, **called)["day"] == 90
     assert pfs(course, options={"clinical": True}, **called)["day"] == 75
+    late = pfs(course, options={"clinical": True, "cutoff": 70}, **called)
+    assert (late["day"], late["event"]) == (60, False)
+    both = pfs([*course[:2], (70, "PD")], options={"clinical": True, "cutoff": 72}, **called)
+    assert (both["day"], both["event"]) == (70, True)
     own = {"progression": "investigator"}
     assert pfs(course, options=own, **called)["reason"] == "no progression"
     found = pfs(course, options=own, PD_DAY=62, PD_BASIS="radiological")

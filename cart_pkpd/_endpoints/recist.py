@@ -50,6 +50,7 @@ class History:
     nadir: float
     nadir_day: float
     complete_response: bool = False
+    nodes_return: bool = False
     doubts: dict[tuple[str, float], float] = field(default_factory=dict)
 
 
@@ -61,7 +62,7 @@ class Finding:
     reason: str = ""
 
 
-def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
+def recist(lesions: Source, *, date_back: bool = True, nodes_return: bool = False) -> pd.DataFrame:
     """Return the response at every assessment by RECIST 1.1.
 
     Parameters
@@ -71,6 +72,10 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     date_back : bool
         Whether an equivocal new lesion, or equivocal progression of a non-target lesion, that a
         later assessment confirms is progression on the day on which it was first seen.
+    nodes_return : bool
+        Whether a target node of 10 mm or more again after an overall CR is PD, as a clarification
+        of the RECIST working group has it [2]_. By default the sum has to be 20 % and 5 mm above
+        the nadir, as a node that varies between 9 and 11 mm may not be disease.
 
     Returns
     -------
@@ -96,8 +101,10 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     - A target that was not evaluated: NE, unless the others prove PD without it.
     - Non-targets: PD if one progressed unequivocally, NE unless all were evaluated, CR if all
       are gone, else NON-CR/NON-PD.
-    - After an overall CR, a target (no node) or non-target that is seen again is PD. A node
-      that is 10 mm or more again is not, before the sum has grown by 20 % and 5 mm.
+    - After an overall CR, a target or non-target that is seen again is PD at any size. For
+      target nodes see `nodes_return`; a non-target node needs unequivocal progression [2]_.
+    - PR is judged from the baseline at every assessment; a PR is not carried on to a later one
+      that is above 0.7 times the baseline.
     - Overall: tables 1 and 2 of the paper [1]_.
 
     Thresholds include equality, with a tolerance of 1e-9. An equivocal new lesion is confirmed by
@@ -107,13 +114,19 @@ def recist(lesions: Source, *, date_back: bool = True) -> pd.DataFrame:
     References
     ----------
     .. [1] Eisenhauer et al. (2009), Eur J Cancer 45:228, :doi:`10.1016/j.ejca.2008.10.026`.
+    .. [2] RECIST working group, questions and clarifications of RECIST 1.1: abnormal lymph node,
+       https://recist.eortc.org.
     """
     own = by_patient(read_lesions(lesions))
-    rows = [{"id": who, **row} for who, found in own.items() for row in _patient(found, date_back)]
+    rows = [
+        {"id": who, **row}
+        for who, found in own.items()
+        for row in _patient(found, date_back, nodes_return)
+    ]
     return shape(rows, TIMEPOINTS)
 
 
-def _patient(own: list[Any], date_back: bool) -> list[dict[str, Any]]:
+def _patient(own: list[Any], date_back: bool, nodes_return: bool) -> list[dict[str, Any]]:
     """Return the responses of one patient, from the records in order of day."""
     scans = _scans(own)
     visits = {r.day: r.visit for r in own}
@@ -123,6 +136,7 @@ def _patient(own: list[Any], date_back: bool) -> list[dict[str, Any]]:
         return [{"visit": visits[day], "day": day, "overall": NE, "reason": why} for day in visits]
     past = _begin(scans[base], base)
     past.doubts = _proven(scans) if date_back else {}
+    past.nodes_return = nodes_return
     rows = []
     for day, by_kind in scans.items():
         row = _baseline_row(past) if day == base else _row(past, by_kind, day)
@@ -219,7 +233,7 @@ def grown(total: float, nadir: float) -> bool:
 def _target(past: History, sizes: Mapping[str, float], total: float, complete: bool) -> Finding:
     if not sizes:
         return Finding("")
-    back = [n for n, size in sizes.items() if not past.targets[n] and size > 0]
+    back = [n for n, size in sizes.items() if _returned(size, past.targets[n], past.nodes_return)]
     if past.complete_response and back:
         return Finding(PD, f"{_listed('target', back)} seen again after CR")
     gone = all(
@@ -243,6 +257,13 @@ def _target(past: History, sizes: Mapping[str, float], total: float, complete: b
     return Finding(
         SD, f"{fall}{near} ({total - past.nadir:+g} mm) from the nadir: neither PR nor PD"
     )
+
+
+def _returned(size: float, node: bool, nodes_return: bool) -> bool:
+    """Return whether a target that was gone counts as seen again."""
+    if node:
+        return nodes_return and size >= NORMAL_NODE - TOLERANCE
+    return size > 0
 
 
 def _change(past: History, total: float) -> str:
@@ -276,8 +297,9 @@ def _non_target(past: History, scan: Scan, day: float) -> Finding:
         then = past.doubts[(doubt[0], day)]
         return Finding(PD, f"{_listed('non-target', doubt)} equivocal, confirmed on day {then:g}")
     left = [n for n, x in known.items() if not _gone(x)]
-    if past.complete_response and left:
-        return Finding(PD, f"{_listed('non-target', left)} seen again after CR")
+    back = [n for n in left if not past.others[n]]
+    if past.complete_response and back:
+        return Finding(PD, f"{_listed('non-target', back)} seen again after CR")
     lacking = [n for n in past.others if n not in known]
     if lacking:
         return Finding(NE, f"{_listed('non-target', lacking)} not evaluated")
