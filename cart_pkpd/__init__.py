@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cart_pkpd import data as data
     from cart_pkpd import datasets as datasets
     from cart_pkpd import dose as dose
+    from cart_pkpd import endpoints as endpoints
     from cart_pkpd import fit as fit
     from cart_pkpd import models as models
     from cart_pkpd import nca as nca
@@ -33,6 +34,7 @@ _SUBMODULES = (
     "data",
     "datasets",
     "dose",
+    "endpoints",
     "fit",
     "models",
     "nca",

@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|check|nca`.
+"""The command line: `cart-pkpd run|demo|dose|check|nca|sbc`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -42,6 +42,7 @@ _EPILOG = (
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _OUTPUT = "What is written"
+_PLAN = "Plan (instead of a run file)"
 _PANELS = {
     "analysis": "Analysis",
     "rules": "Rules (times are days since the infusion)",
@@ -203,6 +204,10 @@ def run(
     ] = None,
     seed: Seed = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a run in DIR that was stopped: keep its fits."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the run file and say what would run.")
     ] = False,
@@ -215,8 +220,8 @@ def run(
     config = study.load(study_file).with_(seed=seed)
     folder = out or Path("runs") / study_file.stem
     if dry_run:
-        return _dry_run(config, folder, overwrite=overwrite, as_json=as_json)
-    return _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
+        return _dry_run(config, folder, overwrite=overwrite, resume=resume, as_json=as_json)
+    return _run(config, folder, overwrite=overwrite, resume=resume, quiet=quiet, as_json=as_json)
 
 
 @app.command(epilog=_EPILOG)
@@ -284,10 +289,10 @@ def _say_decisions(found: dict[str, Any]) -> None:
         _say(f"! {', '.join(names)}: {flag}")
 
 
-def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> int:
+def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
-    steps = study.plan(config, folder, overwrite=overwrite)
+    steps = study.plan(config, folder, overwrite=overwrite, resume=resume)
     if as_json:
         listed = [{"step": name, "what": what} for name, what in steps]
         _say_json({"exit_code": 0, "dry_run": True, "title": config.title, "steps": listed})
@@ -298,12 +303,20 @@ def _dry_run(config: Any, folder: Path, *, overwrite: bool, as_json: bool) -> in
     return 0
 
 
-def _run(config: Any, folder: Path, *, overwrite: bool, quiet: bool, as_json: bool) -> int:
+def _run(
+    config: Any,
+    folder: Path,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    resume: bool = False,
+) -> int:
     from cart_pkpd import study
     from cart_pkpd._study import console
 
     watch = console.watch(_err(), quiet=quiet)
-    outcome = study.run(config, folder, overwrite=overwrite, watch=watch)
+    outcome = study.run(config, folder, overwrite=overwrite, resume=resume, watch=watch)
     if as_json:
         _say_json(outcome.as_dict())
         return outcome.exit_code
@@ -384,6 +397,112 @@ def nca_table(
     return 0
 
 
+@app.command("sbc", epilog=_EPILOG)
+@_command
+def calibrate(
+    study_file: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY.TOML]", help="Run file.", show_default=False)
+    ] = None,
+    fit: Annotated[str | None, typer.Option(help="Which model of the run file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Without a run file: name of a model.", rich_help_panel=_PLAN)
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, rich_help_panel=_PLAN)] = 12,
+    times: Annotated[
+        str, typer.Option(help="Days of the samples.", rich_help_panel=_PLAN)
+    ] = "0,3,7,10,14,21,28,60,90",
+    lloq: Annotated[float | None, typer.Option(rich_help_panel=_PLAN)] = None,
+    dose: Annotated[
+        float | None, typer.Option(help="Cells, to every patient.", rich_help_panel=_PLAN)
+    ] = None,
+    iiv: Annotated[
+        str, typer.Option(help="Parameters that vary: cmax,tmax.", rich_help_panel=_PLAN)
+    ] = "",
+    error: Annotated[str, typer.Option(rich_help_panel=_PLAN)] = "lognormal",
+    spread: Annotated[
+        list[str] | None,
+        typer.Option(help="Width of a prior: cmax=0.3; repeat.", rich_help_panel=_PLAN),
+    ] = None,
+    fix: Annotated[
+        list[str] | None, typer.Option(help="Hold: beta=0.01; repeat.", rich_help_panel=_PLAN)
+    ] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="omega_cmax=lognormal:median=0.5,sigma=0.3; repeat.", rich_help_panel=_PLAN
+        ),
+    ] = None,
+    simulations: Annotated[int, typer.Option(min=1, help="Trials to simulate and fit.")] = 200,
+    ranks: Annotated[int, typer.Option(min=2, help="Values that a rank can have.")] = 100,
+    draws: Annotated[int | None, typer.Option(min=10, help="Per chain.")] = None,
+    tune: Annotated[int | None, typer.Option(min=10, help="Warm-up per chain.")] = None,
+    chains: Annotated[int | None, typer.Option(min=2)] = None,
+    cores: Annotated[int | None, typer.Option(min=1)] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Longer chains for fits that did not converge.")
+    ] = 1,
+    seed: Seed = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder; finished simulations in it are found again.")
+    ] = Path("sbc"),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Simulation-based calibration: fit trials simulated from the priors, rank the truth.
+
+    Takes model, priors and design of a run file, or of the options under Plan. Writes
+    quantities.csv (uniformity of each quantity's ranks), ranks.csv, simulations.csv (what became
+    of every fit), sbc.png, sbc.json and sbc.nc. Ends with 3 if ranks are not uniform or no fit
+    converged.
+    """
+    from cart_pkpd._core.errors import ConfigError
+    from cart_pkpd._study import calibrate as work
+
+    if (study_file is None) == (model is None):
+        raise ConfigError("give either a run file or --model, to say what is to be calibrated.")
+    given: Given = {"draws": draws, "tune": tune, "chains": chains, "cores": cores}
+    settings = {k: v for k, v in given.items() if v is not None}
+    if study_file is not None:
+        from cart_pkpd import study
+
+        config = study.load(study_file).with_(seed=seed)
+        problem, sampling = work.of_run_file(config, fit)
+        settings, seed = sampling | settings, config.spec.seed
+    else:
+        planned = work.PlannedTrial(
+            str(model), patients, times, lloq, dose, iiv, error, spread or (), fix or (),
+            prior or (),
+        )  # fmt: skip
+        problem = planned.problem()
+    settings |= {"simulations": simulations, "ranks": ranks, "retries": retries}
+    settings["seed"] = 1 if seed is None else seed
+    found = _calibrated(problem, out, settings, quiet=quiet or as_json)
+    if as_json:
+        _say_json(work.summary(found) | {"folder": str(out)})
+    else:
+        _say(found.attrs["sentence"])
+    return work.exit_code(found)
+
+
+def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any:
+    """Calibrate and show progress."""
+    import time
+
+    from cart_pkpd._study import calibrate, console
+
+    watch, began = console.watch(_err(), quiet=quiet), time.perf_counter()
+    watch.began("sbc")
+    try:
+        found = calibrate.calibrate(
+            problem, out, settings=settings,
+            progress=lambda news: watch.advanced("sbc", news.done, news.total),
+        )  # fmt: skip
+        watch.ended("sbc", "done", f"results in {out}", time.perf_counter() - began)
+    finally:
+        watch.closed()
+    return found
+
+
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -398,7 +517,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "check", "nca"}
+        known = {"run", "demo", "dose", "check", "nca", "sbc"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

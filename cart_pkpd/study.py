@@ -17,6 +17,7 @@ from cart_pkpd._study.config import RunFileError as RunFileError
 from cart_pkpd._study.config import load as load
 from cart_pkpd._study.config import loads as loads
 from cart_pkpd._study.folder import check_free as _check_free
+from cart_pkpd._study.provenance import config_hash as _config_hash
 from cart_pkpd._study.run import Outcome as Outcome
 from cart_pkpd._study.run import Step as Step
 from cart_pkpd._study.run import UnexpectedError as UnexpectedError
@@ -45,7 +46,9 @@ def demo_file() -> Path:
     return Path(__file__).parent / "_study" / "fast01.toml"
 
 
-def plan(config: Config, out: str | Path, *, overwrite: bool = False) -> list[tuple[str, str]]:
+def plan(
+    config: Config, out: str | Path, *, overwrite: bool = False, resume: bool = False
+) -> list[tuple[str, str]]:
     """Check all that can be checked without running, and return what a run would do.
 
     Parameters
@@ -56,6 +59,8 @@ def plan(config: Config, out: str | Path, *, overwrite: bool = False) -> list[tu
         The run folder; nothing is written to it.
     overwrite : bool
         Whether an earlier run in it may be replaced.
+    resume : bool
+        Whether fits of an earlier run in it would be kept.
 
     Returns
     -------
@@ -68,5 +73,5 @@ def plan(config: Config, out: str | Path, *, overwrite: bool = False) -> list[tu
         As `run` would raise before it reads the data.
     """
     _plan.check(config)
-    _check_free(Path(out), overwrite=overwrite)
+    _check_free(Path(out), overwrite=overwrite, resume=resume, config_sha256=_config_hash(config))
     return _plan.steps(config)

@@ -22,7 +22,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "module", ["data", "nca", "models", "fit", "crs", "checks", "compare", "dose", "study"]
+    "module",
+    ["data", "nca", "models", "fit", "crs", "checks", "compare", "dose", "endpoints", "study"],
 )
 def test_describing_an_analysis_loads_neither_sampler_nor_figures(module):
     light = ("pymc", "nutpie", "matplotlib")

@@ -131,7 +131,7 @@ def identifiability(
     rse = free_se * relative / np.sqrt(counts)[:, None]
     reasons = _reasons(names, jacobian, null, relative)
     if not jacobian.shape[0]:
-        forgotten = "; was doses= forgotten?" if doses is None and _takes_doses(chosen) else ""
+        forgotten = "; was doses= forgotten?" if doses is None and takes_doses(chosen) else ""
         reasons = [f"every sample is 0 or below its LLOQ{forgotten}"] * len(names)
     return xr.Dataset(
         {
@@ -167,7 +167,8 @@ def _check_endpoints(what: str, given: Mapping[str, Any], measured: Sequence[str
             )
 
 
-def _takes_doses(model: Model) -> bool:
+def takes_doses(model: Model) -> bool:
+    """Return whether doses act in a model."""
     return getattr(model, "dosed", None) is not None
 
 

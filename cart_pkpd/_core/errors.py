@@ -78,6 +78,10 @@ class ConfigError(CartError, ValueError):
     """A run file with an unknown key or an impossible value."""
 
 
+class WriteError(CartError, OSError):
+    """A file that could not be written; what was there before is unchanged."""
+
+
 class CartWarning(UserWarning):
     """Base of every warning of the package."""
 

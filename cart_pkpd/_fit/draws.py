@@ -274,7 +274,7 @@ def new_patient_draws(
     return out
 
 
-def prior_draws(structure: Structure, size: int, seed: int) -> xr.Dataset:
+def prior_draws(structure: Structure, size: int, seed: int | np.random.Generator) -> xr.Dataset:
     """Return draws of all population quantities from their joint prior, dim draw."""
     rng = np.random.default_rng(seed)
     draws = {q.name: q.prior.sample(rng, size) for q in structure.quantities}

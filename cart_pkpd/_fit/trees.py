@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,23 @@ from typing import Any
 import xarray as xr
 
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.files import whole_file
 
 
 def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
-    """Write `tree` to `path`, and return it; what was there stays until all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        tree.to_netcdf(name, engine="h5netcdf")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write `tree` to `path`, and return it; what was there stays until all is written.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or may not be written to.
+    """
+    # Made in memory, because HDF5 on a full disk fails while it closes the file, and then ends
+    # the whole process when it tries again.
+    content = io.BytesIO()
+    tree.to_netcdf(content, engine="h5netcdf")
+    with whole_file(path) as part:
+        part.write_bytes(content.getvalue())
     return path
 
 

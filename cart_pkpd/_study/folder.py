@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.files import PART
+from cart_pkpd._core.files import whole_file as whole_file
 
 FORMAT = "cart_pkpd run folder 1"
-_PART = ".part-"
 _OWN_FILES = (
     "config.toml",
     "provenance.json",
@@ -27,30 +25,6 @@ _OWN_FILES = (
     "status.json",
 )
 _OWN_FOLDERS = ("data", "nca", "fits", "dose", "tables", "figures")
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes its place at the end, or leaves no trace on an error.
-
-    The temporary name keeps the suffix, because some writers choose the format by it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_PART, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -103,6 +77,10 @@ class RunFolder:
         Where to make it. It may not exist, be empty, or hold an earlier run.
     overwrite : bool
         Whether an earlier run may be replaced.
+    resume : bool
+        Whether the fits of an earlier run of the same run file stay.
+    config_sha256 : str
+        Of the run file.
 
     Raises
     ------
@@ -114,14 +92,22 @@ class RunFolder:
     Only files that a run writes are removed from an earlier run folder; others stay.
     """
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        config_sha256: str = "",
+    ) -> None:
         self.path = Path(path)
-        check_free(self.path, overwrite=overwrite)
+        check_free(self.path, overwrite=overwrite, resume=resume, config_sha256=config_sha256)
         self.path.mkdir(parents=True, exist_ok=True)
-        _clear(self.path)
+        _clear(self.path, fits=not resume)
         self._began = time.monotonic()
         self.status: dict[str, Any] = {
             "format": FORMAT,
+            "config_sha256": config_sha256,
             "state": "running",
             "exit_code": None,
             "started": now(),
@@ -164,8 +150,10 @@ class RunFolder:
         return sorted(p.relative_to(self.path).as_posix() for p in found if p.is_file())
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ConfigError if no run may be written to `path`."""
+def check_free(
+    path: Path, *, overwrite: bool, resume: bool = False, config_sha256: str = ""
+) -> None:
+    """Raise ConfigError if no run may be written to `path`, or none of this run file resumed."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -178,11 +166,17 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             f"'{path}' is not empty and holds no earlier run, so nothing was written to it; "
             "name another folder."
         )
-    if not overwrite:
+    if resume:
+        if earlier.get("config_sha256") != config_sha256:
+            raise ConfigError(
+                f"'{path}' holds a run of another run file or seed, which this one cannot resume; "
+                "name another folder, or replace it with --overwrite."
+            )
+    elif not overwrite:
         when = f"{earlier.get('state', 'unknown')}, started {earlier.get('started', '?')}"
         raise ConfigError(
-            f"'{path}' already holds a run ({when}); name another folder, or replace it with "
-            "--overwrite."
+            f"'{path}' already holds a run ({when}); name another folder, replace it with "
+            "--overwrite, or go on with it with --resume."
         )
 
 
@@ -196,9 +190,12 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     return status if ours else None
 
 
-def _clear(path: Path) -> None:
-    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{_PART}*")):
+def _clear(path: Path, *, fits: bool) -> None:
+    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{PART}*")):
         file.unlink(missing_ok=True)
     for name in _OWN_FOLDERS:
-        if (path / name).is_dir():
+        if (path / name).is_dir() and (fits or name != "fits"):
             shutil.rmtree(path / name)
+    for file in (path / "fits").glob("*"):  # what is left: fits to resume
+        if file.suffix != ".nc" or file.name.startswith(PART):
+            file.unlink()

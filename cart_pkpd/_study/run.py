@@ -16,7 +16,7 @@ from cart_pkpd._core.errors import CartError, ConfigError, DataError, ModelError
 from cart_pkpd._study import plan, steps, toml
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, now, write_json, write_text
-from cart_pkpd._study.provenance import provenance
+from cart_pkpd._study.provenance import config_hash, provenance
 from cart_pkpd._study.watch import Stop, Watch
 
 if TYPE_CHECKING:
@@ -103,7 +103,12 @@ class Outcome:
 
 
 def run(
-    config: Config, out: str | Path, *, overwrite: bool = False, watch: Watch | None = None
+    config: Config,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Run a whole study into a folder.
 
@@ -115,6 +120,9 @@ def run(
         Run folder; may not exist, be empty, or hold an earlier run.
     overwrite : bool
         Whether an earlier run may be replaced.
+    resume : bool
+        Take finished fits from an earlier run of the same run file and data in the folder, which
+        was stopped or killed, and do the rest.
     watch : Watch, optional
         Hears of the progress.
 
@@ -132,7 +140,7 @@ def run(
         For any other error; its traceback is in ``run.log``.
     """
     plan.check(config)
-    folder = RunFolder(out, overwrite=overwrite)
+    folder = RunFolder(out, overwrite=overwrite, resume=resume, config_sha256=config_hash(config))
     work = _Run(config, folder, watch or Watch())
     with work.stop.listening(), _log_to(folder / "run.log"):
         return _guarded(work)
@@ -271,11 +279,14 @@ class _Run:
         if left_out:
             _LOG.info("%s: %s", step, left_out)
         with self._step(step, alone=True) as note:
-            result = steps.fit_model(found, name, self._progress(step))
+            result = steps.earlier_fit(found, name, self.folder)
+            again = "" if result is None else "Taken from the earlier run. "
+            if result is None:
+                result = steps.fit_model(found, name, self._progress(step))
             self.stop.check()
-            steps.keep(found, name, result, self.folder)
+            steps.keep(found, name, result, self.folder, save=not again)
             note.state = "done" if result.verdict.ok else "unconverged"
-            note.text = f"{result.verdict.sentence} {left_out}".rstrip()
+            note.text = f"{again}{result.verdict.sentence} {left_out}".rstrip()
         if note.state == "failed":
             found.failures[name] = note.text
 

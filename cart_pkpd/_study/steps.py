@@ -6,16 +6,17 @@ ends before they load.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study import fit_checks, join, plan, tables
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.folder import RunFolder, whole_file, write_text
+from cart_pkpd._study.folder import RunFolder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
     from cart_pkpd.report import DoseFindings
+
+_LOG = logging.getLogger("cart_pkpd.study")
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a short note."""
@@ -194,10 +197,31 @@ def fit_model(found: Findings, name: str, progress: Progress) -> Any:
     )
 
 
-def keep(found: Findings, name: str, result: Any, folder: RunFolder) -> None:
+def earlier_fit(found: Findings, name: str, folder: RunFolder) -> Any:
+    """Return the fit that an earlier run of the same run file left, None if there is none.
+
+    A fit of other data, or of another version of the package, is none.
+    """
+    from cart_pkpd import __version__, fit
+    from cart_pkpd._stats.fingerprint import fingerprint
+
+    path = folder / f"fits/{name}.nc"
+    if not path.is_file():
+        return None
+    try:
+        result = fit.load(path, plan.model(found.config, name))
+    except CartError as problem:
+        _LOG.info("%s: %s", path.name, problem)
+        return None
+    same = fingerprint(result.structure) == fingerprint(found.structures[name])
+    version = result.provenance.get("versions", {}).get("cart_pkpd")
+    return result if same and version == __version__ else None
+
+
+def keep(found: Findings, name: str, result: Any, folder: RunFolder, *, save: bool = True) -> None:
     """Save a fit, and the parameters of all fits so far as one table."""
-    with whole_file(folder / f"fits/{name}.nc") as part:
-        result.save(part)
+    if save:
+        result.save(folder / f"fits/{name}.nc")
     found.fits[name] = result
     tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
 

@@ -1,0 +1,1 @@
+"""The work behind ``cart_pkpd.endpoints``: one topic per file."""

@@ -1,0 +1,65 @@
+"""When assessments are planned, and how many were missed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Planned assessments.
+
+    Attributes
+    ----------
+    days : tuple of float
+        Rising; they go on after the last in steps of the last interval. [day]
+    window : float
+        Days by which an assessment may be early or late. [day]
+    """
+
+    days: tuple[float, ...]
+    window: float
+
+    def until(self, day: float) -> list[float]:
+        """Return the planned days up to and on a day."""
+        days = list(self.days)
+        step = days[-1] - (days[-2] if len(days) > 1 else 0.0)
+        while days[-1] + step <= day:
+            days.append(days[-1] + step)
+        return [d for d in days if d <= day]
+
+    def missed(self, last: float, event: float) -> int:
+        """Return how many windows lie wholly after `last` and before `event`."""
+        return sum(d - self.window > last and d + self.window < event for d in self.until(event))
+
+
+def planned(timepoints: pd.DataFrame, days: Sequence[float] | None, window: float) -> Schedule:
+    """Return the given schedule, or the median day of every visit's name.
+
+    Raises
+    ------
+    DataError
+        If days are given that do not rise above 0, or none are given and visits have no names.
+    """
+    if days is not None:
+        given = tuple(float(d) for d in days)
+        rising = all(np.diff([0.0, *given]) > 0)
+        if not given or not rising:
+            raise DataError(f"schedule= must be rising days after the infusion, not {list(given)}.")
+        return Schedule(given, window)
+    later = timepoints[~timepoints["baseline"] & (timepoints["day"] > 0)]
+    named = later[[not re.fullmatch(r"day -?[\d.]+", v) for v in later["visit"]]]
+    typical = sorted({float(d) for d in named.groupby("visit")["day"].median()})
+    if not typical and len(later):
+        raise DataError(
+            "the planned days of the assessments are not known, as the visits have no names: pass "
+            "schedule=[28, 61, 91], or missed=None to censor for no gap."
+        )
+    return Schedule(tuple(typical) or (np.inf,), window)
