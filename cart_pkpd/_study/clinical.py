@@ -62,9 +62,7 @@ def _named(config: Config, key: str) -> str:
     return str(name) if name else f"the {key} of '{config.spec.data.dataset}'"
 
 
-def derive(
-    config: Config, trial: xr.Dataset, folder: RunFolder
-) -> tuple[EndpointFindings, str]:
+def derive(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[EndpointFindings, str]:
     """Do the step: compute, write every table, and say the first answer in a sentence."""
     from cart_pkpd._study.folder import whole_file, write_json
 
@@ -126,8 +124,12 @@ def compute(config: Config, trial: xr.Dataset) -> EndpointFindings:
         times=tte,
         other_pfs=endpoints.pfs(points, followup, **(own | {"censoring": _OTHER[censoring]})),
         rates=_rates(best, trial, table, by),
-        curves={k: _curve(tte[k], table) for k in ("PFS", "OS", "DOR") if tte[k]["time"].notna().any()},
-        curves_by_dose={} if by is None else {k: _curve(tte[k], table, by, trial) for k in ("PFS", "OS")},
+        curves={
+            k: _curve(tte[k], table) for k in ("PFS", "OS", "DOR") if tte[k]["time"].notna().any()
+        },
+        curves_by_dose={
+            k: _curve(tte[k], table, by, trial) for k in ("PFS", "OS") if by is not None
+        },
         by_response=_by_response(pfs, best, table),
         exposure=_exposure(config, table, trial, best[best["id"].map(counted)], followup, tte),
         counted=counted,
@@ -191,7 +193,7 @@ def _source(config: Config, key: str) -> Path | pd.DataFrame:
     name = getattr(config.spec.endpoints, key)
     if name is not None:
         return config.path(name)
-    return datasets.load(str(config.spec.data.dataset), table=key)  # type: ignore[call-overload,no-any-return]
+    return datasets.load(str(config.spec.data.dataset), table=key)  # type: ignore[call-overload]
 
 
 def _given(table: Endpoints, names: Iterable[str]) -> dict[str, Any]:
@@ -213,9 +215,7 @@ def _by(trial: xr.Dataset) -> str | None:
     return "dose_level" if known else None
 
 
-def _rates(
-    best: pd.DataFrame, trial: xr.Dataset, table: Endpoints, by: str | None
-) -> pd.DataFrame:
+def _rates(best: pd.DataFrame, trial: xr.Dataset, table: Endpoints, by: str | None) -> pd.DataFrame:
     """Return rates with and without confirmation, by dose as asked and of all patients exact."""
     import pandas as pd
 
@@ -253,9 +253,8 @@ def _by_response(
 
     if table.landmark is None:
         return None
-    late = endpoints.from_landmark(
-        pfs, table.landmark, best, confirmed=table.response == "confirmed"
-    )
+    # A response that is confirmed later was not yet confirmed at the landmark.
+    late = endpoints.from_landmark(pfs, table.landmark, best, confirmed=False)
     return _curve(late, table, "by_landmark")
 
 

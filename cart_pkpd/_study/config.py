@@ -96,7 +96,7 @@ class Config:
             raise RunFileError(
                 ["has no [endpoints] table; add one with lesions and followup."], self.source
             )
-        bare = {"models": {}, "nca": None, "dose": None}
+        bare: dict[str, Any] = {"models": {}, "nca": None, "dose": None}
         return replace(self, spec=self.spec.model_copy(update=bare))
 
     def population(self, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -14,7 +15,7 @@ Outcome = Literal["response", "crs", "icans", "pfs", "os"]
 
 
 def _rising(days: list[float]) -> list[float]:
-    if any(b <= a for a, b in zip(days, days[1:], strict=False)):
+    if any(b <= a for a, b in itertools.pairwise(days)):
         raise _sentence("should be rising days, such as [28, 61, 91]")
     return days
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd import plots
-from cart_pkpd._core import names
 from cart_pkpd._endpoints.exposure import ExposureResponse
 from cart_pkpd._endpoints.survival import KaplanMeier
 from cart_pkpd._endpoints.tables import RESPONSES
@@ -59,6 +58,8 @@ _CHOICES = {
     "prob": "Probability of intervals", "months": "Milestones [month]",
     "landmark": "Landmark of PFS by response [day]",
 }  # fmt: skip
+_LAST = 1e300  # sorts all patients behind every dose
+_EXPOSURES = {"cmax": "Cmax", "auc0_28": "AUC0–28d"}
 _EXPOSURE_CHOICES = {
     "endpoint": "cells", "metrics": "exposures", "outcomes": "outcomes",
     "crs_at_least": "CRS from grade", "icans_at_least": "ICANS from grade",
@@ -107,14 +108,14 @@ def _response(found: EndpointFindings) -> Section:
             "endpoints_waterfall",
             lambda: plots.waterfall(found.best, found.trial, by=found.by),
             caption="Best change of the sum of diameters from the baseline, one bar per patient; "
-            "lines at +20 and −30 %.",
+            f"lines at +20 and −30{_text.THIN}%.",
             alt="Waterfall plot",
         ),
         picture(
             "endpoints_spider",
             lambda: plots.spider(found.timepoints, found.trial, by=found.by),
             caption="Sum of diameters of every patient over time, as change from the baseline; "
-            "lines at +20 and −30 %.",
+            f"lines at +20 and −30{_text.THIN}%.",
             alt="Spider plot",
         ),
     ]
@@ -132,7 +133,7 @@ def _groups(found: EndpointFindings) -> list[tuple[str, str, float]]:
     unit = _text.dose_unit(found.trial) if found.by else ""
     keys = list(dict.fromkeys(found.rates["group"]))
     return [
-        (k, "All patients", np.inf) if k == "all" else (k, _text.dose(float(k), unit), float(k))
+        (k, "All patients", _LAST) if k == "all" else (k, _text.dose(float(k), unit), float(k))
         for k in keys
     ]
 
@@ -141,10 +142,11 @@ def _rates(found: EndpointFindings) -> Table:
     columns = [
         Column("group", "Dose level", kind="text", sort_by="dose"), Column("n", "n", kind="count")
     ]  # fmt: skip
+    kind = str(found.choices["response"])
     shown = {
         "orr": ("ORR, confirmed", "ORR", True), "orr_u": ("ORR, unconfirmed", "ORR", False),
         "cr": ("CR, confirmed", "CR rate", True),
-        "dcr": (f"DCR, {found.choices['response']}", "DCR", found.choices["response"] == "confirmed"),
+        "dcr": (f"DCR, {kind}", "DCR", kind == "confirmed"),
     }  # fmt: skip
     columns += [Column(k, label, kind="text") for k, (label, _, _) in shown.items()]
     rows = []
@@ -162,7 +164,7 @@ def _rates(found: EndpointFindings) -> Table:
         "all patients exact",
     }[found.choices["interval"]]
     notes = (
-        f"Patients with the response, share in %; {level} intervals, {how}. n: patients {who}.",
+        f"Patients with the response, and their share; {level} intervals, {how}. n: {who}s.",
         "ORR: CR or PR. DCR: CR, PR, SD or non-CR/non-PD.",
     )
     return Table("response_rates", "Response rates by dose level", tuple(columns), tuple(rows),
@@ -210,12 +212,20 @@ def _survival(found: EndpointFindings) -> Section:
                                   f"{_LONG[name]} by dose level")  # fmt: skip
             blocks.append(Details(f"{name} by dose level", (drawn,)))
         if name == "PFS":
-            blocks.append(Text(found.other_sentence()))
+            blocks += [Text(_ends(found.times[name])), Text(found.other_sentence())]
     if found.by_response is not None:
         blocks += _landmark(found, found.by_response)
-    return Section(
-        "endpoints-survival", "Progression-free and overall survival", tuple(blocks)
-    )
+    return Section("endpoints-survival", "Progression-free and overall survival", tuple(blocks))
+
+
+def _ends(times: pd.DataFrame) -> str:
+    """Return how many times end with what, in a sentence."""
+    said = []
+    for event, what in ((True, "Events"), (False, "Censored")):
+        counts = times.loc[times["event"] == event, "reason"].value_counts()
+        listed = "; ".join(f"{n} {reason}" for reason, n in counts.items()) or "nobody"
+        said.append(f"{what}: {listed}.")
+    return " ".join(said)
 
 
 def _kaplan_meier(found: EndpointFindings, km: KaplanMeier, key: str, what: str) -> Block:
@@ -234,26 +244,27 @@ def _curve_table(
     columns = [
         Column("group", "Dose level", kind="text", sort_by="dose"),
         Column("n", "n", kind="count"), Column("events", _EVENTS[name], kind="count"),
-        Column("median_text", "Median", kind="text", sort_by="median"),
-        *(Column(f"at_{m:g}", f"At {m:g} months", kind="text", sort_by=f"survival_{m:g}")
+        Column("median_text", "Median", sort_by="median"),
+        *(Column(f"at_{m:g}", f"At {m:g} months", sort_by=f"survival_{m:g}")
           for m in found.choices["months"]),
-        Column("follow_up_text", "Follow-up", kind="text", sort_by="follow_up"),
     ]  # fmt: skip
+    if name == "OS":  # that of PFS ends with the progression, so it says little
+        columns.append(Column("follow_up_text", "Follow-up", sort_by="follow_up"))
     rows: list[Mapping[str, Value]] = []
     reasons: dict[tuple[int, str], str] = {}
     unit = _text.dose_unit(found.trial) if found.by else ""
     for km in (by_dose, whole):
         for one in () if km is None else km.summary.to_dict("records"):
             assert km is not None
-            dose = np.inf if km is whole else float(one["group"])
+            dose = _LAST if km is whole else float(one["group"])
             row, why = _curve_row(km, one)
             reasons |= {(len(rows), key): text for key, text in why.items()}
             label = "All patients" if km is whole else _text.dose(dose, unit)
             rows.append({"group": label, "dose": dose, **row})
     level = _text.percent(whole.confidence)
     notes = (
-        f"Kaplan–Meier; medians in months with {level} intervals (NR: not reached), shares in % "
-        "with log(−log) intervals; follow-up by reverse Kaplan–Meier.",
+        f"Kaplan–Meier; medians in months with {level} intervals (NR: not reached), shares with "
+        f"log(−log) intervals{'; follow-up by reverse Kaplan–Meier' if name == 'OS' else ''}.",
     )
     title = f"{_text.sentence(_LONG[name])}{kind}"
     return Table(f"{name.lower()}_by_dose", title, tuple(columns), tuple(rows), remarks=reasons,
@@ -294,12 +305,13 @@ def _months(one: Mapping[Any, Any], key: str) -> str:
 def _landmark(found: EndpointFindings, km: KaplanMeier) -> list[Block]:
     day = found.choices["landmark"]
     note = (
-        f"PFS from day {day:g} on, by response until then. Compared from the infusion, responders "
+        f"PFS from day {day:g} on of those at risk then, by response seen until then, confirmed "
+        "or not, as a later confirmation was not known. Compared from the infusion, responders "
         "would be favoured, as they had to live and be free of progression to respond."
     )
     drawn = picture(
         "endpoints_km_landmark", lambda: plots.survival(km, start=f"day {day:g}"),
-        caption=f"PFS from day {day:g} on of patients at risk then, by response until then.",
+        caption=f"Progression-free survival from day {day:g} on, by response until then.",
         alt="Kaplan–Meier curves by response",
     )  # fmt: skip
     return [Details(f"PFS by response until day {day:g}", (Text(note), drawn))]
@@ -345,18 +357,21 @@ def _patients(found: EndpointFindings) -> Table:
         Column("confirmed", "Best response, confirmed", kind="text"),
         Column("confirmed_reason", "Rule", kind="text"),
         Column("best", "Unconfirmed", kind="text"),
-        Column("best_pct", "Best change", "%", "number"),
+        Column("best_pct", "Best change", "%", "decimal"),
     )  # fmt: skip
     rows = tuple(
-        {"id": r.id, "dose_level": doses.get(r.id), "confirmed": r.confirmed,
-         "confirmed_reason": r.confirmed_reason, "best": r.best, "best_pct": plain(r.best_pct)}
-        for r in found.best.itertuples()
+        {"id": r["id"], "dose_level": doses.get(r["id"]),
+         "confirmed": _RESPONSE_WORDS.get(r["confirmed"], r["confirmed"]),
+         "confirmed_reason": r["confirmed_reason"],
+         "best": _RESPONSE_WORDS.get(r["best"], r["best"]),
+         "best_pct": plain(r["best_pct"])}
+        for r in found.best.to_dict("records")
     )  # fmt: skip
     return Table("endpoints_best_response", "Best overall response of every patient", columns, rows)
 
 
 def _times(found: EndpointFindings) -> Table:
-    doses, os = _doses(found), found.times["OS"].set_index("id")
+    doses, os = _doses(found), found.times["OS"].set_index("id").to_dict("index")
     columns = [Column("id", "Patient", kind="text"), *_dose_column(found)]
     for key in ("pfs", "os"):
         columns += [
@@ -365,12 +380,12 @@ def _times(found: EndpointFindings) -> Table:
             Column(f"{key}_rule", "Rule", kind="text"),
         ]
     rows = []
-    for r in found.times["PFS"].itertuples():
-        row: dict[str, Value] = {"id": r.id, "dose_level": doses.get(r.id)}
-        for key, one in (("pfs", r), ("os", os.loc[r.id])):
+    for r in found.times["PFS"].to_dict("records"):
+        row: dict[str, Value] = {"id": r["id"], "dose_level": doses.get(r["id"])}
+        for key, one in (("pfs", r), ("os", os[r["id"]])):
             row |= {
-                key: plain(one.months), f"{key}_rule": one.rule,
-                f"{key}_state": "event" if one.event else "censored",
+                key: plain(one["months"]), f"{key}_rule": one["rule"],
+                f"{key}_state": "event" if one["event"] else "censored",
             }  # fmt: skip
         rows.append(row)
     return Table("endpoints_times", "PFS and OS of every patient", tuple(columns), tuple(rows))
@@ -386,12 +401,16 @@ def _exposure(found: EndpointFindings) -> Section | None:
     blocks: list[Block] = [Text(_exposure_sentence(found)), _ratios(found)]
     blocks += [Text(text, "warn") for text in found.few()]
     said: dict[str, None] = {}
+    folded: list[Block] = []
     for (outcome, metric), one in found.exposure.items():
         if isinstance(one, str):
             continue
-        what = f"{outcome_words(outcome, found.choices)} on {names.label(metric)}"
-        blocks.append(_drawn(one, f"{outcome}_{metric}", what))
+        what = f"{outcome_words(outcome, found.choices)} by {_EXPOSURES[metric]}"
+        place = folded if one.kind == "survival" else blocks
+        place.append(_drawn(one, f"{outcome}_{metric}", what))
         said |= dict.fromkeys(_plain_notes(one))
+    if folded:
+        blocks.append(Details("Survival by exposure", tuple(folded)))
     details: list[Block] = [Text(note) for note in said]
     sensitivity = _sensitivity(found)
     if sensitivity is not None:
@@ -439,7 +458,7 @@ def _ratios(found: EndpointFindings) -> Table:
     rows = tuple(
         {**{c.key: plain(r[c.key]) for c in columns},
          "outcome": outcome_words(str(r["outcome"]), found.choices),
-         "exposure": names.label(str(r["exposure"]))}
+         "exposure": _EXPOSURES[str(r["exposure"])]}
         for r in odds.to_dict("records")
     )  # fmt: skip
     reasons = {(i, "estimate"): why for i, why in enumerate(odds["reason"]) if why}
@@ -450,7 +469,7 @@ def _ratios(found: EndpointFindings) -> Table:
 def _sensitivity(found: EndpointFindings) -> Table | None:
     parts = [
         one.sensitivity.assign(
-            outcome=outcome_words(key[0], found.choices), exposure=names.label(key[1])
+            outcome=outcome_words(key[0], found.choices), exposure=_EXPOSURES[key[1]]
         )
         for key, one in found.exposure.items()
         if not isinstance(one, str) and len(one.sensitivity)
@@ -511,4 +530,3 @@ def _said(value: Any) -> str:
     return {"fda": "FDA-type", "ema": "EMA-type", "ml": "maximum likelihood"}.get(
         str(value), str(value).replace("_", " ")
     )
-

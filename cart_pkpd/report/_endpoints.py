@@ -17,8 +17,8 @@ from cart_pkpd._endpoints.tables import MISSING, NE
 from cart_pkpd.plots import _text
 
 DENOMINATORS = {
-    "infused": "infused", "dlt_evaluable": "evaluable for DLT",
-    "response_evaluable": "evaluable for response",
+    "infused": "infused patient", "dlt_evaluable": "DLT-evaluable patient",
+    "response_evaluable": "response-evaluable patient",
 }  # fmt: skip
 CENSORING = {"fda": "FDA-type", "ema": "EMA-type"}
 EVENTS = {"PFS": "event", "OS": "death", "DOR": "event"}
@@ -156,14 +156,12 @@ class EndpointFindings:
             (self.response == "confirmed", "DCR", f"{self.choices['response']} DCR"),
         ):  # fmt: skip
             said.append(f"{name} {share_of(self.rate(measure, confirmed))}")
-        who = DENOMINATORS[self.choices["denominator"]]
+        n = int(self.rate("ORR", True).n)
+        who = _text.count(n, DENOMINATORS[self.choices["denominator"]])
         level = _text.percent(self.rates.attrs["prob"])
         missing = int((self.best["best"] == MISSING).sum())
         none = f" {_text.count(missing, 'patient')} without assessment after the baseline."
-        return (
-            f"{'; '.join(said)}; of patients {who}, exact {level} intervals."
-            f"{none if missing else ''}"
-        )
+        return f"{'; '.join(said)}; {who}, exact {level} intervals.{none if missing else ''}"
 
     def rate(self, measure: str, confirmed: bool, group: str = "all") -> Any:
         """Return one row of `rates`."""
@@ -264,7 +262,7 @@ def _ratio(outcome: str, metric: str, one: ExposureResponse | str) -> dict[str, 
 
 
 def share(rate: float, lower: float, upper: float) -> str:
-    """Return a share with its interval in percent: ``"20 % (8–39)"``."""
+    """Return a share with its interval in percent: ``"20.0 % (7.7–38.6)"``."""
     if np.isnan(rate):
         return _text.MISSING
     ends = "" if np.isnan(lower) else f" ({_whole(lower)}–{_whole(upper)})"
@@ -272,12 +270,11 @@ def share(rate: float, lower: float, upper: float) -> str:
 
 
 def _whole(value: float) -> str:
-    percent = 100 * value
-    return f"{percent:.1f}" if 0 < percent < 9.95 else f"{percent:.0f}"
+    return f"{100 * value:.1f}" if 0 < value < 1 else f"{100 * value:.0f}"
 
 
 def share_of(row: Any) -> str:
-    """Return a row of rates: ``"6 of 30, 20 % (8–39)"``."""
+    """Return a row of rates: ``"6 of 30, 20.0 % (7.7–38.6)"``."""
     if not row.n:
         return "nobody in the denominator"
     return f"{row.x:.0f} of {row.n:.0f}, {share(row.rate, row.lower, row.upper)}"
@@ -302,10 +299,10 @@ def _course(km: KaplanMeier) -> str:
     row = km.summary.iloc[0]
     events = _text.count(int(row["events"]), EVENTS[km.endpoint])
     said = [
-        f"{share(e.survival, e.lower, e.upper)} at {e.month:g} months"
-        if not np.isnan(e.survival)
-        else f"not known at {e.month:g} months, as {e.reason}"
-        for e in km.estimates.itertuples()
+        f"{share(e['survival'], e['lower'], e['upper'])} at {e['month']:g} months"
+        if not np.isnan(e["survival"])
+        else f"not known at {e['month']:g} months, as {e['reason']}"
+        for e in km.estimates.to_dict("records")
     ]
     return f"{median_of(km)}, {events} of {int(row['n'])} patients; {'; '.join(said)}"
 
