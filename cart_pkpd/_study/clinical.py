@@ -324,6 +324,7 @@ def _choices(
     made |= _defaults(table, endpoints.read_lesions, _READING) | dict(lesions.attrs["limits"])
     made |= _defaults(table, endpoints.recist, _RECIST)
     made |= _defaults(table, endpoints.best_response, _BEST)
+    made["unit"] = table.unit or "mm, unless a warning says that they are cm"
     made["response"] = table.response
     made |= _defaults(table, endpoints.pfs, _PFS)
     made["missed"] = made["missed"] or 0

@@ -58,8 +58,14 @@ _CHOICES = {
     "prob": "Probability of intervals", "months": "Milestones [month]",
     "landmark": "Landmark of PFS by response [day]",
 }  # fmt: skip
-_LAST = 1e300  # sorts all patients behind every dose
 _EXPOSURES = {"cmax": "Cmax", "auc0_28": "AUC0–28d"}
+_WORDS = {
+    **CENSORING, **_EXPOSURES, "ml": "maximum likelihood", "bayes": "Bayes",
+    "recist": "RECIST 1.1", "clopper-pearson": "Clopper–Pearson, exact",
+    "dlt_evaluable": "evaluable for DLT", "response_evaluable": "evaluable for response",
+    "crs": "CRS", "icans": "ICANS", "pfs": "PFS", "os": "OS",
+}  # fmt: skip
+_LAST = 1e300  # sorts all patients behind every dose
 _EXPOSURE_CHOICES = {
     "endpoint": "cells", "metrics": "exposures", "outcomes": "outcomes",
     "crs_at_least": "CRS from grade", "icans_at_least": "ICANS from grade",
@@ -223,7 +229,7 @@ def _ends(times: pd.DataFrame) -> str:
     said = []
     for event, what in ((True, "Events"), (False, "Censored")):
         counts = times.loc[times["event"] == event, "reason"].value_counts()
-        listed = "; ".join(f"{n} {reason}" for reason, n in counts.items()) or "nobody"
+        listed = ", ".join(f"{n} {reason}" for reason, n in counts.items()) or "nobody"
         said.append(f"{what}: {listed}.")
     return " ".join(said)
 
@@ -432,8 +438,9 @@ def _exposure_sentence(found: EndpointFindings) -> str:
 
 
 def _plain_notes(one: ExposureResponse) -> list[str]:
-    """Return notes but for the count of events, which the table has."""
-    return [_text.sentence(n) for n in one.notes if " patients had " not in n]
+    """Return notes but for the count of events, which the table has, in words of the page."""
+    notes = [n.replace("see .sensitivity", "the table shows the ratio without") for n in one.notes]
+    return [_text.sentence(n) for n in notes if " patients had " not in n]
 
 
 def _drawn(one: ExposureResponse, key: str, what: str) -> Block:
@@ -527,6 +534,4 @@ def _said(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_said, value)) or "none"
-    return {"fda": "FDA-type", "ema": "EMA-type", "ml": "maximum likelihood"}.get(
-        str(value), str(value).replace("_", " ")
-    )
+    return _WORDS.get(str(value), str(value).replace("_", " "))
