@@ -1,13 +1,14 @@
 """CDISC: made-up SDTM and ADaM files, read to days and names, and written again."""
 
 import importlib.util
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cart_pkpd import data, datasets, endpoints, nca
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.errors import CartError, DataError
 from cart_pkpd.endpoints import DAYS_PER_MONTH
 
 XPT = pytest.param(
@@ -291,6 +292,13 @@ def test_what_a_transport_file_cannot_hold_is_refused(tmp_path):
         data.write_dataset(pd.DataFrame({"A": [1]}), tmp_path / "a.sas7bdat")
     with pytest.raises(DataError, match="there is no file"):
         data.read_dataset(tmp_path / "none.csv")
+
+
+def test_without_pyreadstat_the_message_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyreadstat", None)
+    (tmp_path / "dm.xpt").write_bytes(b"HEADER RECORD*******")
+    with pytest.raises(CartError, match=r"pip install 'cart-pkpd\[cdisc\]'"):
+        data.read_dataset(tmp_path / "dm.xpt")
 
 
 def test_parameters_of_several_analytes_or_twice_are_refused():

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_said_before_any_data_are_read(keys, said):
 
 
 def test_an_outcome_named_twice_is_refused():
-    with pytest.raises(study.RunFileError, match="exposure_response.metrics.*twice"):
+    with pytest.raises(study.RunFileError, match=r"exposure_response.metrics.*twice"):
         load(more='metrics = ["cmax", "cmax"]')
 
 

@@ -32,6 +32,7 @@ from cart_pkpd.plots._exposure_response import exposure_response as exposure_res
 from cart_pkpd.plots._individual import individual as individual
 from cart_pkpd.plots._nca import nca_profile as nca_profile
 from cart_pkpd.plots._nca import nca_profiles as nca_profiles
+from cart_pkpd.plots._operating import operating_characteristics as operating_characteristics
 from cart_pkpd.plots._patient_elpd import patient_elpd as patient_elpd
 from cart_pkpd.plots._persistence import persistence as persistence
 from cart_pkpd.plots._posterior import intervals as intervals
@@ -84,6 +85,7 @@ __all__ = [
     "nca_profiles",
     "npde",
     "observed_vs_predicted",
+    "operating_characteristics",
     "patient_elpd",
     "peaks_by_dose",
     "persistence",
