@@ -12,6 +12,7 @@ from cart_pkpd._study.config import Config
 from cart_pkpd._study.dosetable import DesignTable, Dose
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from cart_pkpd import dose
@@ -115,8 +116,12 @@ def problems(config: Config) -> list[str]:
             f"dose.response = \"{table.response}\" is not a file; relative paths count from the "
             "run file's folder."
         )  # fmt: skip
-    if table.below is not None and table.below.benefit == "response" and table.response is None:
-        found.append("dose.below.benefit is response, so dose.response must name the file.")
+    derived = table.response is not None or config.spec.endpoints is not None
+    if table.below is not None and table.below.benefit == "response" and not derived:
+        found.append(
+            "dose.below.benefit is response, so dose.response must name the file, or the table "
+            "[endpoints] derive it."
+        )
     return found
 
 
@@ -127,11 +132,16 @@ def words(table: Dose) -> str:
     return said if table.chain is None else f"{said}; the chain from dose to DLT"
 
 
-def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFindings, str]:
-    """Do the dose step: compute, write every decision, and say the first in a sentence."""
+def decide(
+    config: Config, trial: xr.Dataset, folder: RunFolder, response: pd.DataFrame | None = None
+) -> tuple[DoseFindings, str]:
+    """Do the dose step: compute, write every decision, and say the first in a sentence.
+
+    `response` holds best responses, where the endpoints step derived them.
+    """
     from cart_pkpd._study.folder import whole_file, write_json
 
-    found = compute(config, trial)
+    found = compute(config, trial, response)
     write_json(folder / "dose/decisions.json", found.numbers())
     for name, table in found.frames().items():
         with whole_file(folder / f"dose/{name}.csv") as part:
@@ -143,7 +153,9 @@ def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFi
     return found, f"{label} {text}"
 
 
-def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
+def compute(
+    config: Config, trial: xr.Dataset, response: pd.DataFrame | None = None
+) -> DoseFindings:
     """Return every decision and what stands beside it."""
     from cart_pkpd import dose, nca, report
     from cart_pkpd._stats.priors import Beta
@@ -162,7 +174,7 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
     scenarios, without = _scenarios(designs, decisions, known, table)
     activity = dose.activity(
         trial, known, exposures=[e.measured for e in exposures.values()],
-        response=_responses(config, table),
+        response=_responses(config, table, response),
     )  # fmt: skip
     return report.DoseFindings(
         data=known,
@@ -200,11 +212,17 @@ def _check_days(trial: xr.Dataset) -> None:
         raise DataError(found)
 
 
-def _responses(config: Config, table: Dose) -> Any:
+def _responses(config: Config, table: Dose, derived: pd.DataFrame | None) -> Any:
+    """Return the best responses of the file that the table names, or those derived."""
     import pandas as pd
 
     if table.response is None:
-        return None
+        if table.below is not None and table.below.benefit == "response" and derived is None:
+            raise ConfigError(
+                "dose.below.benefit is response, and the endpoints step derived none; correct "
+                "its records, or name a file with dose.response."
+            )
+        return derived
     found = pd.read_csv(config.path(table.response), dtype={"id": str}, keep_default_na=False)
     for name in ("id", "best_response"):
         if name not in found:

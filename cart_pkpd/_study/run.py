@@ -241,6 +241,9 @@ class _Run:
         if len(spec.models) > 1:
             with self._step("compare") as note:
                 note.text = steps.rank(found, self.folder)
+        if spec.endpoints is not None:
+            with self._step("endpoints", alone=True) as note:
+                note.text = steps.derive_endpoints(found, self.folder)
         if spec.dose is not None:
             with self._step("dose", alone=True) as note:
                 note.text = steps.decide(found, self.folder)

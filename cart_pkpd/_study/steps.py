@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
-    from cart_pkpd.report import DoseFindings
+    from cart_pkpd.report import DoseFindings, EndpointFindings, NotDone
 
 _LOG = logging.getLogger("cart_pkpd.study")
 
@@ -50,6 +50,8 @@ class Findings:
         By name of the model's table: the result, or why there is none.
     comparison : pd.DataFrame or None
         From `compare.models`.
+    endpoints : EndpointFindings, NotDone or None
+        Response, PFS and OS, or why there are none.
     dose : DoseFindings or None
         Decisions on the dose.
     undecided : str
@@ -66,6 +68,7 @@ class Findings:
     fits: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
+    endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
     undecided: str = ""
     patients: xr.Dataset | None = None
@@ -242,11 +245,27 @@ def rank(found: Findings, folder: RunFolder) -> str:
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
 
 
+def derive_endpoints(found: Findings, folder: RunFolder) -> str:
+    """Derive clinical endpoints; what is wrong with the records is kept for the report."""
+    from cart_pkpd import report
+    from cart_pkpd._study import clinical
+
+    try:
+        found.endpoints, said = clinical.derive(found.config, found.trial, folder)
+    except CartError as error:
+        found.endpoints = report.NotDone(str(error), clinical.failed(error, folder))
+        raise
+    return said
+
+
 def decide(found: Findings, folder: RunFolder) -> str:
     """Decide on the dose by every design of the run file."""
+    from cart_pkpd import report
     from cart_pkpd._study import dosing
 
-    found.dose, said = dosing.decide(found.config, found.trial, folder)
+    known = found.endpoints
+    response = known.responses() if isinstance(known, report.EndpointFindings) else None
+    found.dose, said = dosing.decide(found.config, found.trial, folder, response)
     return said
 
 
@@ -276,6 +295,7 @@ def report(
         fits=fits,
         failures=found.failures,
         comparison=found.comparison,
+        endpoints=found.endpoints,
         dose=found.dose,
         patients=found.patients,
         provenance=provenance,
