@@ -169,6 +169,8 @@ class ChainResult:
         out["mcse"] = self._mcse(p)
         if limits is not None:
             low, high = (probability(v, "a limit of P(DLT)") for v in limits)
+            if not low < high:
+                raise ValueError(f"limits must be two rising probabilities, not {limits!r}.")
             prior = averaged.prior_draws(self.links, _PRIOR_DRAWS, 1)
             out["under"] = (p < low).mean(axis=0)
             out["target"] = ((p >= low) & (p < high)).mean(axis=0)

@@ -55,6 +55,10 @@ class IntervalDesign(Design):
     def __post_init__(self) -> None:
         probability(self._target, "the target")
         probability(self.eliminate, "the elimination probability")
+        positive_int(self.eliminate_from, "eliminate_from")
+        above_zero(self.mtd_prior, "the pseudo-counts mtd_prior")
+        if self.bound is not None:
+            probability(self.bound, "the bound of the MTD's estimate")
         if self.stop_at is not None:
             positive_int(self.stop_at, "stop_at")
 
@@ -115,9 +119,21 @@ class IntervalDesign(Design):
         return np.where(allowed, np.arange(state.levels), -1).max(axis=1)
 
     def _select(self, state: State, found: Summary, eligible: Mask) -> Ints:
-        out = np.logical_or.accumulate(self.toxic(state.n, state.y), axis=1)
-        estimate = estimates(state.n, state.y, self.mtd_prior)
-        return nearest(estimate, self._target, eligible & ~out, self.bound)
+        permitted = eligible & ~self._eliminated(state)
+        return nearest(self._isotonic(state), self._target, permitted, self.bound)
+
+    def _eliminated(self, state: State) -> Mask:
+        """Return which doses complete outcomes eliminate, shape (T, K)."""
+        return np.logical_or.accumulate(self.toxic(state.n, state.y), axis=1)
+
+    def _isotonic(self, state: State) -> Floats:
+        """Return the isotonic estimates of doses not eliminated, NaN elsewhere, shape (T, K).
+
+        Eliminated doses take no part: pooled with lower ones they would change their estimates.
+        """
+        out = self._eliminated(state)
+        n, y = np.where(out, 0, state.n), np.where(out, 0, state.y)
+        return estimates(n, y, self.mtd_prior)
 
     def _own_stop(self, state: State, level: Ints) -> Mask:
         if self.stop_at is None:
@@ -130,7 +146,7 @@ class IntervalDesign(Design):
         letters = [LETTERS[int(v)] for v in self._verdict_rows(state)]
         out = np.logical_or.accumulate(self._out_rows(state))
         return {
-            "isotonic": estimates(state.n, state.y, self.mtd_prior)[0],
+            "isotonic": self._isotonic(state)[0],
             "over": over,
             "verdict": [
                 "" if n == 0 else "U" if e else v
@@ -169,7 +185,7 @@ class IntervalDesign(Design):
         return f"target {self._target:g}"
 
     def _why_mtd(self, data: DoseData, state: State, found: Summary, level: int) -> str:
-        value = estimates(state.n, state.y, self.mtd_prior)[0, level]
+        value = self._isotonic(state)[0, level]
         return (
             f"{data.levels.text(level)} has the isotonic estimate "
             f"{value:.3f}, closest to the target {self._target:g}"
@@ -183,7 +199,7 @@ class IntervalDesign(Design):
     def _own_limit(self, state: State) -> tuple[Mask, str]:
         if self.bound is None:
             return super()._own_limit(state)
-        estimate = estimates(state.n, state.y, self.mtd_prior)[0]
+        estimate = self._isotonic(state)[0]
         # A level without patients has no estimate; that it was never given is said elsewhere.
         return ~(estimate > self.bound), f"estimate above the bound {self.bound:g}"
 
@@ -255,6 +271,12 @@ class IntervalDesign(Design):
                 "over": [float(beta.sf(self._target, a, b))],
             }
         )
+
+
+def above_zero(pair: tuple[float, float], what: str) -> None:
+    """Raise unless both numbers are above 0 and finite."""
+    if len(pair) != 2 or not all(0 < v < np.inf for v in pair):
+        raise ValueError(f"{what} must be two numbers above 0, not {pair!r}.")
 
 
 def _first(values: Ints) -> float:
