@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
 
-from cart_pkpd import dose
+from cart_pkpd import dose, nca
 from cart_pkpd._core.errors import CartError, DataError
+from cart_pkpd._dose.chained import rising
+from cart_pkpd._stats.priors import Normal
 
 NAN, INF = np.nan, np.inf
 LEVELS = (1e6, 3e6, 1e7, 3e7)
@@ -199,3 +201,68 @@ def test_the_probability_of_overdosing_is_a_probability(over):
 def test_counts_that_are_whole_but_written_as_numbers_with_a_point_are_taken():
     many = dose.BOIN(0.3).decide_many([[3.0, 0.0]], [[0.0, 0.0]], [0])
     assert many.level.tolist() == [1]
+
+
+# --- the chain ---------------------------------------------------------------------------------
+
+
+def test_limits_of_the_chain_rise():
+    with pytest.raises(ValueError, match="limits must be two rising probabilities"):
+        rising((0.33, 0.16))
+
+
+def test_a_chain_needs_data_of_its_own_trial(fast01):
+    toxicity = dose.Toxicity(Normal(-1.4, 1.5))
+    plain = dose.counts({1e7: (1, 6)}, levels=LEVELS)
+    with pytest.raises(DataError, match="not in the trial: 3-1, 3-2, 3-3, 3-4, 3-5, 3-6;"):
+        dose.chain(fast01, toxicity=toxicity, reference=1e7, data=plain)
+
+
+def test_a_chain_needs_an_exposure(fast01):
+    few = fast01.isel(id=slice(0, 2))
+    first = nca.table(fast01, "transgene", window=(0, 28)).sel(id=few["id"])
+    other = dose.DoseData(dose.Levels(LEVELS), dose.data(fast01, levels=LEVELS).patients[-3:], 28.0)
+    with pytest.raises(DataError, match="so the chain cannot begin"):
+        dose.chain(
+            fast01, source=first, toxicity=dose.Toxicity(Normal(-1.4, 1.5)), reference=1e7,
+            data=other,
+        )  # fmt: skip
+
+
+# --- sentences ---------------------------------------------------------------------------------
+
+
+def test_a_reason_without_rules_ends_as_a_sentence():
+    reason = blrm().recommend(dose.counts({1e6: (0, 3)}, levels=LEVELS)).reason
+    assert reason.endswith(").")
+
+
+def test_a_rule_that_overrides_the_interval_design_is_said_so():
+    # 0 of 3 is below λe of any target from 0.2 on; the rule asks for six.
+    design = dose.BOIN(0.3) & dose.MinBeforeEscalation(6)
+    reason = design.recommend(dose.counts({1e6: (0, 3)}, levels=LEVELS)).reason
+    assert "would escalate" in reason
+    assert "but 1×10⁶ cells is the largest among doses with no escalation before 6" in reason
+
+
+def test_an_mtd_whose_pooled_estimate_is_too_high_is_flagged():
+    # 2 of 4 and 1 of 3 pool to one estimate, weighted by inverse beta variances, of which the
+    # lower dose is the MTD; 2 of 4 lies above λd = 0.359.
+    seen = dose.counts({1e6: (2, 4), 3e6: (1, 3)}, levels=LEVELS)
+    found = dose.BOIN(0.3).mtd(seen)
+    a, b = np.array([2.05, 1.05]), np.array([2.05, 2.05])
+    weight = (a + b) ** 2 * (a + b + 1) / (a * b)
+    pooled = np.average(a / (a + b), weights=weight)
+    assert found.dose == 1e6
+    assert_allclose(found.table["isotonic"][:2], pooled, rtol=1e-12)
+    assert any("would de-escalate" in flag for flag in found.flags)
+
+
+def test_an_estimate_far_above_the_target_is_flagged_where_the_design_would_stay():
+    # mTPI stays at 3 of 6 (its known weakness), but 3.05/6.1 = 0.5 exceeds 1.4 × 0.3.
+    seen = dose.counts({1e6: (3, 6)}, levels=LEVELS)
+    design = dose.MTPI(0.3, 0.05, 0.05)
+    assert design.decision_table(6).loc[3, 6] == "S"
+    flags = design.mtd(seen).flags
+    assert any("isotonic estimate 0.500" in f and "from 0.420 on" in f for f in flags)
+    assert not dose.MTPI(0.3, 0.05, 0.05, bound=0.6).mtd(seen).flags

@@ -399,7 +399,7 @@ class Posterior:
         columns = quadrature.functionals(self.grid, x, cutoffs)
         out = (self.density @ columns).reshape(1 + len(cutoffs), 1, x.size)
         a, b = self.density @ self.grid.a, self.density @ self.grid.b
-        above = {c: out[i + 1] for i, c in enumerate(cutoffs)}
+        above = {c: np.clip(out[i + 1], 0, 1) for i, c in enumerate(cutoffs)}
         return Summary(out[0], expit(a + np.exp(b) * x)[None], above)
 
     def sd(self, doses: Floats) -> Floats:

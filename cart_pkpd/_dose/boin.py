@@ -113,6 +113,10 @@ class BOIN(IntervalDesign):
 
         return beta.sf(self.target, 1 + y, 1 + n - y)
 
+    @property
+    def _too_high(self) -> float:
+        return self.rates[1]
+
     def _limits(self, state: State) -> str:
         up, down = self.rates
         return f"λe = {up:.3f}, λd = {down:.3f}"

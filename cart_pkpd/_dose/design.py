@@ -409,9 +409,8 @@ class Design(ABC):
             return f"Stopping rule: {self.all_rules[by].text}." + (f" {end}." if end else "")
         if action == STOP:
             return self._why_none(limits)
-        return self._why(data, state, found, level) + (
-            f" among doses with {limits}." if limits else "."
-        )
+        why = self._why(data, state, found, level)
+        return f"{why} among doses with {limits}." if limits else f"{why.rstrip(',')}."
 
     def _why_none(self, limits: str) -> str:
         return f"No dose is eligible: {limits}." if limits else "No dose is eligible."

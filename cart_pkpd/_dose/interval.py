@@ -21,6 +21,8 @@ from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.rules import Rule
 from cart_pkpd._dose.state import Floats, Ints, Mask, State, Summary
 
+_MOVES = {1: "escalate", 0: "stay", -1: "de-escalate"}
+_OVER = 1.4  # times the target: too high for an MTD, where a design has no rate of its own
 LETTERS = {1: "E", 0: "S", -1: "D"}
 
 
@@ -169,7 +171,7 @@ class IntervalDesign(Design):
         if data.current is None:
             return "No patient yet: the lowest dose is first"
         move = int(self._moves(state)[0][0])
-        said = {1: "escalate", 0: "stay", -1: "de-escalate"}[move]
+        said = _MOVES[move]
         out = self._moves(state)[1][0]
         wanted = data.current + move
         more = ""
@@ -179,6 +181,8 @@ class IntervalDesign(Design):
             more = "; there is no higher dose"
         elif wanted < 0:
             more = "; there is no lower dose"
+        elif level < wanted:  # a rule, which the end of the sentence names
+            said, more = f"would {said}", f", but {data.levels.text(level)} is the largest"
         return f"{self._rate(state)}: {said} ({self._limits(state)}){more}"
 
     def _limits(self, state: State) -> str:
@@ -205,11 +209,26 @@ class IntervalDesign(Design):
 
     def _mtd_flags(self, data: DoseData, state: State, level: int) -> list[str]:
         if int(self._verdict_rows(state)[level]) != -1:
-            return []
+            return self._estimate_flags(data, state, level)
         return [
             f"From the MTD of {data.levels.text(level)} the design itself would de-escalate "
             f"({int(state.y[0, level])} DLT of {int(state.n[0, level])}): justify it, or exclude "
             "such a dose with bound, the largest estimate that an MTD may have."
+        ]
+
+    @property
+    def _too_high(self) -> float:
+        """The estimate from which an MTD is flagged."""
+        return _OVER * self._target
+
+    def _estimate_flags(self, data: DoseData, state: State, level: int) -> list[str]:
+        value = float(self._isotonic(state)[0, level])
+        if self.bound is not None or value < self._too_high:
+            return []
+        return [
+            f"The isotonic estimate {value:.3f} at the MTD of {data.levels.text(level)} is too "
+            f"high for the target {self._target:g} (from {self._too_high:.3f} on): justify it, or "
+            "exclude such a dose with bound, the largest estimate that an MTD may have."
         ]
 
     def _why_none(self, limits: str) -> str:

@@ -105,7 +105,7 @@ class Summary:
 
     def between(self, lower: float, upper: float) -> Floats:
         """Return P(lower ≤ DLT probability < upper), shape (T, K)."""
-        return self.above[lower] - self.above[upper]
+        return np.maximum(self.above[lower] - self.above[upper], 0)
 
 
 def state_of(
