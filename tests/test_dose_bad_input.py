@@ -266,3 +266,36 @@ def test_an_estimate_far_above_the_target_is_flagged_where_the_design_would_stay
     flags = design.mtd(seen).flags
     assert any("isotonic estimate 0.500" in f and "from 0.420 on" in f for f in flags)
     assert not dose.MTPI(0.3, 0.05, 0.05, bound=0.6).mtd(seen).flags
+
+
+# --- counts and levels -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: dose.Levels(None),
+        lambda: dose.Levels("1e6"),
+        lambda: dose.Levels((1e6, "three")),
+        lambda: dose.Levels((1e6, NAN)),
+        lambda: dose.Levels((1e6, None)),
+        lambda: dose.Levels(LEVELS, within=0.7),
+        lambda: dose.Levels(LEVELS, within=(0.7,)),
+        lambda: dose.Levels(LEVELS).index(None),
+        lambda: dose.counts(None, levels=LEVELS),
+        lambda: dose.counts({1e6: 3}, levels=LEVELS),
+        lambda: dose.counts({1e6: None}, levels=LEVELS),
+        lambda: dose.counts({1e6: "03"}, levels=LEVELS),
+        lambda: dose.counts({1e6: (0, "3")}, levels=LEVELS),
+        lambda: dose.counts({1e6: (0, NAN)}, levels=LEVELS),
+        lambda: dose.counts({1e6: (0, 3.5)}, levels=LEVELS),
+        lambda: dose.counts({"low": (0, 3)}, levels=LEVELS),
+        lambda: dose.counts({1e6: (0, 3)}, levels=None),
+        lambda: dose.counts({1e6: (0, 3)}, levels=LEVELS, pending=[10.0]),
+        lambda: dose.counts({1e6: (0, 3)}, levels=LEVELS, pending={1e6: 10.0}),
+    ],
+)
+def test_what_are_no_counts_or_levels_is_refused_with_a_sentence(make):
+    with pytest.raises(DataError) as told:
+        make()
+    assert str(told.value).endswith(".")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +47,13 @@ class Levels:
     within: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        doses = tuple(float(d) for d in self.doses)
+        doses = _numbers(self.doses)
         object.__setattr__(self, "doses", doses)
         object.__setattr__(self, "unit", canonical(self.unit))
         _check_doses(doses, self.unit)
         if self.within is not None:
-            low, high = (float(v) for v in self.within)
+            ends = _numbers(self.within, "the range within")
+            low, high = ends if len(ends) == 2 else (math.nan, math.nan)
             if not 0 < low <= 1 <= high < float("inf"):
                 raise DataError(
                     f"the range of a dose level is given as multiples of its dose and must hold 1, "
@@ -74,6 +77,8 @@ class Levels:
         DataError
             If no level has this dose.
         """
+        if not isinstance(dose, SupportsFloat):
+            raise DataError(f"a dose must be a number, not {dose!r}.")
         near = [i for i, d in enumerate(self.doses) if abs(dose - d) <= _CLOSE * d]
         if near:
             return near[0]
@@ -93,6 +98,15 @@ class Levels:
             return True
         low, high = (f * self.doses[level] for f in self.within)
         return low * (1 - _CLOSE) <= amount <= high * (1 + _CLOSE)
+
+
+def _numbers(values: Iterable[float], what: str = "dose levels") -> tuple[float, ...]:
+    try:
+        if isinstance(values, str):
+            raise TypeError
+        return tuple(float(v) for v in values)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must be numbers, such as (1e6, 3e6), not {values!r}.") from None
 
 
 def _check_doses(doses: tuple[float, ...], unit: str) -> None:
@@ -115,4 +129,4 @@ def as_levels(levels: Levels | Sequence[float], unit: str | None = None) -> Leve
     """Return planned doses as `Levels`."""
     if isinstance(levels, Levels):
         return levels
-    return Levels(tuple(levels), unit or "cells")
+    return Levels(_numbers(levels), unit or "cells")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,12 @@ def counts(
     current: float | None = None,
 ) -> DoseData:
     """Return data from plain counts; see ``dose.counts``."""
+    for name, what in (("observed", observed), ("pending", pending or {})):
+        if not isinstance(what, Mapping):
+            raise DataError(
+                f"{name} must be a mapping by dose, such as {{1e6: (0, 3)}}, not a "
+                f"{type(what).__name__}."
+            )
     unit = levels.unit
     followed = {levels.index(d): _days(d, v, window, unit) for d, v in (pending or {}).items()}
     seen = {levels.index(d): _pair(d, v, unit) for d, v in observed.items()}
@@ -226,15 +233,22 @@ def _made(
 
 
 def _pair(dose: float, value: Any, unit: str) -> tuple[int, int]:
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        raise _wrong(dose, value, unit, f"{value!r} is not a pair of counts; give (DLTs, patients)")
     y, n = value
     for number in (y, n):
-        if int(number) != number or number < 0:
+        if not _is_count(number):
             raise _wrong(dose, value, unit, f"{number!r} is not a count; give whole numbers from 0")
     if y > n:
         raise _wrong(
             dose, value, unit, f"{y} DLTs are more than {n} patients; give (DLTs, patients)"
         )
     return int(y), int(n)
+
+
+def _is_count(value: Any) -> bool:
+    real = isinstance(value, SupportsFloat) and not isinstance(value, bool)
+    return bool(real and math.isfinite(value) and float(value).is_integer() and value >= 0)
 
 
 def _wrong(dose: float, value: Any, unit: str, said: str) -> DataError:
@@ -244,7 +258,12 @@ def _wrong(dose: float, value: Any, unit: str, said: str) -> DataError:
 
 
 def _days(dose: float, value: Any, window: float, unit: str) -> list[float]:
-    days = [float(d) for d in value]
+    try:
+        days = [float(d) for d in value]
+    except (TypeError, ValueError):
+        raise _wrong(
+            dose, value, unit, f"{value!r} is no list of days; give those of each pending patient"
+        ) from None
     for day in days:
         if not 0 <= day <= window:
             raise _wrong(
