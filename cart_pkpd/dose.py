@@ -270,7 +270,12 @@ def load_chain(path: str | Path) -> ChainResult:
 
 
 def scenarios(
-    design: Design, data: DoseData, *, cohort: int = 3, dose: float | None = None
+    design: Design,
+    data: DoseData,
+    *,
+    cohort: int = 3,
+    dose: float | None = None,
+    ask: Literal["next", "mtd"] = "next",
 ) -> pd.DataFrame:
     """Return what would be decided after 0, 1, … DLTs in the next cohort.
 
@@ -281,20 +286,24 @@ def scenarios(
     cohort : int
         Patients in the next cohort.
     dose : float, optional
-        Its dose; the recommended one by default.
+        Its dose; by default the recommended one, or for ``ask="mtd"`` the MTD (the latest dose
+        where there is none).
+    ask : {"next", "mtd"}
+        Which decision follows: the next dose, or the MTD with this further cohort.
 
     Returns
     -------
     pandas.DataFrame
         One row per number of DLTs: dose, probability of that number (BLRM only, from the posterior
-        predictive distribution), action, next_dose, reason.
+        predictive distribution), action (for ``ask="mtd"``: "same MTD", "lower MTD", "higher MTD",
+        "no MTD", or "an MTD" where there was none), next_dose (or the MTD), reason.
 
     Raises
     ------
     DataError
         If the design stops and no dose is given.
     """
-    return _scenarios(design, data, cohort, dose)
+    return _scenarios(design, data, cohort, dose, ask)
 
 
 def paths(
