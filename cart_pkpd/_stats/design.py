@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd import data
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_names, as_trial, one_of
 from cart_pkpd._stats.occasions import FRACTION_GAP, Occasion, check_infusions, occasions_of
 from cart_pkpd.models import ClosedFormModel, Model
 
@@ -289,6 +289,7 @@ def design(
     DataError
         If the trial has no such endpoint.
     """
+    trial = as_trial(trial)
     names = _named(endpoints)
     measures = tuple(_measure(data.endpoint(trial, name)) for name in names)
     chosen = trial.isel(obs=np.flatnonzero(np.isin(trial["endpoint"].to_numpy(), names)))
@@ -353,7 +354,7 @@ def design(
 
 
 def _named(endpoints: str | Sequence[str]) -> list[str]:
-    names = [endpoints] if isinstance(endpoints, str) else [str(name) for name in endpoints]
+    names = list(as_names(endpoints, "endpoint", such_as="'transgene'"))
     if not names:
         raise FitError("no endpoint to fit; name at least one.")
     twice = [name for name in names if names.count(name) > 1]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._core.validate import did_you_mean, one_of, shown
+from cart_pkpd._stats import arguments
 from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.agreement import (
     check_inputs,
@@ -47,6 +48,7 @@ from cart_pkpd._stats.quantities import (
     typical_quantities,
 )
 from cart_pkpd._stats.random_effects import (
+    CORRELATION,
     RandomEffects,
     blocks_of,
     effects_of,
@@ -351,19 +353,34 @@ def population(
     """
     if errors is not None and error is not None:
         raise FitError("give either error= or errors=: one for all endpoints, or each its own.")
-    mixture = "cmax" if non_expanders is True else (non_expanders or None)
+    varying = arguments.parameters(iiv, "iiv")
+    mixture = arguments.mixture_of(non_expanders)
     return Population(
-        iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
-        error=error or "lognormal",
-        errors=dict(errors or {}),
-        covariates={k: named_terms(v) for k, v in (covariates or {}).items()},
+        iiv=varying,
+        error="lognormal" if error is None else arguments.error_name(error),
+        errors={} if errors is None else arguments.error_names(errors),
+        covariates={} if covariates is None else arguments.covariates(covariates),
         non_expanders=mixture,
-        priors={k: prior_from(v) for k, v in (priors or {}).items()},
-        centred=None if centred is None else tuple(centred),
-        scale=(scale,) if isinstance(scale, str) else tuple(scale),
-        censoring=censoring,
-        corr=blocks_of(corr, (iiv,) if isinstance(iiv, str) else tuple(iiv), mixture),
-        iov=(iov,) if isinstance(iov, str) else tuple(iov),
+        priors={} if priors is None else arguments.priors(priors),
+        centred=None if centred is None else arguments.parameters(centred, "centred"),
+        scale=arguments.endpoints(scale, "scale"),
+        censoring=censored.method(censoring),
+        corr=blocks_of(corr, varying, mixture),
+        iov=arguments.parameters(iov, "iov"),
+    )
+
+
+def as_population(value: Any) -> Population:
+    """Return `value` if it is a population; FitError says how to make one."""
+    if isinstance(value, Population):
+        return value
+    example = "fit.population(iiv=['cmax', 'tmax'])"
+    if isinstance(value, str) or (isinstance(value, list | tuple) and value):
+        names = [value] if isinstance(value, str) else list(value)
+        if all(isinstance(name, str) for name in names):
+            example = f"fit.population(iiv={names})"
+    raise FitError(
+        f"population: give what varies between patients as {example}, not {shown(value)}."
     )
 
 
@@ -459,6 +476,11 @@ def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tu
     _, blocks = shapes_of(effects_of(population.iiv, population.corr, {}), population.priors)
     for name in population.priors:
         if name not in known and name not in blocks:
+            if not population.corr and (name == CORRELATION or name.startswith(f"{CORRELATION}_")):
+                raise FitError(
+                    f"priors: {name!r} is of correlations, and this population has none; add "
+                    "corr='full' or blocks such as corr=[['cmax', 'alpha']], or leave it out."
+                )
             raise FitError(
                 f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
                 f"There are: {', '.join(q.name for q in quantities)}."

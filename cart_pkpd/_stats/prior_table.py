@@ -11,6 +11,7 @@ import pandas as pd
 from cart_pkpd._core.validate import probability
 from cart_pkpd._stats.population import Structure, resolve
 from cart_pkpd._stats.quantities import DEFAULT_IIV, Quantity
+from cart_pkpd._stats.random_effects import CORRELATION
 from cart_pkpd.models import Model, Parameter
 from cart_pkpd.models._compose import pieces
 from cart_pkpd.models._extended import plain
@@ -55,7 +56,7 @@ def _row(structure: Structure, q: Quantity, usual: Quantity, prob: float) -> dic
     edges = np.array([0.5, (1 - prob) / 2, (1 + prob) / 2])
     median, lower, upper = (float(v) for v in q.prior.quantile(edges))
     origin, source = _origin(structure, usual)
-    if q.name in structure.population.priors:
+    if _changed(structure, q):
         origin, source = CHANGED, f"instead of {usual.prior}: {source}"
     return {
         "label": q.label,
@@ -68,6 +69,19 @@ def _row(structure: Structure, q: Quantity, usual: Quantity, prob: float) -> dic
         "origin": origin,
         "source": source,
     }
+
+
+def _changed(structure: Structure, q: Quantity) -> bool:
+    """Return whether the user gave the prior; that of a correlation is of its whole block."""
+    given = structure.population.priors
+    if q.role != "correlation" or q.name in given:
+        return q.name in given
+    random = structure.random
+    block = next(b for b in random.blocks if random.names.index(q.parameter) in b)
+    inside = {random.names[i] for i in block}
+    pairs = zip(random.pairs, random.correlations, strict=True)
+    names = {name for (a, _), name in pairs if random.names[a] in inside}
+    return CORRELATION in given or bool(names & set(given))
 
 
 def _held(structure: Structure, name: str) -> dict[str, Any]:
