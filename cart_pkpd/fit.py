@@ -21,9 +21,11 @@ from cart_pkpd._core.errors import FitError, FitWarning, ModelError
 from cart_pkpd._core.validate import as_path, as_seed, one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.covariates import covariate as covariate
+from cart_pkpd._stats.design import Design
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.elicit import Elicited as Elicited
 from cart_pkpd._stats.elicit import prior_from_quantiles as prior_from_quantiles
+from cart_pkpd._stats.left_out import warnings as _left_out
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import Structure as Structure
 from cart_pkpd._stats.population import as_population as _as_population
@@ -241,7 +243,7 @@ def least_squares(
     from cart_pkpd._fit.least_squares import least_squares as run
 
     chosen = _chosen(model)
-    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
 
 
 def priors(
@@ -327,7 +329,7 @@ def two_stage(
     from cart_pkpd._fit.two_stage import two_stage as run
 
     chosen = _chosen(model)
-    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
 
 
 def pymc_model(
@@ -392,9 +394,19 @@ def _structure(
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
     joined = structure(model, trial, population, endpoint=endpoint, given=given, given_at=given_at)
-    for sentence in _check_inputs(_chosen(model), joined.design):
+    chosen = _chosen(model)
+    said = (*_check_inputs(chosen, joined.design), *_left_out(chosen, joined.design))
+    for sentence in said:
         warnings.warn(sentence, FitWarning, stacklevel=3)
     return joined
+
+
+def _alone(model: models.Model, trial: xr.Dataset, endpoint: str | Sequence[str]) -> Design:
+    """Return the records of a fit without a population; warn of those it cannot use."""
+    design = _design(model, trial, endpoint)
+    for sentence in _left_out(model, design, remedy=""):
+        warnings.warn(sentence, FitWarning, stacklevel=3)
+    return design
 
 
 def _source(

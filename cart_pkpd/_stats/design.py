@@ -17,6 +17,8 @@ from cart_pkpd._stats.occasions import FRACTION_GAP, Occasion, check_infusions, 
 from cart_pkpd.models import ClosedFormModel, Model
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
+SECOND_INFUSION = "after a second infusion"
+"""Why a record is left out that a closed form cannot describe."""
 _CODES = {"none": QUANTIFIED, "left": BELOW, "right": ABOVE, "interval": BETWEEN}
 
 
@@ -165,8 +167,10 @@ class Design:
         """Label of the sole measure; FitError if there are several."""
         return self.measures[self.index(None)].label
 
-    def index(self, endpoint: str | None) -> int:
+    def index(self, endpoint: str | None, asking: str = "endpoint") -> int:
         """Return the position of a measure; None stands for the sole one.
+
+        `asking` is the argument that names the endpoint, for the message.
 
         Raises
         ------
@@ -180,7 +184,7 @@ class Design:
         if self.several:
             raise FitError(
                 f"this fit has several endpoints ({', '.join(self.endpoints)}); say which: "
-                "endpoint=..."
+                f"{asking}=..."
             )
         return 0
 
@@ -188,15 +192,17 @@ class Design:
         """Return the positions of the records with this censoring code."""
         return np.flatnonzero(self.code == code)
 
-    def only(self, endpoint: str | None) -> Design:
+    def only(self, endpoint: str | None, asking: str = "endpoint") -> Design:
         """Return the design with the records of one measure; patients and doses stay.
+
+        `asking` is the argument that names the endpoint, for the message.
 
         Raises
         ------
         FitError
             If there is no such measure, or None is given and there are several.
         """
-        chosen = self.index(endpoint)
+        chosen = self.index(endpoint, asking)
         rows = np.flatnonzero(self.measure == chosen)
         kept = self.taken(rows)
         zeros = np.zeros(rows.size, dtype=np.int64)
@@ -300,7 +306,7 @@ def design(
     keep = (time >= 0) & ~too_late
     exclusions = [
         *_records(chosen, time < 0, "before the infusion"),
-        *_records(chosen, too_late & (time >= 0), "after a second infusion"),
+        *_records(chosen, too_late & (time >= 0), SECOND_INFUSION),
     ]
     said = " or ".join(names)
     if not keep.any():

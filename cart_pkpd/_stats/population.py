@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of, shown
-from cart_pkpd._stats import arguments
+from cart_pkpd._stats import arguments, left_out
 from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.agreement import (
     check_inputs,
@@ -281,6 +281,16 @@ class Structure:
         both = zip(self.errors, self.design.measures, strict=True)
         return ", ".join(f"{error.label} error of {m.label}" for error, m in both)
 
+    def role(self, q: Quantity) -> str:
+        """Return what a quantity is, for tables.
+
+        Factors of endpoints and coefficients that act along the course are parameters of the
+        model that is fitted, as typical values are, and not of the one declared.
+        """
+        if q.role != "typical" or q.name in plain(without_occasions(self.model)).parameters:
+            return q.role
+        return "scale" if q.name in {f"scale_{e}" for e in self.population.scale} else "covariate"
+
     def quantity(self, name: str) -> Quantity:
         """Return the quantity called `name`."""
         return next(q for q in self.quantities if q.name == name)
@@ -396,6 +406,7 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     declared = without_occasions(plain(model))
     design = censored.treated(design, population.censoring)
     more = extend(declared, design, population.scale, population.covariates)
+    exclusions = () if design.treatment else left_out.notes(design)
     model, design = more.model, more.design
     _check_parameters(model, population)
     check_measures(model, design)
@@ -417,7 +428,13 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     quantities = tuple(replace(q, prior=more.priors.get(q.name, q.prior)) for q in quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    said = (*notes, *more.notes, *check_inputs(declared, design), *censored.notes(design, errors))
+    said = (
+        *exclusions,
+        *notes,
+        *more.notes,
+        *check_inputs(declared, design),
+        *censored.notes(design, errors),
+    )
     if population.iov:
         model = more.around(with_occasions(declared, population.iov, occasion_labels(design)))
     return Structure(model, population, design, errors, quantities, effects, said, more.words)

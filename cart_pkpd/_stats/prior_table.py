@@ -10,6 +10,7 @@ import pandas as pd
 
 from cart_pkpd._core.validate import probability
 from cart_pkpd._stats.population import Structure, resolve
+from cart_pkpd._stats.priors import TruncatedNormal
 from cart_pkpd._stats.quantities import DEFAULT_IIV, Quantity
 from cart_pkpd._stats.random_effects import CORRELATION
 from cart_pkpd.models import Model, Parameter
@@ -61,7 +62,7 @@ def _row(structure: Structure, q: Quantity, usual: Quantity, prob: float) -> dic
     return {
         "label": q.label,
         "unit": q.unit,
-        "role": q.role,
+        "role": structure.role(q),
         "prior": str(q.prior),
         "median": median,
         "lower": lower,
@@ -115,7 +116,11 @@ def _held_at(model: Model, name: str, value: float, parameter: Parameter) -> str
 def _origin(structure: Structure, q: Quantity) -> tuple[str, str]:
     """Return where an unchanged prior is from, in a word and in words."""
     parameter = structure.model.parameters.get(q.parameter)
-    match q.role:
+    match structure.role(q):
+        case "scale":
+            return ASSUMED, "centred at 1; 2.7-fold is one SD on the log scale: default"
+        case "covariate" if q.role == "typical":
+            return _of_acting(q)
         case "typical" if parameter is not None:
             return _of_typical(structure.model, q.parameter, parameter)
         case "omega" if parameter is not None:
@@ -137,6 +142,16 @@ def _origin(structure: Structure, q: Quantity) -> tuple[str, str]:
         case "residual":
             return ASSUMED, "default of this package: wide for errors of assays"
     return ASSUMED, "default of this package"
+
+
+def _of_acting(q: Quantity) -> tuple[str, str]:
+    """Return where the prior of a coefficient is from that is linear or acts along the course."""
+    if isinstance(q.prior, TruncatedNormal):
+        return SCALED, (
+            "centred at no effect; SD 0.5 for one SD of the covariate, as far as the parameter "
+            "stays above 0"
+        )
+    return ASSUMED, "centred at no effect; as wide as of a covariate that does not change"
 
 
 def _of_typical(model: Model, name: str, parameter: Parameter) -> tuple[str, str]:
