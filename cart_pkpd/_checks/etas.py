@@ -48,7 +48,8 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
         (1 − sd / omega). Dims id, covariate: ``value``, and ``text`` where a covariate is text,
         whose values are then numbered in alphabetical order. Dims parameter, covariate:
         ``spearman``, ``spearman_lower``, ``spearman_upper``, ``n`` and ``reason``. Dims
-        parameter, other: ``correlation``, the posterior median of the population's. Coords ``label`` (for people) and ``scale`` per parameter.
+        parameter, other: ``correlation``, the posterior median of the population's.
+        Coords per parameter: ``label``, for people, and ``scale``.
 
     Raises
     ------

@@ -117,7 +117,9 @@ def prior_from_quantiles(kind: str, quantiles: Mapping[float, float], **given: f
             "to start from; give its eta, such as fit.LKJ(eta=2)."
         )
     family = _FAMILIES[known_kind(kind)]
-    quantiles = as_mapping(quantiles, "quantiles", such_as="{0.05: 10, 0.5: 100}")
+    quantiles = as_mapping(
+        quantiles, "quantiles", such_as="{0.05: 10, 0.5: 100}, probability: value"
+    )
     numbers = _checked_numbers(kind, family, given)
     p, x = _checked(kind, family, numbers, quantiles)
     try:

@@ -500,7 +500,7 @@ def prior_from(record: Any) -> Prior:
     from cart_pkpd._stats.elicit import from_record
 
     given = dict(record)
-    kind = known_kind(str(given.pop("kind", "")))
+    kind = known_kind(given.pop("kind", ""))
     quantiles = from_record(kind, given)
     if quantiles is not None:
         return quantiles.prior
