@@ -245,7 +245,7 @@ def _given_edges(bins: Any, low: float, high: float) -> NDArray[np.float64]:
     # The first and last edge may lie beyond the records: they close the outer bins.
     between = edges[1:-1] if edges.size > 2 else edges[:0] if edges.size == 2 else edges
     outside = between[(between < low) | (between > high)]
-    if edges[-1] <= low or edges[0] >= high:
+    if edges[-1] < low or edges[0] > high:
         outside = edges
     if outside.size:
         raise ValueError(

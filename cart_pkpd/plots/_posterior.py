@@ -20,7 +20,6 @@ from scipy.stats import norm
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean, probability, shown
 from cart_pkpd._fit.fitted import PopulationFit
-from cart_pkpd._fit.result import FitResult
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._given import draws_of
 
@@ -234,7 +233,8 @@ def intervals(
 
 def _table(value: pd.DataFrame | PopulationFit, prob: float) -> pd.DataFrame:
     """Return the table of a fit, given as the fit or as the table."""
-    table = value.table(prob) if isinstance(value, FitResult) else value
+    own = getattr(value, "table", None) if isinstance(value, PopulationFit) else None
+    table = value if own is None else own(prob)
     if isinstance(table, pd.DataFrame) and {"prior_median", "lower", "label"} <= set(table):
         return table
     raise DataError(

@@ -18,7 +18,7 @@ Against = Literal["ipred", "pred"]
 _NAMES = {"ipred": "Individual prediction", "pred": "Population prediction"}
 
 
-@drawn_from("checks.predictions(fit)", "dv", "ipred", "pred")
+@drawn_from("checks.predictions(fit)", "dv", "censoring")
 def observed_vs_predicted(
     predictions: xr.Dataset, against: Against = "ipred", *, ax: Axes | None = None
 ) -> Axes:
@@ -98,7 +98,7 @@ def _keys(predictions: xr.Dataset) -> list[Any]:
     return keys + _axes.censored_keys(predictions["censoring"].values, _axes.GREY)
 
 
-@drawn_from("checks.predictions(fit)", "dv", "ipred", "pred")
+@drawn_from("checks.predictions(fit)", "dv", "censoring")
 def goodness_of_fit(predictions: xr.Dataset) -> Figure:
     """Draw observed against population and individual predictions, side by side.
 

@@ -298,7 +298,8 @@ def best_model(table: pd.DataFrame) -> str:
     second, row = str(ranked.index[1]), ranked.iloc[1]
     difference, error = abs(float(row["elpd_diff"])), float(row["dse"])
     clear = "" if difference >= 2 * error else ", too little to separate the two"
-    doubtful = [str(name) for name in ranked.index if not bool(ranked.loc[name, "reliable"])]
+    trusted = ranked.get("reliable", pd.Series(True, index=ranked.index))
+    doubtful = [str(name) for name, good in trusted.items() if not bool(good)]
     if doubtful:
         which = "neither elpd is" if set(doubtful) == {best, second} else _not_reliable(doubtful)
         left = f" This ranking is not to be trusted: {which} reliable.{left}"
