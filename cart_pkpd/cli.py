@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|check|nca|sbc`.
+"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -269,10 +269,56 @@ def dose(
     code = _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
     found = folder / "dose" / "decisions.json"
     if not as_json and found.is_file():
-        for name, said in json.loads(found.read_text(encoding="utf-8")).items():
-            _say(f"{name}: {said['sentence']}")
-            for flag in said["flags"]:
-                _say(f"  ! {flag}")
+        _say_decisions(json.loads(found.read_text(encoding="utf-8")))
+    elif not as_json:
+        steps = json.loads((folder / "status.json").read_text(encoding="utf-8"))["steps"]
+        why = steps.get("dose", {}).get("note") or "the step was not reached."
+        _err().print(f"No dose decision: {why}", style="red", markup=False, highlight=False,
+                     soft_wrap=True)  # fmt: skip
+    return code
+
+
+def _say_decisions(found: dict[str, Any]) -> None:
+    """Print each decision, then what to look at before following it, each flag once."""
+    flags: dict[str, list[str]] = {}
+    for name, said in found.items():
+        _say(f"{name}: {said['sentence']}")
+        for flag in said["flags"]:
+            flags.setdefault(flag, []).append(name)
+    for flag, names in flags.items():
+        _say(f"! {', '.join(names)}: {flag}")
+
+
+@app.command(epilog=_EPILOG)
+@_command
+def endpoints(
+    study_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.TOML", help="Run file with an [endpoints] table.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.  [default: runs/<name of the run file>-endpoints]"),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Derive response, PFS and OS, without the rest of the study: data check, endpoints, report.
+
+    Writes report.html, endpoints/endpoints.json, endpoints/*.csv with every number, and figures.
+    """
+    from cart_pkpd import study
+
+    config = study.load(study_file).only_endpoints()
+    folder = out or Path("runs") / f"{study_file.stem}-endpoints"
+    code = _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
+    found = folder / "endpoints" / "endpoints.json"
+    if not as_json and found.is_file():
+        for said in json.loads(found.read_text(encoding="utf-8"))["answers"]:
+            _say(said)
     return code
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cart_pkpd import study
+from cart_pkpd._study.endpointstable import Endpoints, ExposureTable
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -44,3 +47,13 @@ def test_every_picture_is_made_by_the_script():
     for name, figure in made.items():
         assert figure.axes
         assert (DOCS / "figures" / f"endpoints_{name}.png").stat().st_size < 150_000
+
+
+def test_the_run_file_of_the_guide_is_one():
+    (block,) = re.findall(r"```toml\n(.*?)```", text(), re.DOTALL)
+    config = study.loads(block)
+    assert "endpoints" in dict(study.plan(config, "nowhere"))
+    said = block + text().split("| further keys")[1].split("What is left out")[0]
+    for table in (Endpoints, ExposureTable):
+        for key in table.model_fields:
+            assert re.search(rf"\b{key}\b", said), key

@@ -127,6 +127,13 @@ def patients_table(trial: xr.Dataset | pd.DataFrame) -> pd.DataFrame:
     return table.assign(id=table["id"].astype(str))
 
 
+def in_denominator(
+    best: pd.DataFrame, trial: xr.Dataset | pd.DataFrame | None, denominator: Denominator
+) -> pd.Series:
+    """Return by patient whether he or she is in the denominator of `response_rates`."""
+    return _people(best, trial, None, denominator).set_index("id")["counts"]
+
+
 def _people(
     best: pd.DataFrame,
     trial: xr.Dataset | pd.DataFrame | None,

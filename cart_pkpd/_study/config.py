@@ -19,6 +19,7 @@ from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILES = (("dose", "response"), ("endpoints", "lesions"), ("endpoints", "followup"))
 # A model's own error, in either form, replaces what is said for others in the other form.
 _EITHER = (("error", "errors"), ("errors", "error"))
 
@@ -84,6 +85,21 @@ class Config:
             )
         return replace(self, spec=self.spec.model_copy(update={"models": {}, "nca": None}))
 
+    def only_endpoints(self) -> Config:
+        """Return the same study with nothing but its step on clinical endpoints.
+
+        Raises
+        ------
+        RunFileError
+            If the file has no [endpoints] table.
+        """
+        if self.spec.endpoints is None:
+            raise RunFileError(
+                ["has no [endpoints] table; add one with lesions and followup."], self.source
+            )
+        bare: dict[str, Any] = {"models": {}, "nca": None, "dose": None}
+        return replace(self, spec=self.spec.model_copy(update=bare))
+
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""
         merged = self._merged(name, self.spec.population, PopulationKeys)
@@ -124,8 +140,9 @@ class Config:
         for key in ("table", "subjects"):
             if key in table["data"]:
                 table["data"][key] = _relative(self.path(table["data"][key]), beside)
-        if table.get("dose", {}).get("response"):
-            table["dose"]["response"] = _relative(self.path(table["dose"]["response"]), beside)
+        for part, key in _FILES:
+            if table.get(part, {}).get(key):
+                table[part][key] = _relative(self.path(table[part][key]), beside)
         return table
 
 

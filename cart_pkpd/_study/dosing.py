@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cart_pkpd._core.errors import CartError, ConfigError
+from cart_pkpd._core.errors import CartError, ConfigError, DataError, Problem
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.dosetable import DesignTable, Dose
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from cart_pkpd import dose
@@ -115,8 +116,12 @@ def problems(config: Config) -> list[str]:
             f"dose.response = \"{table.response}\" is not a file; relative paths count from the "
             "run file's folder."
         )  # fmt: skip
-    if table.below is not None and table.below.benefit == "response" and table.response is None:
-        found.append("dose.below.benefit is response, so dose.response must name the file.")
+    derived = table.response is not None or config.spec.endpoints is not None
+    if table.below is not None and table.below.benefit == "response" and not derived:
+        found.append(
+            "dose.below.benefit is response, so dose.response must name the file, or the table "
+            "[endpoints] derive it."
+        )
     return found
 
 
@@ -127,11 +132,16 @@ def words(table: Dose) -> str:
     return said if table.chain is None else f"{said}; the chain from dose to DLT"
 
 
-def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFindings, str]:
-    """Do the dose step: compute, write every decision, and say the first in a sentence."""
+def decide(
+    config: Config, trial: xr.Dataset, folder: RunFolder, response: pd.DataFrame | None = None
+) -> tuple[DoseFindings, str]:
+    """Do the dose step: compute, write every decision, and say the first in a sentence.
+
+    `response` holds best responses, where the endpoints step derived them.
+    """
     from cart_pkpd._study.folder import whole_file, write_json
 
-    found = compute(config, trial)
+    found = compute(config, trial, response)
     write_json(folder / "dose/decisions.json", found.numbers())
     for name, table in found.frames().items():
         with whole_file(folder / f"dose/{name}.csv") as part:
@@ -139,17 +149,20 @@ def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFi
     if found.chain is not None:
         with whole_file(folder / "dose/chain.nc") as part:
             found.chain.save(part)
-    first = next(iter(found.decisions.items()))
-    return found, f"{first[0]}: {first[1].sentence}"
+    label, text = found.answers()[0]
+    return found, f"{label} {text}"
 
 
-def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
+def compute(
+    config: Config, trial: xr.Dataset, response: pd.DataFrame | None = None
+) -> DoseFindings:
     """Return every decision and what stands beside it."""
     from cart_pkpd import dose, nca, report
     from cart_pkpd._stats.priors import Beta
 
     table = config.spec.dose
     assert table is not None
+    _check_days(trial)
     known = dose.data(trial, window=table.window, as_of=table.as_of, levels=levels_of(table))
     designs = designs_of(table)
     decisions = {
@@ -158,15 +171,17 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
     }
     params = nca.table(trial, table.endpoint, window=(0, 28))
     exposures = {m: dose.exposure(params, trial, m, data=known) for m in ("cmax", "auc0_28")}
+    scenarios, without = _scenarios(designs, decisions, known, table)
     activity = dose.activity(
         trial, known, exposures=[e.measured for e in exposures.values()],
-        response=_responses(config, table),
+        response=_responses(config, table, response),
     )  # fmt: skip
     return report.DoseFindings(
         data=known,
         designs=designs,
         decisions=decisions,
-        scenarios=_scenarios(designs, decisions, known, table),
+        scenarios=scenarios,
+        without_scenarios=without,
         exposures=exposures,
         metric=table.metric,
         free=dose.order_free(known, prior=Beta(*table.prior)),
@@ -177,11 +192,37 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
     )
 
 
-def _responses(config: Config, table: Dose) -> Any:
+def _check_days(trial: xr.Dataset) -> None:
+    """Raise for a DLT after the last contact: a decision must not leave it out on its own."""
+    if not {"dlt_day", "last_contact_day"} <= set(trial.variables):
+        return
+    ids = trial["id"].values.astype(str)
+    day, last = (trial[v].values.astype(float) for v in ("dlt_day", "last_contact_day"))
+    found = [
+        Problem(
+            "dlt_after_contact",
+            f"patient {who!r} has a DLT on day {d:g}, after the last contact on day {c:g}; correct "
+            "dlt_day or last_contact_day.",
+            who, column="dlt_day", value=f"{d:g}",
+        )
+        for who, d, c in zip(ids.tolist(), day, last, strict=True)
+        if d > c
+    ]  # fmt: skip
+    if found:
+        raise DataError(found)
+
+
+def _responses(config: Config, table: Dose, derived: pd.DataFrame | None) -> Any:
+    """Return the best responses of the file that the table names, or those derived."""
     import pandas as pd
 
     if table.response is None:
-        return None
+        if table.below is not None and table.below.benefit == "response" and derived is None:
+            raise ConfigError(
+                "dose.below.benefit is response, and the endpoints step derived none; correct "
+                "its records, or name a file with dose.response."
+            )
+        return derived
     found = pd.read_csv(config.path(table.response), dtype={"id": str}, keep_default_na=False)
     for name in ("id", "best_response"):
         if name not in found:
@@ -197,16 +238,31 @@ def _scenarios(
     decisions: Mapping[str, dose.Decision],
     known: dose.DoseData,
     table: Dose,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the scenarios of each design, or why it has none."""
     from cart_pkpd import dose
 
-    if table.ask == "mtd":
-        return {}
-    return {
-        name: dose.scenarios(one, known, cohort=table.cohort)
-        for name, one in designs.items()
-        if decisions[name].dose is not None and decisions[name].action not in ("stop", "wait")
-    }
+    found, without = {}, {}
+    for name, one in designs.items():
+        decision = decisions[name]
+        if decision.action in ("stop", "wait") or (decision.dose or decision.current) is None:
+            without[name] = (
+                f"No next cohort is due, so nothing follows from one: {decision.headline}"
+            )
+            continue
+        size, source = _cohort(table, decision)
+        found[name] = dose.scenarios(one, known, cohort=size, ask=table.ask)
+        found[name].attrs["source"] = source
+    return found, without
+
+
+def _cohort(table: Dose, decision: dose.Decision) -> tuple[int, str]:
+    """Return the size of the next cohort, and where it comes from."""
+    if table.cohort is not None:
+        return table.cohort, f"cohort = {table.cohort} in the [dose] table of the run file"
+    if decision.cohort is not None:
+        return decision.cohort, "the design's CohortSize rule"
+    return 3, "usual; the [dose] table of the run file may state another one with cohort"
 
 
 def _chain(

@@ -241,11 +241,16 @@ class _Run:
         if len(spec.models) > 1:
             with self._step("compare") as note:
                 note.text = steps.rank(found, self.folder)
+        if spec.endpoints is not None:
+            with self._step("endpoints", alone=True) as note:
+                note.text = steps.derive_endpoints(found, self.folder)
         if spec.dose is not None:
             with self._step("dose", alone=True) as note:
                 note.text = steps.decide(found, self.folder)
                 chain = found.dose.chain if found.dose is not None else None
                 note.state = "done" if chain is None or chain.verdict.ok else "unconverged"
+            if note.state == "failed":
+                found.undecided = note.text
         made_with = self._provenance(found.trial)
         with self._step("report") as note:
             note.text = steps.report(found, self.folder, made_with, self._progress("report"))

@@ -37,6 +37,7 @@ from pydantic_core import PydanticCustomError
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
+from cart_pkpd._study.endpointstable import Endpoints
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
@@ -379,6 +380,7 @@ class RunFile(Table):
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
     models: dict[str, Model] = {}
+    endpoints: Endpoints | None = None
     dose: Dose | None = None
     compare: Compare = Compare()
     checks: Checks = Checks()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
-    from cart_pkpd.report import DoseFindings
+    from cart_pkpd.report import DoseFindings, EndpointFindings, NotDone
 
 _LOG = logging.getLogger("cart_pkpd.study")
 
@@ -51,8 +51,12 @@ class Findings:
         By name of the model's table: the result, or why there is none.
     comparison : pd.DataFrame or None
         From `compare.models`.
+    endpoints : EndpointFindings, NotDone or None
+        Response, PFS and OS, or why there are none.
     dose : DoseFindings or None
         Decisions on the dose.
+    undecided : str
+        Why there are none, where the step failed.
     patients : xr.Dataset or None
         From `compare.patients`.
     """
@@ -65,7 +69,9 @@ class Findings:
     fits: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
+    endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
+    undecided: str = ""
     patients: xr.Dataset | None = None
 
 
@@ -240,11 +246,27 @@ def rank(found: Findings, folder: RunFolder) -> str:
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
 
 
+def derive_endpoints(found: Findings, folder: RunFolder) -> str:
+    """Derive clinical endpoints; what is wrong with the records is kept for the report."""
+    from cart_pkpd import report
+    from cart_pkpd._study import clinical
+
+    try:
+        found.endpoints, said = clinical.derive(found.config, found.trial, folder)
+    except CartError as error:
+        found.endpoints = report.NotDone(str(error), clinical.failed(error, folder))
+        raise
+    return said
+
+
 def decide(found: Findings, folder: RunFolder) -> str:
     """Decide on the dose by every design of the run file."""
+    from cart_pkpd import report
     from cart_pkpd._study import dosing
 
-    found.dose, said = dosing.decide(found.config, found.trial, folder)
+    known = found.endpoints
+    response = known.responses() if isinstance(known, report.EndpointFindings) else None
+    found.dose, said = dosing.decide(found.config, found.trial, folder, response)
     return said
 
 
@@ -274,16 +296,30 @@ def report(
         fits=fits,
         failures=found.failures,
         comparison=found.comparison,
+        endpoints=found.endpoints,
         dose=found.dose,
         patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,
-        data_cutoff=config.spec.report.data_cutoff,
-        notes=config.spec.report.notes,
+        data_cutoff=_cutoff(config),
+        notes=(*_undecided(found), *config.spec.report.notes),
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _undecided(found: Findings) -> tuple[str, ...]:
+    """Return that there is no dose decision, and why, where the step failed."""
+    return (f"No dose decision: {found.undecided}",) if found.undecided else ()
+
+
+def _cutoff(config: Config) -> str | None:
+    """Return the data cut-off as it is printed: as stated, or the day of the dose decision."""
+    stated, table = config.spec.report.data_cutoff, config.spec.dose
+    if stated is None and table is not None and table.as_of is not None:
+        return f"day {table.as_of:g} of the trial"
+    return stated
 
 
 def _with_checks(found: Findings, name: str) -> Any:

@@ -20,7 +20,7 @@ from cart_pkpd._core.validate import one_of
 from cart_pkpd.datasets import _car22
 from cart_pkpd.datasets._fast01 import bundle
 
-__all__ = ["fetch", "load", "names", "path", "truth"]
+__all__ = ["fetch", "has_table", "load", "names", "path", "truth"]
 
 _BUNDLED = ("fast01",)
 _FETCHED = ("car22",)
@@ -44,6 +44,17 @@ def path(name: str) -> Path:
     """
     _bundled(name)
     return bundle.FOLDER / "records.csv"
+
+
+def has_table(name: str | None, table: str) -> bool:
+    """Return whether a trial of this name is bundled with a further table, such as ``"lesions"``.
+
+    Examples
+    --------
+    >>> has_table("fast01", "lesions"), has_table("car22", "lesions")
+    (True, False)
+    """
+    return name in _BUNDLED and table in _TABLES
 
 
 @overload

@@ -18,16 +18,18 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd.report import _dose, _exposure, _fits, _opening, _trial, _twin
+from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _trial, _twin
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
 from cart_pkpd.report._dose import DoseFindings as DoseFindings
+from cart_pkpd.report._endpoints import EndpointFindings as EndpointFindings
+from cart_pkpd.report._endpoints import NotDone as NotDone
 from cart_pkpd.report._files import write_all
 from cart_pkpd.report._html import page
 from cart_pkpd.report._inputs import Fit as Fit
 from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames
 from cart_pkpd.report._tables import Table, plain
 
-__all__ = ["DoseFindings", "Fit", "write"]
+__all__ = ["DoseFindings", "EndpointFindings", "Fit", "NotDone", "write"]
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a word for what comes next."""
@@ -43,6 +45,7 @@ def write(
     fits: Mapping[str, Fit | FitLike] | None = None,
     failures: Mapping[str, str] | None = None,
     comparison: pd.DataFrame | None = None,
+    endpoints: EndpointFindings | NotDone | None = None,
     dose: DoseFindings | None = None,
     patients: xr.Dataset | None = None,
     notes: Sequence[str] = (),
@@ -75,6 +78,8 @@ def write(
         Name → why there is no fit.
     comparison : DataFrame, optional
         From ``compare.models``.
+    endpoints : EndpointFindings or NotDone, optional
+        Response, PFS and OS, or why there are none.
     dose : DoseFindings, optional
         Decisions on the dose and what stands beside them.
     patients : Dataset, optional
@@ -120,6 +125,7 @@ def write(
         fits=bundles(fits),
         failures=dict(failures or {}),
         comparison=comparison,
+        endpoints=endpoints,
         dose=dose,
         patients=patients,
         notes=tuple(notes),
@@ -162,6 +168,7 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
     return [
         ("summary", lambda: _opening.summary(inputs)),
         ("dose", lambda: _dose.section(inputs.dose)),
+        ("endpoints", lambda: _clinical.section(inputs.endpoints)),
         ("data", lambda: _trial.section(inputs)),
         ("kinetics", lambda: _trial.kinetics(inputs)),
         ("exposure", lambda: _exposure.section(inputs)),
@@ -211,11 +218,19 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
         "data_cutoff": inputs.data_cutoff,
         "fits": {name: _fit_numbers(fit) for name, fit in inputs.fits.items()},
         "failures": dict(inputs.failures),
+        "endpoints": {} if inputs.endpoints is None else _plain(inputs.endpoints.numbers()),
         "decisions": {} if inputs.dose is None else inputs.dose.numbers(),
         "provenance": dict(flat(inputs.provenance)),
         "tables": {t.name: t.to_json() for t in tables},
         "files": list(files),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return nested numbers as strict JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else plain(value)
 
 
 def _fit_numbers(fit: Fit) -> dict[str, Any]:

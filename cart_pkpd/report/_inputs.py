@@ -15,6 +15,7 @@ from cart_pkpd._core.errors import DataError
 
 if TYPE_CHECKING:
     from cart_pkpd.report._dose import DoseFindings
+    from cart_pkpd.report._endpoints import EndpointFindings, NotDone
 
 
 class FitLike(Protocol):
@@ -118,6 +119,7 @@ class Inputs:
     data_cutoff: str | None
     draft: bool
     generated: datetime
+    endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
 
     @property

@@ -23,6 +23,7 @@ def summary(inputs: Inputs) -> Section:
     """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
     trial = inputs.trial
     items = [] if inputs.dose is None else inputs.dose.answers()
+    items += [] if inputs.endpoints is None else inputs.endpoints.answers()
     items += [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
     found = headline(inputs)
     if found is not None:

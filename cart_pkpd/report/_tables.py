@@ -37,7 +37,8 @@ class Column:
         ``"fine"`` to three, ``"count"`` whole, ``"dose"``
         with its unit, ``"text"`` as it is.
     sort_by : str
-        Key of the column whose value sorts this one, for a text made of numbers.
+        Key of the value that sorts this one, for a text made of numbers; it stands on the right
+        unless its kind is ``"text"``.
     """
 
     key: str
@@ -236,7 +237,7 @@ def _cell(row: Mapping[str, Value], column: Column, mark: str) -> Cell:
     value = plain(row.get(column.key))
     if column.sort_by:
         by = plain(row.get(column.sort_by))
-        return Cell(str(value), "" if by is None else repr(by), True, mark)
+        return Cell(str(value), "" if by is None else repr(by), column.kind != "text", mark)
     if value is None:
         return Cell(_text.MISSING, "", column.kind not in ("text", "dose"), mark)
     if isinstance(value, bool):
