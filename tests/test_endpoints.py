@@ -436,7 +436,7 @@ def test_predictions_of_one_endpoint_of_several(result):
 
 def test_residuals_of_one_endpoint_of_several(result):
     """No parameter of the lynx varies: IWRES and CWRES are (y - b - t/2) / sigma, at medians."""
-    d = checks.residuals(result, endpoint="lynx", n_sims=50, n_draws=100)
+    d = checks.residuals(result, endpoint="lynx", n_sims=100, n_draws=100)
     at = result.draws().median()
     expected = (d["dv"] - float(at["b"]) - d["time"] / 2) / float(at["sigma_add_lynx"])
     # IPRED is the median over draws, CWRES is at the median: b moves by 0.01.
@@ -444,7 +444,7 @@ def test_residuals_of_one_endpoint_of_several(result):
     assert_allclose(d["iwres"], expected, atol=0.02)
     assert d["pred"].attrs["units"] == "1"
     assert np.isfinite(d["npde"]).all()
-    hare = checks.residuals(result, endpoint="hare", n_sims=50, n_draws=100)
+    hare = checks.residuals(result, endpoint="hare", n_sims=100, n_draws=100)
     assert np.isnan(hare["cwres"][hare["censoring"] == "left"]).all()
     assert np.isfinite(hare["cwres"][hare["censoring"] == "none"]).all()
 

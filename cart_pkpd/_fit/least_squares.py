@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_names, one_of
 from cart_pkpd._fit.objective import HUGE, Matrix, Problem, Vector
 from cart_pkpd._fit.profile import profile
 from cart_pkpd._fit.search import best, hessian
@@ -132,7 +132,14 @@ def least_squares(
 
 def names_to_estimate(model: Model, estimate: Sequence[str] | None) -> tuple[str, ...]:
     """Return the parameters to estimate; FitError for one that is unknown or fixed."""
-    names = tuple(estimate) if estimate is not None else model.estimated
+    names = model.estimated
+    if estimate is not None:
+        names = as_names(estimate, "estimate", such_as="['cmax', 'alpha']")
+    if not names:
+        raise FitError("estimate: name at least one parameter; leave it out for all.")
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise FitError(f"estimate: {twice[0]!r} is named twice; name each once.")
     model.check_names(names, "estimate")
     held = [n for n in names if n in model.fixed]
     if held:

@@ -14,12 +14,14 @@ from matplotlib.patches import Patch
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._records import Records, records
 
 _TYPICAL = "#98a0a9"
 _LONGEST = 16  # characters of a patient's identifier
 
 
+@drawn_from("checks.predictions(fit)", "median", "dv")
 def individual(
     predictions: xr.Dataset,
     patients: Sequence[str] | None = None,
@@ -155,7 +157,6 @@ def _keys(shown: xr.Dataset) -> list[Any]:
     ]
     if "population" in shown:
         keys.append(_axes.key("typical patient (median)", color=_TYPICAL, linewidth=1.5))
-    if _axes.below(shown["censoring"].values).any():
-        keys.append(_axes.blq_key())
+    keys += _axes.censored_keys(shown["censoring"].values)
     units = str(shown.attrs.get("units") or shown["dv"].attrs.get("units", ""))
     return keys + _axes.limit_key(shown["lloq"].values, units)
