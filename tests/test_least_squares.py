@@ -94,7 +94,8 @@ def test_pooled_estimates_maximise_the_likelihood(fast01, error):
     at = np.array([*at, np.log(float(found["sigma"].item()))])
     assert_allclose(-minus_loglik(at), float(found["loglik"].item()), rtol=1e-9)
     searched = minimize(minus_loglik, at + 0.05, method="Nelder-Mead", options={"maxiter": 4000})
-    assert minus_loglik(at) - searched.fun < 0.05
+    # At the kink of the peak's time a single simplex ends 0.01 too early.
+    assert minus_loglik(at) - searched.fun < 2e-3
     assert_allclose(float(found["aic"].item()), 2 * minus_loglik(at) + 14, rtol=1e-9)
 
 
