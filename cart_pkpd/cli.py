@@ -269,11 +269,24 @@ def dose(
     code = _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
     found = folder / "dose" / "decisions.json"
     if not as_json and found.is_file():
-        for name, said in json.loads(found.read_text(encoding="utf-8")).items():
-            _say(f"{name}: {said['sentence']}")
-            for flag in said["flags"]:
-                _say(f"  ! {flag}")
+        _say_decisions(json.loads(found.read_text(encoding="utf-8")))
+    elif not as_json:
+        steps = json.loads((folder / "status.json").read_text(encoding="utf-8"))["steps"]
+        why = steps.get("dose", {}).get("note") or "the step was not reached."
+        _err().print(f"No dose decision: {why}", style="red", markup=False, highlight=False,
+                     soft_wrap=True)  # fmt: skip
     return code
+
+
+def _say_decisions(found: dict[str, Any]) -> None:
+    """Print each decision, then what to look at before following it, each flag once."""
+    flags: dict[str, list[str]] = {}
+    for name, said in found.items():
+        _say(f"{name}: {said['sentence']}")
+        for flag in said["flags"]:
+            flags.setdefault(flag, []).append(name)
+    for flag, names in flags.items():
+        _say(f"! {', '.join(names)}: {flag}")
 
 
 def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:

@@ -18,12 +18,17 @@ import xarray as xr
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.names import label, recognise
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._data.cdisc import Cdisc
+from cart_pkpd._data.cdisc import read_adam as _read_adam
+from cart_pkpd._data.cdisc import read_sdtm as _read_sdtm
 from cart_pkpd._data.options import Duplicates, Limits, Options
 from cart_pkpd._data.read import read
 from cart_pkpd._data.report import ColumnUse, EndpointCount, Exclusion, ImportReport
 from cart_pkpd._data.write import save, to_frame
+from cart_pkpd._data.xpt import Source, read_dataset, write_dataset
 
 __all__ = [
+    "Cdisc",
     "ColumnUse",
     "EndpointCount",
     "Exclusion",
@@ -32,8 +37,12 @@ __all__ = [
     "endpoints",
     "import_report",
     "patients",
+    "read_adam",
+    "read_dataset",
+    "read_sdtm",
     "read_table",
     "summary",
+    "write_dataset",
     "write_table",
 ]
 
@@ -199,6 +208,98 @@ def write_table(
     if path is not None:
         save(frame, path, sep)
     return frame
+
+
+def read_sdtm(
+    source: str | PathLike[str] | Mapping[str, Source],
+    *,
+    codes: Mapping[str, str] | None = None,
+    infusion: str | None = None,
+    covariates: Sequence[str] | None = None,
+    echo: bool = False,
+) -> Cdisc:
+    """Read SDTM domains: PC and LB as the trial, EX as its doses, the others as tables in days.
+
+    Parameters
+    ----------
+    source : path or dict
+        Folder with ``pc.xpt``, ``ex.csv`` and so on, or paths or DataFrames by domain. Known
+        are DM, EX, PC, LB, AE, TU, TR, RS and VS; only what is there is read.
+    codes : dict, optional
+        Endpoint by PCTESTCD or LBTESTCD: ``{"CARTQ": "transgene"}``. Codes that spell a known
+        endpoint (IL6, FERRITIN) need none; other tests are named in the notes.
+    infusion : str, optional
+        Part of the EXTRT of the cells, where EX also holds lymphodepletion.
+    covariates : list of str, optional
+        Columns of DM to keep; all that describe patients by default.
+    echo : bool
+        Write the import report to standard output.
+
+    Returns
+    -------
+    Cdisc
+        ``trial``, ``tables`` with ``DAY`` since the infusion, ``notes``.
+
+    Raises
+    ------
+    DataError
+        If a needed column is missing, EX has several treatments and none is named, or the records
+        cannot be read as a trial.
+
+    Notes
+    -----
+    Days are differences of dates to the first infusion, with clock times where both have one;
+    where a date is missing or partial, study days are used. Reference day 1 may be the start of
+    lymphodepletion, so that study days alone can be shifted; the infusion's own study day corrects
+    that.
+    """
+    found = _read_sdtm(source, codes, infusion, covariates)
+    if echo and found.trial is not None:
+        sys.stdout.write(f"{import_report(found.trial)}\n")
+    return found
+
+
+def read_adam(
+    source: str | PathLike[str] | Mapping[str, Source],
+    *,
+    codes: Mapping[str, str] | None = None,
+    dose: str | None = None,
+    time_unit: str | None = None,
+    covariates: Sequence[str] | None = None,
+    echo: bool = False,
+) -> Cdisc:
+    """Read ADaM data sets: ADPC or ADNCA as the trial, with ADSL as covariates, others as tables.
+
+    Parameters
+    ----------
+    source : path or dict
+        Folder with ``adsl.xpt``, ``adpc.csv`` and so on, or paths or DataFrames by name. Known
+        are ADSL, ADPC, ADNCA, ADPP, ADRS and ADTTE.
+    codes : dict, optional
+        Endpoint by PARAMCD: ``{"CARTQ": "transgene"}``.
+    dose : str, optional
+        Column of the amount given, in the concentrations or ADSL; DOSEA or TRTDOSEA by default.
+    time_unit : str, optional
+        Unit of AFRLT, where no column says it.
+    covariates : list of str, optional
+        Columns of ADSL to keep; all that describe patients by default.
+    echo : bool
+        Write the import report to standard output.
+
+    Returns
+    -------
+    Cdisc
+        ``endpoints.from_adtte`` and ``nca.from_adpp`` take its tables.
+
+    Raises
+    ------
+    DataError
+        If a needed column is missing, or the records cannot be read as a trial.
+    """
+    found = _read_adam(source, codes, dose, time_unit, covariates)
+    if echo and found.trial is not None:
+        sys.stdout.write(f"{import_report(found.trial)}\n")
+    return found
 
 
 def import_report(trial: xr.Dataset) -> ImportReport:

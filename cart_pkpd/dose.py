@@ -17,7 +17,16 @@ A decision needs data and a design; rules are joined to a design with ``&``::
     blrm.mtd(found)
 
 Designs: ``BLRM``, ``BOIN``, ``TITEBOIN``, ``CRM``, ``TITECRM``, ``MTPI``, ``MTPI2``, ``Keyboard``,
-``TPI``, ``ThreePlusThree``. Each has ``recommend`` and ``mtd`` for one trial, ``decide_many`` and
+``TPI``, ``ThreePlusThree``. Designs are compared before the trial by simulation::
+
+    truth = dose.Scenario(
+        levels=levels, p=(0.05, 0.15, 0.30, 0.45), target=0.30, max_patients=30, accrual=2.0
+    )
+    dose.simulate_trials(dose.BOIN(0.30), truth, trials=10_000, seed=1)
+    found = dose.compare_designs({"BLRM": blrm, "BOIN": dose.BOIN(0.30)}, {"steep": truth}, seed=1)
+    dose.operating_table(found)
+
+Each design has ``recommend`` and ``mtd`` for one trial, ``decide_many`` and
 ``mtd_many`` for arrays of trials, ``prior_table``, and ``description``, which says all it was
 given.
 """
@@ -26,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import xarray as xr
@@ -46,6 +56,7 @@ from cart_pkpd._dose.decision import Decision as Decision
 from cart_pkpd._dose.design import Design as Design
 from cart_pkpd._dose.exposure import DoseExposure as DoseExposure
 from cart_pkpd._dose.exposure import exposure as exposure
+from cart_pkpd._dose.exposure_toxicity import ExposureToxicity as ExposureToxicity
 from cart_pkpd._dose.free import JEFFREYS as JEFFREYS
 from cart_pkpd._dose.free import UNIFORM as UNIFORM
 from cart_pkpd._dose.free import OrderFree as OrderFree
@@ -61,6 +72,11 @@ from cart_pkpd._dose.mtpi import MTPI2 as MTPI2
 from cart_pkpd._dose.mtpi import TPI as TPI
 from cart_pkpd._dose.mtpi import Keyboard as Keyboard
 from cart_pkpd._dose.onset import Onset as Onset
+from cart_pkpd._dose.onsets import beta_onset as beta_onset
+from cart_pkpd._dose.onsets import mixed_onset as mixed_onset
+from cart_pkpd._dose.onsets import weibull_onset as weibull_onset
+from cart_pkpd._dose.operating import compare as _compare
+from cart_pkpd._dose.operating import table_of, trials_of
 from cart_pkpd._dose.patients import DoseData as DoseData
 from cart_pkpd._dose.patients import Patient as Patient
 from cart_pkpd._dose.patients import counts as _counts
@@ -83,6 +99,7 @@ from cart_pkpd._dose.rules import StopWhen as StopWhen
 from cart_pkpd._dose.scenarios import paths as _paths
 from cart_pkpd._dose.scenarios import scenarios as _scenarios
 from cart_pkpd._dose.threeplusthree import ThreePlusThree as ThreePlusThree
+from cart_pkpd._dose.trial_scenario import Scenario as Scenario
 
 DLT_WINDOW = 28.0
 
@@ -108,6 +125,7 @@ __all__ = [
     "Design",
     "DoseData",
     "DoseExposure",
+    "ExposureToxicity",
     "Keyboard",
     "Levels",
     "MaxPatients",
@@ -122,25 +140,32 @@ __all__ = [
     "PeakPriors",
     "PowerPriors",
     "Rule",
+    "Scenario",
     "StopIfToxic",
     "StopIfUnderdosed",
     "StopWhen",
     "ThreePlusThree",
     "Toxicity",
     "activity",
+    "beta_onset",
     "chain",
+    "compare_designs",
     "counts",
     "data",
     "exposure",
     "exposure_chain",
     "load_chain",
     "log_odds",
+    "mixed_onset",
+    "operating_table",
     "order_free",
     "paths",
     "peaks",
     "recommend_below_mtd",
     "scenarios",
+    "simulate_trials",
     "skeleton",
+    "weibull_onset",
 ]
 
 
@@ -245,7 +270,12 @@ def load_chain(path: str | Path) -> ChainResult:
 
 
 def scenarios(
-    design: Design, data: DoseData, *, cohort: int = 3, dose: float | None = None
+    design: Design,
+    data: DoseData,
+    *,
+    cohort: int = 3,
+    dose: float | None = None,
+    ask: Literal["next", "mtd"] = "next",
 ) -> pd.DataFrame:
     """Return what would be decided after 0, 1, … DLTs in the next cohort.
 
@@ -256,20 +286,24 @@ def scenarios(
     cohort : int
         Patients in the next cohort.
     dose : float, optional
-        Its dose; the recommended one by default.
+        Its dose; by default the recommended one, or for ``ask="mtd"`` the MTD (the latest dose
+        where there is none).
+    ask : {"next", "mtd"}
+        Which decision follows: the next dose, or the MTD with this further cohort.
 
     Returns
     -------
     pandas.DataFrame
         One row per number of DLTs: dose, probability of that number (BLRM only, from the posterior
-        predictive distribution), action, next_dose, reason.
+        predictive distribution), action (for ``ask="mtd"``: "same MTD", "lower MTD", "higher MTD",
+        "no MTD", or "an MTD" where there was none), next_dose (or the MTD), reason.
 
     Raises
     ------
     DataError
         If the design stops and no dose is given.
     """
-    return _scenarios(design, data, cohort, dose)
+    return _scenarios(design, data, cohort, dose, ask)
 
 
 def paths(
@@ -299,3 +333,116 @@ def paths(
         the path stopped early, its patients, and the MTD at its end. NaN after a stop.
     """
     return _paths(design, as_levels(levels), cohorts, size, start)
+
+
+def simulate_trials(
+    design: Design,
+    scenario: Scenario,
+    trials: int = 10_000,
+    *,
+    seed: int,
+    pending: Literal["design", "wait"] = "design",
+    patients: bool = False,
+) -> xr.Dataset:
+    """Return simulated trials of a design and its operating characteristics.
+
+    Parameters
+    ----------
+    design : Design
+        With its rules; a `CohortSize` goes before the scenario's cohort, and 3+3 has its own.
+    scenario : Scenario
+        What is true, and how the trial is run.
+    trials : int
+        More trials add to fewer: the first of them are the same.
+    seed : int
+        The same seed gives every design the same patients.
+    pending : {"design", "wait"}
+        Designs that use follow-up decide on the day on which the next patient is available, with
+        others still inside the window, and are asked again on every day on which an outcome becomes
+        known; all others wait for the cohort. ``"wait"`` makes every design wait.
+    patients : bool
+        Whether every patient is returned too.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims trial, level. Per trial ``mtd`` (level from 1, 0 for none), ``ended``,
+        ``trial_length`` (day), ``n_treated``, ``n_evaluable``, ``n_dlts``. Over trials, each with
+        its Monte-Carlo standard error ``*_se``: per level ``selected``, ``patients``,
+        ``patient_share``, ``dlts``; ``none``, ``stopped``, ``correct``, ``acceptable``,
+        ``overdose_selected``, ``at_correct``, ``size``, ``evaluable``, ``total_dlts``,
+        ``overdosed``, ``overdosed_share``, ``overdosed_trials``, ``length``, ``length_median``,
+        ``length_q90`` (day); ``attrs["about"]`` says what each is. With `patients`, ``patient_*``
+        on dims trial, patient.
+
+    Raises
+    ------
+    DataError
+        If design and scenario have other levels, or rules wait for what never comes.
+
+    Notes
+    -----
+    Patients are evaluable if their window is complete or they have a DLT before they leave.
+    ``n_dlts`` also counts DLTs after a product below the range, which only the BLRM takes into its
+    decisions, at the amount given. A trial at its largest size is followed to the end and its MTD
+    selected from complete data, as after a stop with a dose.
+    """
+    return trials_of(design, scenario, trials, seed, pending, patients)
+
+
+def compare_designs(
+    designs: Mapping[str, Design],
+    scenarios: Mapping[str, Scenario],
+    trials: int = 10_000,
+    *,
+    seed: int,
+    pending: Literal["design", "wait"] = "design",
+) -> xr.Dataset:
+    """Return the operating characteristics of every design in every scenario.
+
+    Parameters
+    ----------
+    designs : mapping of str to Design
+    scenarios : mapping of str to Scenario
+        Of the same dose levels.
+    trials, seed, pending
+        As in `simulate_trials`; all designs treat the same patients.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims design, scenario, level, with the variables over trials of `simulate_trials`.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to compare, or levels differ.
+    """
+    return _compare(designs, scenarios, trials, seed, pending)
+
+
+def operating_table(
+    result: xr.Dataset, table: Literal["overall", "levels"] = "overall", *, errors: bool = False
+) -> pd.DataFrame:
+    """Return operating characteristics as rows, for reading and for CSV.
+
+    Parameters
+    ----------
+    result : xr.Dataset
+        From `simulate_trials` or `compare_designs`.
+    table : {"overall", "levels"}
+        One row per scenario and design, or one per level of each.
+    errors : bool
+        Whether each number is followed by its Monte-Carlo standard error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Shares are from 0 to 1, times in days.
+
+    Raises
+    ------
+    DataError
+        If the result is another one.
+    """
+    return table_of(result, table, errors)

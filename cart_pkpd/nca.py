@@ -28,6 +28,7 @@ Defaults, and why
 
 from __future__ import annotations
 
+from cart_pkpd._nca.adpp import adpp, from_adpp
 from cart_pkpd._nca.longform import long
 from cart_pkpd._nca.power import Proportionality, proportionality
 from cart_pkpd._nca.rules import Blq, Rules
@@ -41,9 +42,11 @@ __all__ = [
     "Proportionality",
     "Rules",
     "Slope",
+    "adpp",
     "auc",
     "candidates",
     "cmax",
+    "from_adpp",
     "half_life",
     "kaplan_meier",
     "label_table",

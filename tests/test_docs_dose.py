@@ -20,10 +20,13 @@ def guide():
 
 def test_the_decision_is_the_one_the_guide_tells(guide):
     decision = guide["decision"]
-    assert decision.sentence.startswith("Stay at 1e+07 cells, 3 patients. 1e+07 cells has the")
+    assert decision.sentence.startswith("Stay at 1×10⁷ cells, 3 patients. 1×10⁷ cells has the")
     assert decision.table["over"][4] == pytest.approx(0.40, abs=0.005)
     assert guide["mtd"].dose == 1e7
     assert guide["ahead"].index.tolist() == [0, 1, 2, 3]
+    assert set(guide["more"]["action"]) == {"same MTD"}
+    assert (guide["above"].dose, guide["inside"].dose) == (3e7, 1e7)
+    assert "would de-escalate" in guide["above"].flags[0]
 
 
 def test_what_the_guide_warns_of_is_true(guide):

@@ -323,6 +323,16 @@ class TestResult:
             table.loc["risk_direct", "mean"] + table.loc["risk_through", "mean"], rtol=1e-10,
         )  # fmt: skip
 
+    def test_what_goes_through_exposure_is_said_for_a_clinician(self, plain):
+        table, said = plain.mediated(), plain.mediated_sentence
+        whole = [f"{100 * table.loc['risk_total', k]:.0f}" for k in ("median", "lower", "upper")]
+        assert "Of 100 patients, {} ({} to {}) more have a DLT at".format(*whole) in said.replace(
+            "−", "-"
+        )
+        assert "0 (0 to 0) go with the difference in Cmax" in said  # exposure has no effect here
+        assert table.loc["slope_direct", "unit"] == "log odds per factor e of dose"
+        assert not table["label"].str.contains("_").any()
+
     def test_a_saved_chain_comes_back_the_same(self, plain, tmp_path):
         back = dose.load_chain(plain.save(tmp_path / "chain.nc"))
         assert back.links == plain.links
@@ -481,7 +491,7 @@ class TestBelowTheMtd:
         got = self.recommend([2, 3, 3, 3])
         assert (got.action, got.dose) == ("recommend", 1e6)
         assert got.sentence.startswith("Recommended dose")
-        assert "80%" in got.reason
+        assert "80\u202f%" in got.reason
 
     def test_a_rising_response_gives_the_mtd(self):
         got = self.recommend([0, 0, 1, 6])

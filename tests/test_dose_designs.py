@@ -137,7 +137,7 @@ def test_an_eliminated_dose_is_not_given_again():
     design = dose.BOIN(0.25)
     found = design.recommend(outcomes("1NNN 2NNN 3TTT 2NNN"))
     assert (found.action, found.dose) == ("stay", 2)
-    assert "dose 3 and above are eliminated" in found.reason
+    assert "3 cells and above are eliminated" in found.reason
     assert found.table["eliminated"].tolist() == [False, False, True, True, True]
 
 

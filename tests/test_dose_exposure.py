@@ -283,7 +283,8 @@ def test_the_sentence_and_tables_hold_what_they_say():
     got = of_measured(
         found(y, 1e7 * np.exp(x)), reference=1e7, priors=None, limits=(0.5, 2.0), prob=0.9
     )
-    assert f"{got.slope[0]:.2f}" in got.sentence
+    assert f"power {got.slope[0]:.2f}".replace("-", "−") in got.sentence
+    assert f"{2.0 ** got.slope[0]:.2f} times the Cmax" in got.sentence
     table = got.table()
     assert table.loc["fold_per_doubling", "median"] == pytest.approx(
         2.0 ** table.loc["slope", "median"]

@@ -69,13 +69,52 @@ def response(
     one_of(part, ("grade", "occurrence"), "part", error=ModelError)
     data = _data(result, part)
     chosen = _term(data.part.terms, term, part)
-    j = data.part.terms.index(chosen)
     values, _ = values_of(result.posterior, result.layer.quantities)
-    own = data.x[:, j]
-    grid = _grid(own, chosen)
+    at = along(data, chosen)
+    curve = _summary(_probability(data, values, at), prob)
+    each = _probability(data, values, data.x).mean(axis=0)
+    return described(
+        data, chosen, at, curve, each, groups=groups, prob=prob, converged=result.verdict.ok
+    )
+
+
+def along(data: OccurrenceData | GradeData, term: Term) -> Floats:
+    """Return rows of terms along one of them, the others at their medians, shape (x, p)."""
+    j = data.part.terms.index(term)
+    grid = _grid(data.x[:, j], term)
     at = np.tile(np.median(data.x, axis=0), (grid.size, 1))
     at[:, j] = grid
-    curve, each = _probability(data, values, at), _probability(data, values, data.x).mean(axis=0)
+    return at
+
+
+def described(
+    data: OccurrenceData | GradeData,
+    chosen: Term,
+    at: Floats,
+    curve: Floats,
+    each: Floats,
+    *,
+    groups: int,
+    prob: float,
+    converged: bool,
+) -> xr.Dataset:
+    """Return a curve beside the observed shares, as `response` describes it.
+
+    Parameters
+    ----------
+    data : OccurrenceData or GradeData
+        What was fitted.
+    chosen : Term
+        The predictor along which the curve runs.
+    at : ndarray, shape (x, p)
+        From `along`.
+    curve : ndarray, shape (grades, x, 3)
+        Probability and its interval.
+    each : ndarray, shape (n, grades)
+        Probability of every patient.
+    """
+    j = data.part.terms.index(chosen)
+    own, grid = data.x[:, j], at[:, j]
     grades, had = _events(data)
     split = _groups(own, positive_int(groups, "groups"))
     count = np.array([g.size for g in split])
@@ -83,7 +122,7 @@ def response(
     expected = np.array([[each[g, k].mean() for g in split] for k in range(len(grades))])
     return xr.Dataset(
         {
-            "curve": (("grade", "x", "interval"), _summary(curve, prob)),
+            "curve": (("grade", "x", "interval"), curve),
             "observed": (("grade", "group", "interval"), jeffreys(events, count, prob)),
             "expected": (("grade", "group"), expected),
             "events": (("grade", "group"), events),
@@ -98,10 +137,10 @@ def response(
             "interval": ["mean", "lower", "upper"],
         },
         attrs={
-            "part": part, "term": chosen.name, "scale": chosen.scale, "prob": prob,
+            "part": data.part.name, "term": chosen.name, "scale": chosen.scale, "prob": prob,
             "given_crs": int(_given(data)),
             "others": ", ".join(t.quantity for t in data.part.terms if t is not chosen),
-            "converged": int(result.verdict.ok),
+            "converged": int(converged),
         },
     )  # fmt: skip
 

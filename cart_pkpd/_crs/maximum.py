@@ -63,12 +63,15 @@ def _minus(density: LayerDensity, x: Floats) -> tuple[float, Floats]:
 
 
 def _standard_errors(density: LayerDensity, x: Floats) -> Floats:
-    """Return standard errors on the free scale from the observed information."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(np.diag(covariance(density, x))))
+
+
+def covariance(density: LayerDensity, x: Floats) -> Floats:
+    """Return the covariance on the free scale from the observed information; NaN if singular."""
     steps = _STEP * np.eye(x.size)
     hessian = np.array([(density(x + s)[1] - density(x - s)[1]) / (2 * _STEP) for s in steps])
     try:
-        variance = np.diag(np.linalg.inv(-(hessian + hessian.T) / 2))
+        return np.asarray(np.linalg.inv(-(hessian + hessian.T) / 2))
     except np.linalg.LinAlgError:
-        variance = np.full(x.size, np.nan)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.sqrt(variance))
+        return np.full((x.size, x.size), np.nan)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import positive_int, probability
 from cart_pkpd._dose.chained import ChainResult
@@ -22,6 +23,7 @@ from cart_pkpd._stats.priors import Beta
 type Floats = NDArray[np.float64]
 type Over = Decision | pd.DataFrame | pd.Series | Sequence[float]
 _DRAWS = 20_000
+_FEW, _NEAR = 6, 0.05  # evaluable patients; probability
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class EnoughAtLowerDose:
         """Return the rule as a sentence."""
         return (
             f"The lowest dose up to the MTD with {self.fewest} or more evaluable patients at which "
-            f"the probability that {what} is at least {self.share:.0%} of that at the MTD is at "
-            f"least {self.certainty:.2f}, and {over} is not higher than at the MTD."
+            f"the probability that {what} is at least {words.percent(self.share)} of that at the "
+            f"MTD is at least {self.certainty:.2f}, and {over} is not higher than at the MTD."
         )
 
 
@@ -110,8 +112,8 @@ def recommend_below_mtd(
     doses = data.levels.array[: top + 1]
     if data.treated[top] == 0:
         raise DataError(
-            f"no patient was treated at the MTD of {mtd:g} {data.levels.unit}, so nothing is known "
-            "of what it gives; choose among the doses that were given."
+            f"no patient was treated at the MTD of {words.dose(mtd, data.levels.unit)}, so nothing "
+            "is known of what it gives; choose among the doses that were given."
         )
     what, gains = _gains(benefit, doses, prior, seed)
     p_enough = (gains >= share * gains[:, -1:]).mean(axis=0)
@@ -127,18 +129,23 @@ def recommend_below_mtd(
     table["eligible"] = enough & (p_enough >= certainty) & (p_over <= p_over[-1] + 1e-12)
     row = table[table["eligible"]].iloc[0]
     chosen = float(row["dose"])
-    table.attrs["units"] = {"dose": data.levels.unit}
-    words = rule.words(what, "P(over-dosing)")
+    measure = benefit.measured.unit if isinstance(benefit, DoseExposure) else ""
+    if isinstance(benefit, ChainResult):
+        measure = benefit.exposure_unit
+    table.attrs["units"] = {"dose": data.levels.unit, "benefit": measure}
+    table.attrs["benefit"] = what.removeprefix("the ")
+    said = rule.words(what, "P(over-dosing)")
     reason = (
-        f"{words} Here {chosen:.3g} {data.levels.unit}: P = {row['p_enough']:.2f}, P(over-dosing) "
-        f"{row['over']:.2f} against {p_over[-1]:.2f} at the MTD."
+        f"{said} Here {words.dose(chosen, data.levels.unit)}: P = {row['p_enough']:.2f}, "
+        f"P(over-dosing) {row['over']:.3f} against {p_over[-1]:.3f} at the MTD."
     )
     if math.isclose(chosen, float(mtd)):
-        reason = f"{words} No lower dose meets it, so the MTD stands."
+        reason = f"{said} No lower dose meets it, so the MTD stands."
     current = None if data.current is None else float(data.levels.doses[data.current])
     return Decision(
-        f"Dose below the MTD: {words}", "recommend", chosen, current, reason, table,
-        _flags(data, top, table, certainty), data.levels.unit, extra={"mtd": float(mtd)},
+        f"Dose below the MTD: {said}", "recommend", chosen, current, reason, table,
+        _flags(data, top, table, certainty), data.levels.unit,
+        extra={"mtd": float(mtd), "share": share, "certainty": certainty, "fewest": fewest},
     )  # fmt: skip
 
 
@@ -192,20 +199,29 @@ def _of_doses(
     for d in doses:
         near = np.flatnonzero(np.isclose(at, d))
         if not near.size:
-            raise DataError(f"{what} has no row of dose {d:g}; give one for every dose to the MTD.")
+            raise DataError(
+                f"{what} has no row of dose {d:.4g}; give one for every dose to the MTD."
+            )
         rows.append(int(near[0]))
     return table.iloc[rows]
 
 
 def _flags(data: DoseData, top: int, table: pd.DataFrame, certainty: float) -> tuple[str, ...]:
     flags = []
-    few = [f"{d:.3g} ({n})" for d, n in zip(table["dose"], table["n"], strict=True) if n < 6]
-    if few:
-        flags.append(f"Fewer than 6 evaluable patients at: {', '.join(few)} {data.levels.unit}.")
-    close = [
-        f"{d:.3g}" for d, p in zip(table["dose"], table["p_enough"], strict=True)
-        if abs(p - certainty) < 0.05
+    unit = data.levels.unit
+    few = [
+        f"{n} at {words.dose(d, unit)}" for d, n in zip(table["dose"], table["n"], strict=True)
+        if n < _FEW
     ]  # fmt: skip
-    if close:
-        flags.append(f"P(enough) is within 0.05 of the limit at: {', '.join(close)}.")
+    if few:
+        flags.append(
+            f"Fewer than {_FEW} evaluable patients: {', '.join(few)}. Their DLT rate is hardly "
+            "known: treat more patients at such a dose before it is taken forward."
+        )
+    close = table["dose"][(table["p_enough"] - certainty).abs() < _NEAR]
+    if len(close):
+        flags.append(
+            f"P(enough) is within {_NEAR:g} of the certainty of {certainty:g} asked for at "
+            f"{words.doses(close, unit)}: compare the neighbouring doses before following the rule."
+        )
     return tuple(flags)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import comb, expit, log_expit
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import one_of
 from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.curves import Curve, summary_of
@@ -106,7 +107,7 @@ class BLRM(Design):
         )  # fmt: skip
         late = self.onset.text if self.onset else "pending patients by share of follow-up"
         return (
-            f"BLRM, reference {self.reference:g} {self.planned.unit}, {self.prior.text}; "
+            f"BLRM, reference {words.dose(self.reference, self.planned.unit)}, {self.prior.text}; "
             f"target interval {low:g}–{high:g}; choice: {best}; {late}"
         )
 
@@ -305,7 +306,7 @@ class BLRM(Design):
 
     def _why(self, data: DoseData, state: State, found: Summary, level: int) -> str:
         low, high = self.intervals
-        dose = f"{self.planned.doses[level]:g} {self.planned.unit}"
+        dose = words.dose(self.planned.doses[level], self.planned.unit)
         target = float(found.between(low, high)[0, level])
         over = float(found.above[high][0, level])
         if self.choice == "largest":
@@ -322,7 +323,9 @@ class BLRM(Design):
             if isinstance(rule, EWOC):
                 near = np.abs(found.above[rule.threshold][0] - rule.bound) < 2 * error
                 flags += [
-                    f"{self.planned.doses[k]:g}: EWOC is decided by less than the quadrature error."
+                    f"P(DLT rate ≥ {rule.threshold:g}) at {self.planned.text(int(k))} differs from "
+                    f"the EWOC bound {rule.bound:g} by less than its numerical error: treat the "
+                    "dose as not eligible."
                     for k in np.flatnonzero(near)
                 ]
         return flags

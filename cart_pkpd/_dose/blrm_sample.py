@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._dose.rules import EWOC
 
@@ -97,8 +98,8 @@ class BlrmSample:
         said = [] if self.verdict.ok else [self.verdict.sentence]
         for name in (c for c in table if str(c).startswith("decided")):
             said += [
-                f"{d:g} {unit}: EWOC is decided inside the Monte-Carlo error (|z| < 1.96); draw "
-                "more, or decide by quadrature."
+                f"{words.dose(d, unit)}: EWOC is decided inside the Monte-Carlo error "
+                "(|z| < 1.96); draw more, or decide by quadrature."
                 for d in table["dose"][~table[name]]
             ]
         return tuple(said)

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._dose import averaged
 from cart_pkpd._dose.exposure import edges
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 type Floats = NDArray[np.float64]
 _PRIOR_DRAWS = 20_000
+_PER_DOSE = "log odds per factor e of dose"
+_MEDIATED = {
+    "slope_through": ("Effect of dose through exposure", _PER_DOSE),
+    "slope_direct": ("Effect of dose at equal exposure", _PER_DOSE),
+    "slope_total": ("Whole effect of dose", _PER_DOSE),
+    "share": ("Part of the effect through exposure, where both parts point up", "share, 0 to 1"),
+    "risk_through": ("Difference of P(DLT) through exposure", "probability"),
+    "risk_direct": ("Difference of P(DLT) at equal exposure", "probability"),
+    "risk_total": ("Whole difference of P(DLT)", "probability"),
+}
 
 CAUTION = (
     "Exposure is measured after treatment, so its coefficient is an association: tocilizumab or "
@@ -259,8 +270,8 @@ class ChainResult:
         pandas.DataFrame
             Rows: ``slope_through`` (c·b), ``slope_direct`` (g), ``slope_total`` of the log odds
             per factor e of dose; ``share`` c·b / (c·b + g); ``risk_through``, ``risk_direct``,
-            ``risk_total``: differences of P(DLT) between the doses. Columns median, lower, upper,
-            mean, p_positive.
+            ``risk_total``: differences of P(DLT) between the doses. Columns label, unit, median,
+            lower, upper, mean, p_positive (probability that it is above 0).
 
         Notes
         -----
@@ -291,6 +302,8 @@ class ChainResult:
         }
         columns = ["median", "lower", "upper", "mean", "p_positive"]
         table = pd.DataFrame.from_dict(out, orient="index", columns=columns)
+        table.insert(0, "label", [_MEDIATED[k][0] for k in rows])
+        table.insert(1, "unit", [_MEDIATED[k][1] for k in rows])
         table.attrs.update(prob=prob, low=ends[0], high=ends[1], unit=self.unit,
                            share_defined=float(defined.mean()))  # fmt: skip
         return table.rename_axis("quantity")
@@ -333,11 +346,32 @@ class ChainResult:
         low, high = self.per_dose([m.attrs["low"], m.attrs["high"]])["mean"]
         lost, least, most = (float(m.loc["risk_through", k]) for k in ("median", "lower", "upper"))  # type: ignore[arg-type]
         return (
-            f"{label} changes with dose to the power {b[0]:.2f} (90% interval {b[1]:.2f} to "
-            f"{b[2]:.2f}; P(b < 0.5) = {(d['slope'] < 0.5).mean():.3f}). Averaged over exposure, "
-            f"P(DLT) is {low:.2f} at {m.attrs['low']:.3g} and {high:.2f} at {m.attrs['high']:.3g} "
-            f"{self.unit}; of this difference {lost:.2f} goes through exposure "
-            f"(90% interval {least:.2f} to {most:.2f})."
+            f"{label} changes with dose to the power {words.fixed(b[0])} "
+            f"({words.percent(0.9)} interval {words.fixed(b[1])} to {words.fixed(b[2])}; "
+            f"P(power < 0.5) = {(d['slope'] < 0.5).mean():.3f}). Averaged over exposure, "
+            f"P(DLT) is {low:.2f} at {words.dose(m.attrs['low'], self.unit)} and {high:.2f} at "
+            f"{words.dose(m.attrs['high'], self.unit)}; of this difference {words.fixed(lost)} "
+            f"goes through exposure ({words.percent(0.9)} interval {words.fixed(least)} to "
+            f"{words.fixed(most)})."
+        )
+
+    @property
+    def mediated_sentence(self) -> str:
+        """What goes through exposure, in words for a clinician."""
+        m, label = self.mediated(), str(self.patients.attrs["exposure_label"])
+        ends = [words.dose(m.attrs[k], self.unit) for k in ("low", "high")]
+        total, through, direct = (
+            f"{words.fixed(middle, 0)} ({words.fixed(low, 0)} to {words.fixed(high, 0)})"
+            for middle, low, high in 100
+            * m.loc[
+                ["risk_total", "risk_through", "risk_direct"], ["median", "lower", "upper"]
+            ].to_numpy(dtype=float)
+        )
+        return (
+            f"Of 100 patients, {total} more have a DLT at {ends[1]} than at {ends[0]}: {through} "
+            f"go with the difference in {label}, {direct} would be expected at equal {label} too "
+            f"(medians with {words.percent(m.attrs['prob'])} intervals, which need not add up; "
+            "below 0: fewer patients)."
         )
 
     def save(self, path: str | Path) -> Path:

@@ -184,7 +184,7 @@ class CRM(Design):
     def _why(self, data: DoseData, state: State, found: Summary, level: int) -> str:
         value = float(self._estimate(found)[0, level])
         return (
-            f"{data.levels.doses[level]:g} {data.levels.unit} has the {self.estimate} DLT rate "
+            f"{data.levels.text(level)} has the {self.estimate} DLT rate "
             f"{value:.3f}, closest to the target {self.target:g}"
         )
 

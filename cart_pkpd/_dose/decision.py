@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+
+from cart_pkpd._core import words
 
 Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select", "recommend"]
 
@@ -54,10 +57,12 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The recommendation for people, with its reason."""
-        return f"{self._headline()} {self.reason}"
+        return f"{self.headline} {self.reason}"
 
-    def _headline(self) -> str:
-        dose = "no dose" if self.dose is None else f"{self.dose:.4g} {self.unit}"
+    @property
+    def headline(self) -> str:
+        """The recommendation alone: ``"MTD: 1×10⁷ cells."``."""
+        dose = "no dose" if self.dose is None else words.dose(self.dose, self.unit)
         match self.action:
             case "stop":
                 end = "without a dose" if self.dose is None else f"with {dose}"
@@ -97,14 +102,20 @@ class Decision:
 
     def __str__(self) -> str:
         flags = "".join(f"\n! {f}" for f in self.flags)
-        return f"{self.sentence}{flags}\n{self.table.to_string(float_format='{:.4g}'.format)}"
+        shown = self.table.to_string(float_format="{:.4g}".format, formatters=self._formatters())
+        return f"{self.sentence}{flags}\n{shown}"
+
+    def _formatters(self) -> dict[str, Any]:
+        return {"dose": partial(words.dose, unit=self.unit)} if "dose" in self.table else {}
 
     def _repr_html_(self) -> str:
         flags = "".join(f"<li>{html.escape(f)}</li>" for f in self.flags)
         return (
-            f"<p><b>{html.escape(self._headline())}</b> {html.escape(self.reason)}</p>"
+            f"<p><b>{html.escape(self.headline)}</b> {html.escape(self.reason)}</p>"
             + (f"<ul>{flags}</ul>" if flags else "")
-            + self.table.to_html(float_format="{:.4g}".format, na_rep="—", border=0)
+            + self.table.to_html(
+                float_format="{:.4g}".format, na_rep="—", border=0, formatters=self._formatters()
+            )
             + f"<p><small>{html.escape(self.design)}</small></p>"
         )
 

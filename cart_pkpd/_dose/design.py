@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,10 +14,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._dose.decision import Action, Decision
 from cart_pkpd._dose.from_trial import from_trial
-from cart_pkpd._dose.patients import DoseData
+from cart_pkpd._dose.patients import DoseData, Patient
 from cart_pkpd._dose.rules import CohortSize, Rule, Rules, as_rules
 from cart_pkpd._dose.state import (
     GO,
@@ -141,6 +143,13 @@ class Design(ABC):
         return self._why(data, state, found, level)
 
     def _flags(self, data: DoseData, found: Summary) -> list[str]:
+        return []
+
+    def _own_limit(self, state: State) -> tuple[Mask, str]:
+        """Return which levels of one trial the design's own limit of an MTD permits, and why."""
+        return np.ones(state.levels, dtype=bool), ""
+
+    def _mtd_flags(self, data: DoseData, state: State, level: int) -> list[str]:
         return []
 
     # --- many trials -------------------------------------------------------------------------
@@ -299,7 +308,7 @@ class Design(ABC):
             None if data.current is None else data.levels.doses[data.current],
             self._reason(data, state, found, verdict),
             self._table(data, state, found, verdict),
-            (*self._flags(data, found), *_data_flags(data)),
+            (*self._pending_now(data), *self._flags(data, found), *_data_flags(data)),
             data.levels.unit,
             self._cohort(state) if action == GO else None,
         )
@@ -320,22 +329,38 @@ class Design(ABC):
         found = self._data_summary(data, state, self.cutoffs())
         level = int(self._mtd_level(state, found)[0])
         limits = [r.text for r in self.all_rules if r.final]
-        among = "doses given" + "".join(f", {t}" for t in limits)
+        among = "doses given" + (f" with {' and '.join(limits)}" if limits else "")
         if level >= 0:
             reason = f"{self._why_mtd(data, state, found, level)} among {among}."
         else:
             reason = f"There is no dose to select among {among}."
-        judged = self._judge(state, found)
-        table = self._table(data, state, found, judged).drop(columns="next")
+        final = _at_the_end(self._judge(state, found))
+        table = self._table(data, state, found, final).drop(columns="next")
+        for mask, why in ((data.treated > 0, "never given"), self._own_limit(state)):
+            table["blocked_by"] = np.where(mask | ~table["eligible"], table["blocked_by"], why)
+            table["eligible"] &= mask
         table["mtd"] = np.arange(len(data.levels)) == level
         flags = [*self._flags(data, found), *_data_flags(data)]
+        if level >= 0:
+            flags = [*self._mtd_flags(data, state, level), *flags]
         if data.pending.any():
-            flags.insert(0, f"{int(data.pending.sum())} patients are still inside the window.")
+            flags.insert(0, _pending_flag(data, counted=self._mtd_by_follow_up, final=True))
         return Decision(
             self.description, "select", data.levels.doses[level] if level >= 0 else None,
             None if data.current is None else data.levels.doses[data.current],
             reason, table, tuple(flags), data.levels.unit,
         )  # fmt: skip
+
+    def _pending_now(self, data: DoseData) -> list[str]:
+        """Return whose follow-up counts in part; other designs decide where it cannot matter."""
+        if not self.uses_follow_up or not data.pending.any():
+            return []
+        return [_pending_flag(data, counted=True, final=False)]
+
+    @property
+    def _mtd_by_follow_up(self) -> bool:
+        """Whether pending patients count by their follow-up for the MTD too."""
+        return self.uses_follow_up
 
     def _taken(self, data: DoseData | xr.Dataset) -> DoseData:
         if isinstance(data, xr.Dataset):
@@ -402,11 +427,11 @@ class Design(ABC):
         added = (whole.y - state.y).sum(axis=1)
         said = []
         for j in np.unique(added):
-            words = {
+            ways = {
                 _action(int(a), int(k), int(state.current[0]))
                 for a, k in zip(many.action[added == j], many.level[added == j], strict=True)
             }
-            said.append(f"{j}: {' or '.join(sorted(words))}")
+            said.append(f"{j}: {' or '.join(sorted(ways))}")
         return (
             f"{int(state.waiting.sum())} patients are still inside the window and the decision "
             f"depends on their DLTs ({', '.join(said)})."
@@ -445,17 +470,57 @@ def _action(action: int, level: int, current: int) -> Action:
 
 
 def _data_flags(data: DoseData) -> list[str]:
-    flags = []
+    flags, everybody = [], len(data.patients)
     aside = [p for p in data.patients if not p.evaluable]
     if aside:
         flags.append(
-            f"{len(aside)} of {len(data.patients)} patients do not count at their level: "
-            f"{', '.join(p.id for p in aside)}."
+            f"{everybody - len(aside)} of {words.count(everybody, 'patient')} count at the planned "
+            f"level, without {_with_reasons(aside)}. Let the safety review confirm this before "
+            "deciding; if somebody does count, correct the data and decide again."
         )
-    odd = [p.id for p in data.patients if p.dlt and not p.informative]
+    odd = [p for p in data.patients if p.dlt and not p.informative]
     if odd:
-        flags.append(f"A DLT is recorded but does not count anywhere: {', '.join(odd)}.")
+        flags.append(
+            f"A recorded DLT counts nowhere, of {_with_reasons(odd)}. Leaving it out "
+            "makes the dose look safer: let the safety review say whether it counts."
+        )
     return flags
+
+
+def _with_reasons(patients: list[Patient]) -> str:
+    """Return patients with why they do not count, those of one reason together."""
+    by: dict[str, list[str]] = {}
+    for p in patients:
+        by.setdefault(p.reason.rstrip(".") or "no reason recorded", []).append(p.id)
+    return "; ".join(f"{', '.join(ids)}: {why[:1].lower()}{why[1:]}" for why, ids in by.items())
+
+
+def _pending_flag(data: DoseData, *, counted: bool, final: bool) -> str:
+    """Return who is still inside the window, and what that means for the decision."""
+    who = [p for p in data.patients if p.evaluable and p.pending]
+    last = data.window - min(p.followed for p in who)
+    named = ", ".join(f"{p.id} (day {p.followed:g})" for p in who)
+    ways = "counted by share of follow-up" if counted else "not counted"
+    do = (
+        f"The MTD may change: decide when the last window has closed, in "
+        f"{words.count(math.ceil(last), 'day')}."
+        if final
+        else "Decide again at once if one of them has a DLT."
+    )
+    return (
+        f"{words.count(len(who), 'patient')} still inside the DLT window of {data.window:g} days, "
+        f"{ways}: {named}. {do}"
+    )
+
+
+def _at_the_end(verdict: Verdicts) -> Verdicts:
+    """Return which levels an MTD may have: rules that hold only on the way are left out."""
+    permits = [(r, m) for r, m in verdict.permits if r.final]
+    eligible = np.ones_like(verdict.eligible)
+    for _, mask in permits:
+        if mask is not None:
+            eligible &= mask
+    return replace(verdict, permits=permits, eligible=eligible)
 
 
 def same_levels(design: str, doses: tuple[float, ...], data: DoseData) -> None:
@@ -465,7 +530,7 @@ def same_levels(design: str, doses: tuple[float, ...], data: DoseData) -> None:
         if len(doses) == len(data.levels)
         else True
     ):
-        shown = [", ".join(f"{d:g}" for d in ds) for ds in (doses, data.levels.doses)]
+        shown = [words.doses(ds, data.levels.unit) for ds in (doses, data.levels.doses)]
         raise DataError(
             f"{design} is for the doses {shown[0]}, but the data have {shown[1]}; give both the "
             "same levels."

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd import nca
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import probability
 from cart_pkpd._dose.measured import (
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 type Floats = NDArray[np.float64]
 
+_VERDICTS = {
+    "proportional": "Exposure is proportional to dose",
+    "not proportional": "Exposure is not proportional to dose",
+    "inconclusive": "Whether exposure is proportional to dose stays open",
+}
 EXPLORATORY, STRICT = (0.5, 2.0), (0.8, 1.25)
 
 
@@ -81,9 +87,10 @@ class Proportional:
         if self.reason:
             return f"No verdict on dose proportionality: {self.reason}."
         return (
-            f"Dose proportionality {self.verdict}: least-squares slope {self.slope:.2f} "
-            f"({self.confidence:.0%} CI {self.lower:.2f} to {self.upper:.2f}, n = {self.n}); "
-            f"proportional would be {self.lower_limit:.2f} to {self.upper_limit:.2f} for limits "
+            f"{_VERDICTS[self.verdict]}: least-squares slope {words.fixed(self.slope)} "
+            f"({words.percent(self.confidence)} CI {words.fixed(self.lower)} to "
+            f"{words.fixed(self.upper)}, n = {self.n}); proportional would be "
+            f"{words.fixed(self.lower_limit)} to {words.fixed(self.upper_limit)} for limits "
             f"{self.limits[0]:g} to {self.limits[1]:g} over a {self.dose_ratio:.3g}-fold range."
         )
 
@@ -141,7 +148,7 @@ class DoseExposure:
             ``attrs["prob"]``.
         """
         grid, at = self.grid, edges(self.prob)
-        d = f"{self.reference:.4g} {self.measured.dose_unit}".strip()
+        d = words.dose(self.reference, self.measured.dose_unit)
         rows = {
             "intercept": (f"ln typical {self.measured.label} at {d}", grid.intercept),
             "slope": (f"power b of dose on {self.measured.label}", grid.slope),
@@ -213,9 +220,11 @@ class DoseExposure:
         """The result in words."""
         b, low, high = self.slope
         return (
-            f"{self.measured.label} changes with dose to the power {b:.2f} "
-            f"({self.prob:.0%} interval {low:.2f} to {high:.2f}; 0 is flat, 1 proportional); "
-            f"P(b < 0.5) = {self.p_slope_below_half:.3f}. {self.proportional.sentence}"
+            f"{self.measured.label} changes with dose to the power {words.fixed(b)} "
+            f"({words.percent(self.prob)} interval {words.fixed(low)} to {words.fixed(high)}; "
+            f"0 is flat, 1 proportional), so twice the dose goes with {2.0**b:.2f} times the "
+            f"{self.measured.label} ({2.0**low:.2f} to {2.0**high:.2f}); "
+            f"P(power < 0.5) = {self.p_slope_below_half:.3f}. {self.proportional.sentence}"
         )
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._dose.isotonic import isotonic
 from cart_pkpd._dose.patients import DoseData
@@ -54,7 +55,10 @@ class OrderFree:
         known = self.rates["p_above_lower"].dropna()
         if known.empty:
             return "Fewer than two doses have patients: no order of DLT rates can be checked."
-        said = [f"{p:.2f} at {d:.3g} {self.unit}" for d, p in zip(known.index, known, strict=True)]
+        said = [
+            f"{p:.2f} at {words.dose(d, self.unit)}"
+            for d, p in zip(known.index, known, strict=True)
+        ]
         least = " Some steps speak against a rising rate." if (known < 0.2).any() else ""
         return f"P(DLT rate above that of the next lower dose): {', '.join(said)}.{least}"
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.units import canonical, convert
 from cart_pkpd._dose.levels import Levels
@@ -143,7 +144,9 @@ def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
     try:
         levels.index(level)
     except DataError as error:
-        say("unknown_dose_level", "dose_level", level, f"has dose level {level:g}: {error}")
+        say(
+            "unknown_dose_level", "dose_level", level, f"has a dose level outside the plan: {error}"
+        )
     if dlt not in (0, 1) and not np.isnan(dlt):
         say("dlt", "dlt", dlt, f"has dlt = {dlt:g}; it must be 1 (yes) or 0 (no).")
     if dlt == 0 and np.isfinite(day):
@@ -155,7 +158,12 @@ def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
             "dlt_day", "dlt_day", day, f"has a DLT on day {day:g}, before the infusion; correct it."
         )
     if c.amount[i] <= 0:
-        say("amount", "amount", c.amount[i], f"was given {c.amount[i]:g}; a dose must be above 0.")
+        say(
+            "amount",
+            "amount",
+            c.amount[i],
+            f"was given {c.amount[i]:g} {levels.unit}; a dose must be above 0.",
+        )
     if c.last_contact_day[i] < 0:
         last = c.last_contact_day[i]
         say("last_contact", "last_contact_day", last,
@@ -190,8 +198,9 @@ def _patient(c: _Columns, i: int, levels: Levels, window: float, as_of: float | 
         low, high = (f * levels.doses[k] for f in levels.within or (1, 1))
         side = "below" if amount < low else "above"
         reason = " ".join(filter(None, (reason, (
-            f"The administered dose {amount:.4g} is {side} the range {low:.4g}–{high:.4g} of its "
-            "level: not evaluable there, but informative for a curve at the actual dose."
+            f"The administered dose of {words.dose(amount, levels.unit)} is {side} the range "
+            f"{words.doses((low, high), levels.unit).replace(', ', '–')} of its level: not "
+            "evaluable there, but informative for a curve at the actual dose."
         ))))  # fmt: skip
     return Patient(
         c.ids[i], k, levels.doses[k], amount, stands.dlt, float(c.dlt_day[i]), stands.followed,
@@ -224,7 +233,8 @@ def _outcome(c: _Columns, i: int, window: float, seen: float) -> _Outcome:
                         f"{last:g}, so it does not count.")  # fmt: skip
     later = seen < window and last >= seen  # what made the patient not evaluable is yet to come
     if c.dlt_evaluable[i] == 0 and (had or c.dlt[i] != 1) and not later:
-        return _Outcome(had, left, False, False, "Not evaluable for DLT by dlt_evaluable"
+        return _Outcome(had, left, False, False,
+                        "Recorded as not evaluable for DLT (dlt_evaluable = 0)"
                         + (", although a DLT is recorded." if had else "."))  # fmt: skip
     if had:
         return _Outcome(True, left if np.isnan(day) else day, True, False)

@@ -158,7 +158,7 @@ class IntervalDesign(Design):
         wanted = data.current + move
         more = ""
         if level < wanted and 0 <= wanted < len(data.levels) and out[wanted]:
-            more = f"; dose {data.levels.doses[wanted]:g} and above are eliminated"
+            more = f"; {data.levels.text(wanted)} and above are eliminated"
         elif wanted >= len(data.levels):
             more = "; there is no higher dose"
         elif wanted < 0:
@@ -171,9 +171,30 @@ class IntervalDesign(Design):
     def _why_mtd(self, data: DoseData, state: State, found: Summary, level: int) -> str:
         value = estimates(state.n, state.y, self.mtd_prior)[0, level]
         return (
-            f"{data.levels.doses[level]:g} {data.levels.unit} has the isotonic estimate "
-            f"{value:.3f}, closest to the target {self._target:g},"
+            f"{data.levels.text(level)} has the isotonic estimate "
+            f"{value:.3f}, closest to the target {self._target:g}"
+            + (f" of those up to {self.bound:g}," if self.bound is not None else ",")
         )
+
+    @property
+    def _mtd_by_follow_up(self) -> bool:
+        return False  # the isotonic estimate is of complete outcomes
+
+    def _own_limit(self, state: State) -> tuple[Mask, str]:
+        if self.bound is None:
+            return super()._own_limit(state)
+        estimate = estimates(state.n, state.y, self.mtd_prior)[0]
+        # A level without patients has no estimate; that it was never given is said elsewhere.
+        return ~(estimate > self.bound), f"estimate above the bound {self.bound:g}"
+
+    def _mtd_flags(self, data: DoseData, state: State, level: int) -> list[str]:
+        if int(self._verdict_rows(state)[level]) != -1:
+            return []
+        return [
+            f"From the MTD of {data.levels.text(level)} the design itself would de-escalate "
+            f"({int(state.y[0, level])} DLT of {int(state.n[0, level])}): justify it, or exclude "
+            "such a dose with bound, the largest estimate that an MTD may have."
+        ]
 
     def _why_none(self, limits: str) -> str:
         more = f" or not permitted ({limits})" if limits else ""

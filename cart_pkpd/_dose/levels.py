@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.units import canonical
 
@@ -47,7 +48,7 @@ class Levels:
         doses = tuple(float(d) for d in self.doses)
         object.__setattr__(self, "doses", doses)
         object.__setattr__(self, "unit", canonical(self.unit))
-        _check_doses(doses)
+        _check_doses(doses, self.unit)
         if self.within is not None:
             low, high = (float(v) for v in self.within)
             if not 0 < low <= 1 <= high < float("inf"):
@@ -76,11 +77,15 @@ class Levels:
         near = [i for i, d in enumerate(self.doses) if abs(dose - d) <= _CLOSE * d]
         if near:
             return near[0]
-        known = ", ".join(f"{d:g}" for d in self.doses)
+        known = words.doses(self.doses, self.unit)
         raise DataError(
-            f"{dose:g} {self.unit} is not a planned dose level; the levels are {known}. "
+            f"{words.dose(dose, self.unit)} is not a planned dose level; the levels are {known}. "
             "Correct it, or plan it with levels=."
         )
+
+    def text(self, level: int) -> str:
+        """Return the dose of a level as printed: ``"1×10⁷ cells"``."""
+        return words.dose(self.doses[level], self.unit)
 
     def holds(self, level: int, amount: float) -> bool:
         """Return whether an administered amount lies in the range of a level."""
@@ -90,16 +95,19 @@ class Levels:
         return low * (1 - _CLOSE) <= amount <= high * (1 + _CLOSE)
 
 
-def _check_doses(doses: tuple[float, ...]) -> None:
+def _check_doses(doses: tuple[float, ...], unit: str) -> None:
     if not doses:
         raise DataError("there are no dose levels; give the planned doses, lowest first.")
     for i, dose in enumerate(doses):
         if not 0 < dose < float("inf"):
-            raise DataError(f"dose level {i + 1} is {dose:g}; a planned dose must be above 0.")
+            raise DataError(
+                f"dose level {i + 1} is {dose:g} {unit}; a planned dose must be above 0."
+            )
         if i and dose <= doses[i - 1]:
             raise DataError(
-                f"dose level {i + 1} is {dose:g}, not above {doses[i - 1]:g} at level {i}; give "
-                "the planned doses in rising order, each once."
+                f"dose level {i + 1} is {words.dose(dose, unit)}, not above level {i} "
+                f"({words.dose(doses[i - 1], unit)}); give the planned doses in rising order, each "
+                "once."
             )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from cart_pkpd._core.errors import ModelError
+from cart_pkpd._core.names import label
 from cart_pkpd._crs.parts import ProportionalOdds
 from cart_pkpd._dose.power import PowerPriors
 from cart_pkpd._stats.priors import HalfNormal, Normal, Prior
@@ -159,11 +160,11 @@ class Links:
         ]
         for c in self.cytokines:
             out += [
-                Number(f"{c}_intercept", f"ln typical peak of {c} at E*", "peaks",
+                Number(f"{c}_intercept", f"ln typical peak of {label(c)} at E*", "peaks",
                        self.peaks.intercept),
-                Number(f"{c}_slope", f"power of exposure on the peak of {c}", "peaks",
+                Number(f"{c}_slope", f"power of exposure on the peak of {label(c)}", "peaks",
                        self.peaks.slope),
-                Number(f"{c}_sigma", f"SD of the ln peak of {c} at one exposure", "peaks",
+                Number(f"{c}_sigma", f"SD of the ln peak of {label(c)} at one exposure", "peaks",
                        self.peaks.sigma),
             ]  # fmt: skip
         out += self._grade_numbers()

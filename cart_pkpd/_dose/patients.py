@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._dose.levels import Levels
 
@@ -180,9 +181,12 @@ class DoseData:
     def __str__(self) -> str:
         n, y, c = int(self.n.sum()), int(self.dlts.sum()), int(self.pending.sum())
         more = "".join(f"\n{note}" for note in self.notes)
+        shown = self.table().to_string(
+            formatters={"dose": partial(words.dose, unit=self.levels.unit)}
+        )
         return (
             f"{len(self.patients)} patients treated, {n} evaluable with {y} DLT, {c} pending; "
-            f"DLT window {self.window:g} days\n{self.table().to_string()}{more}"
+            f"DLT window {self.window:g} days\n{shown}{more}"
         )
 
 
@@ -195,8 +199,9 @@ def counts(
     current: float | None = None,
 ) -> DoseData:
     """Return data from plain counts; see ``dose.counts``."""
-    followed = {levels.index(d): _days(d, v, window) for d, v in (pending or {}).items()}
-    seen = {levels.index(d): _pair(d, v) for d, v in observed.items()}
+    unit = levels.unit
+    followed = {levels.index(d): _days(d, v, window, unit) for d, v in (pending or {}).items()}
+    seen = {levels.index(d): _pair(d, v, unit) for d, v in observed.items()}
     patients: list[Patient] = []
     order = [*seen, *(k for k in followed if k not in seen)]
     if current is not None:
@@ -220,26 +225,30 @@ def _made(
     )
 
 
-def _pair(dose: float, value: Any) -> tuple[int, int]:
+def _pair(dose: float, value: Any, unit: str) -> tuple[int, int]:
     y, n = value
     for number in (y, n):
         if int(number) != number or number < 0:
-            raise _wrong(dose, value, f"{number!r} is not a count; give whole numbers from 0")
+            raise _wrong(dose, value, unit, f"{number!r} is not a count; give whole numbers from 0")
     if y > n:
-        raise _wrong(dose, value, f"{y} DLTs are more than {n} patients; give (DLTs, patients)")
+        raise _wrong(
+            dose, value, unit, f"{y} DLTs are more than {n} patients; give (DLTs, patients)"
+        )
     return int(y), int(n)
 
 
-def _wrong(dose: float, value: Any, said: str) -> DataError:
-    return DataError(Problem("dose_counts", f"at dose {dose:g}: {said}.", value=str(value)))
+def _wrong(dose: float, value: Any, unit: str, said: str) -> DataError:
+    return DataError(
+        Problem("dose_counts", f"at {words.dose(dose, unit)}: {said}.", value=str(value))
+    )
 
 
-def _days(dose: float, value: Any, window: float) -> list[float]:
+def _days(dose: float, value: Any, window: float, unit: str) -> list[float]:
     days = [float(d) for d in value]
     for day in days:
         if not 0 <= day <= window:
             raise _wrong(
-                dose, day, f"follow-up of a pending patient must lie in 0 to {window:g} days, "
-                f"not {day:g}"
+                dose, day, unit, "follow-up of a pending patient must lie in 0 to "
+                f"{window:g} days, not {day:g}"
             )  # fmt: skip
     return days

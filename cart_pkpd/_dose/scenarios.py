@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._dose.blrm import BLRM
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.levels import Levels
@@ -33,11 +33,18 @@ def with_cohort(data: DoseData, level: int, patients: int, dlts: int) -> DoseDat
 
 
 def scenarios(
-    design: Design, data: DoseData, cohort: int, dose: float | None = None
+    design: Design,
+    data: DoseData,
+    cohort: int,
+    dose: float | None = None,
+    ask: Literal["next", "mtd"] = "next",
 ) -> pd.DataFrame:
     """Return the decisions after the next cohort; see ``dose.scenarios``."""
     positive_int(cohort, "the cohort")
-    if dose is None:
+    one_of(ask, ("next", "mtd"), "ask")
+    if dose is None and ask == "mtd":
+        dose = _dose_of_more(design, data)
+    elif dose is None:
         first = design.recommend(data)
         if first.action == "stop" or first.dose is None:
             raise DataError(
@@ -45,11 +52,13 @@ def scenarios(
             )
         dose = first.dose
     level = data.levels.index(dose)
-    each = [design.recommend(with_cohort(data, level, cohort, j)) for j in range(cohort + 1)]
+    decide = design.mtd if ask == "mtd" else design.recommend
+    each = [decide(with_cohort(data, level, cohort, j)) for j in range(cohort + 1)]
+    before = design.mtd(data).dose if ask == "mtd" else None
     out = pd.DataFrame(
         {
             "dose": dose,
-            "action": [d.action for d in each],
+            "action": [d.action if ask == "next" else _change(before, d.dose) for d in each],
             "next_dose": [float("nan") if d.dose is None else d.dose for d in each],
             "reason": [d.reason for d in each],
         },
@@ -61,10 +70,31 @@ def scenarios(
     out.attrs |= {
         "design": design.description,
         "cohort": cohort,
+        "ask": ask,
         "doses": data.levels.doses,
         "units": {"dose": data.levels.unit, "next_dose": data.levels.unit},
     }
     return out
+
+
+def _dose_of_more(design: Design, data: DoseData) -> float:
+    """Return the dose of a further cohort at the end: the MTD, or the latest dose without one."""
+    found = design.mtd(data)
+    dose = found.current if found.dose is None else found.dose
+    if dose is None:
+        raise DataError(f"{found.sentence} Name the dose of a further cohort with dose=.")
+    return dose
+
+
+def _change(before: float | None, after: float | None) -> str:
+    """Return what a further cohort does to the MTD."""
+    if after is None:
+        return "no MTD"
+    if before is None:
+        return "an MTD"
+    if after == before:
+        return "same MTD"
+    return "higher MTD" if after > before else "lower MTD"
 
 
 def paths(

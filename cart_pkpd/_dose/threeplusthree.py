@@ -135,10 +135,7 @@ class ThreePlusThree(Design):
 
     def _why_mtd(self, data: DoseData, state: State, found: Summary, level: int) -> str:
         seen = f"{int(state.y[0, level])} DLT of {int(state.n[0, level])}"
-        return (
-            f"{data.levels.doses[level]:g} {data.levels.unit} is the highest dose tolerated "
-            f"({seen})"
-        )
+        return f"{data.levels.text(level)} is the highest dose tolerated ({seen})"
 
     def _why_own_stop(self, data: DoseData, level: int) -> str:
         if level < 0:
@@ -146,7 +143,7 @@ class ThreePlusThree(Design):
         n = int(data.n[level])
         short = f", with only {n} patients" if n < _SECOND else ""
         return (
-            f"{data.levels.doses[level]:g} {data.levels.unit} is the highest dose tolerated, the "
+            f"{data.levels.text(level)} is the highest dose tolerated, the "
             f"next is too toxic or not planned{short}."
         )
 

@@ -94,7 +94,12 @@ class Dose(_Table):
     ask: Literal["next", "mtd"] = Field(
         default="next", description="the dose of the next cohort, or the MTD at the end"
     )
-    cohort: int = Field(default=3, ge=1, description="patients of the next cohort, for scenarios")
+    cohort: int | None = Field(
+        default=None,
+        ge=1,
+        description="patients of the next cohort, for scenarios; by default that of a design's "
+        "CohortSize rule, else 3",
+    )
     endpoint: str = Field(default="transgene", description="cells whose exposure is taken")
     metric: Literal["cmax", "auc0_28"] = "cmax"
     response: str | None = Field(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cart_pkpd._core.errors import CartError, ConfigError
+from cart_pkpd._core.errors import CartError, ConfigError, DataError, Problem
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.dosetable import DesignTable, Dose
@@ -139,8 +139,8 @@ def decide(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[DoseFi
     if found.chain is not None:
         with whole_file(folder / "dose/chain.nc") as part:
             found.chain.save(part)
-    first = next(iter(found.decisions.items()))
-    return found, f"{first[0]}: {first[1].sentence}"
+    label, text = found.answers()[0]
+    return found, f"{label} {text}"
 
 
 def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
@@ -150,6 +150,7 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
 
     table = config.spec.dose
     assert table is not None
+    _check_days(trial)
     known = dose.data(trial, window=table.window, as_of=table.as_of, levels=levels_of(table))
     designs = designs_of(table)
     decisions = {
@@ -158,6 +159,7 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
     }
     params = nca.table(trial, table.endpoint, window=(0, 28))
     exposures = {m: dose.exposure(params, trial, m, data=known) for m in ("cmax", "auc0_28")}
+    scenarios, without = _scenarios(designs, decisions, known, table)
     activity = dose.activity(
         trial, known, exposures=[e.measured for e in exposures.values()],
         response=_responses(config, table),
@@ -166,7 +168,8 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
         data=known,
         designs=designs,
         decisions=decisions,
-        scenarios=_scenarios(designs, decisions, known, table),
+        scenarios=scenarios,
+        without_scenarios=without,
         exposures=exposures,
         metric=table.metric,
         free=dose.order_free(known, prior=Beta(*table.prior)),
@@ -175,6 +178,26 @@ def compute(config: Config, trial: xr.Dataset) -> DoseFindings:
         limits=None if table.chain is None else (table.chain.limits[0], table.chain.limits[1]),
         below=_below(table, designs, known, exposures[table.metric], activity),
     )
+
+
+def _check_days(trial: xr.Dataset) -> None:
+    """Raise for a DLT after the last contact: a decision must not leave it out on its own."""
+    if not {"dlt_day", "last_contact_day"} <= set(trial.variables):
+        return
+    ids = trial["id"].values.astype(str)
+    day, last = (trial[v].values.astype(float) for v in ("dlt_day", "last_contact_day"))
+    found = [
+        Problem(
+            "dlt_after_contact",
+            f"patient {who!r} has a DLT on day {d:g}, after the last contact on day {c:g}; correct "
+            "dlt_day or last_contact_day.",
+            who, column="dlt_day", value=f"{d:g}",
+        )
+        for who, d, c in zip(ids.tolist(), day, last, strict=True)
+        if d > c
+    ]  # fmt: skip
+    if found:
+        raise DataError(found)
 
 
 def _responses(config: Config, table: Dose) -> Any:
@@ -197,16 +220,31 @@ def _scenarios(
     decisions: Mapping[str, dose.Decision],
     known: dose.DoseData,
     table: Dose,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the scenarios of each design, or why it has none."""
     from cart_pkpd import dose
 
-    if table.ask == "mtd":
-        return {}
-    return {
-        name: dose.scenarios(one, known, cohort=table.cohort)
-        for name, one in designs.items()
-        if decisions[name].dose is not None and decisions[name].action not in ("stop", "wait")
-    }
+    found, without = {}, {}
+    for name, one in designs.items():
+        decision = decisions[name]
+        if decision.action in ("stop", "wait") or (decision.dose or decision.current) is None:
+            without[name] = (
+                f"No next cohort is due, so nothing follows from one: {decision.headline}"
+            )
+            continue
+        size, source = _cohort(table, decision)
+        found[name] = dose.scenarios(one, known, cohort=size, ask=table.ask)
+        found[name].attrs["source"] = source
+    return found, without
+
+
+def _cohort(table: Dose, decision: dose.Decision) -> tuple[int, str]:
+    """Return the size of the next cohort, and where it comes from."""
+    if table.cohort is not None:
+        return table.cohort, f"cohort = {table.cohort} in the [dose] table of the run file"
+    if decision.cohort is not None:
+        return decision.cohort, "the design's CohortSize rule"
+    return 3, "usual; the [dose] table of the run file may state another one with cohort"
 
 
 def _chain(

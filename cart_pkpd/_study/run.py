@@ -246,6 +246,8 @@ class _Run:
                 note.text = steps.decide(found, self.folder)
                 chain = found.dose.chain if found.dose is not None else None
                 note.state = "done" if chain is None or chain.verdict.ok else "unconverged"
+            if note.state == "failed":
+                found.undecided = note.text
         made_with = self._provenance(found.trial)
         with self._step("report") as note:
             note.text = steps.report(found, self.folder, made_with, self._progress("report"))

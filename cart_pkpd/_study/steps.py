@@ -52,6 +52,8 @@ class Findings:
         From `compare.models`.
     dose : DoseFindings or None
         Decisions on the dose.
+    undecided : str
+        Why there are none, where the step failed.
     patients : xr.Dataset or None
         From `compare.patients`.
     """
@@ -65,6 +67,7 @@ class Findings:
     failures: dict[str, str] = field(default_factory=dict)
     comparison: pd.DataFrame | None = None
     dose: DoseFindings | None = None
+    undecided: str = ""
     patients: xr.Dataset | None = None
 
 
@@ -277,12 +280,25 @@ def report(
         patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,
-        data_cutoff=config.spec.report.data_cutoff,
-        notes=config.spec.report.notes,
+        data_cutoff=_cutoff(config),
+        notes=(*_undecided(found), *config.spec.report.notes),
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _undecided(found: Findings) -> tuple[str, ...]:
+    """Return that there is no dose decision, and why, where the step failed."""
+    return (f"No dose decision: {found.undecided}",) if found.undecided else ()
+
+
+def _cutoff(config: Config) -> str | None:
+    """Return the data cut-off as it is printed: as stated, or the day of the dose decision."""
+    stated, table = config.spec.report.data_cutoff, config.spec.dose
+    if stated is None and table is not None and table.as_of is not None:
+        return f"day {table.as_of:g} of the trial"
+    return stated
 
 
 def _with_checks(found: Findings, name: str) -> Any:

@@ -15,6 +15,7 @@ from cart_pkpd.plots._comparison import comparison as comparison
 from cart_pkpd.plots._crs import crs_incidence as crs_incidence
 from cart_pkpd.plots._crs import crs_odds_ratios as crs_odds_ratios
 from cart_pkpd.plots._crs import crs_response as crs_response
+from cart_pkpd.plots._crs_course import crs_course as crs_course
 from cart_pkpd.plots._dose import dose_intervals as dose_intervals
 from cart_pkpd.plots._dose import dose_toxicity as dose_toxicity
 from cart_pkpd.plots._dose_kinetics import dlt_by_dose as dlt_by_dose
@@ -27,9 +28,11 @@ from cart_pkpd.plots._dose_rules import dose_scenarios as dose_scenarios
 from cart_pkpd.plots._etas import eta_covariates as eta_covariates
 from cart_pkpd.plots._etas import etas as etas
 from cart_pkpd.plots._exposure import exposure as exposure
+from cart_pkpd.plots._exposure_response import exposure_response as exposure_response
 from cart_pkpd.plots._individual import individual as individual
 from cart_pkpd.plots._nca import nca_profile as nca_profile
 from cart_pkpd.plots._nca import nca_profiles as nca_profiles
+from cart_pkpd.plots._operating import operating_characteristics as operating_characteristics
 from cart_pkpd.plots._patient_elpd import patient_elpd as patient_elpd
 from cart_pkpd.plots._persistence import persistence as persistence
 from cart_pkpd.plots._posterior import intervals as intervals
@@ -47,6 +50,7 @@ from cart_pkpd.plots._residuals import residual as residual
 from cart_pkpd.plots._response import spider as spider
 from cart_pkpd.plots._response import waterfall as waterfall
 from cart_pkpd.plots._sbc import sbc as sbc
+from cart_pkpd.plots._survival import survival as survival
 from cart_pkpd.plots._swimmer import swimmer as swimmer
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
 from cart_pkpd.plots._twin import exposure_twins as exposure_twins
@@ -56,6 +60,7 @@ __all__ = [
     "TimeScale",
     "boin_table",
     "comparison",
+    "crs_course",
     "crs_incidence",
     "crs_odds_ratios",
     "crs_response",
@@ -68,6 +73,7 @@ __all__ = [
     "etas",
     "exposure",
     "exposure_power",
+    "exposure_response",
     "exposure_twin",
     "exposure_twins",
     "gof",
@@ -79,6 +85,7 @@ __all__ = [
     "nca_profiles",
     "npde",
     "observed_vs_predicted",
+    "operating_characteristics",
     "patient_elpd",
     "peaks_by_dose",
     "persistence",
@@ -91,6 +98,7 @@ __all__ = [
     "residual",
     "sbc",
     "spider",
+    "survival",
     "swimmer",
     "toxicity_by_exposure",
     "trace",

@@ -59,6 +59,9 @@ def crs_response(found: xr.Dataset, *, ncols: int | None = None) -> Figure:
 
 
 def _response_title(found: xr.Dataset, grade: int) -> str:
+    outcome = found.attrs.get("outcome")
+    if outcome:
+        return outcome if found.attrs["part"] == "occurrence" else f"{outcome} ≥ {grade}"
     if found.attrs["part"] == "occurrence":
         return "CRS of any grade"
     given = " given CRS" if found.attrs["given_crs"] else ""
@@ -76,11 +79,12 @@ def _response_panel(ax: Axes, found: xr.Dataset, i: int) -> None:
     at, seen = found["group_value"].values, found["observed"].values[i]
     ax.errorbar(at, seen[:, 0], yerr=_bars(seen), color=_axes.ORANGE, marker="o", markersize=5,
                 linestyle="none", linewidth=1.3, zorder=4)  # fmt: skip
+    sides = _sides(at, x, found.attrs["scale"])
     for g, (a, top) in enumerate(zip(at, seen[:, 2], strict=True)):
         text = f"{int(found['events'].values[i, g])}/{int(found['count'].values[g])}"
         low = top > 0.9  # no room above
         ax.annotate(text, (a, seen[g, 1] if low else top), xytext=(0, -4 if low else 3),
-                    textcoords="offset points", ha="center", va="top" if low else "bottom",
+                    textcoords="offset points", ha=sides[g], va="top" if low else "bottom",
                     fontsize=_axes.SMALL - 1.5, color=_axes.ORANGE)  # fmt: skip
     _patients(ax, found, int(found["grade"].values[i]))
     ax.set_ylim(-0.09, 1.09)
@@ -93,6 +97,15 @@ def _response_panel(ax: Axes, found: xr.Dataset, i: int) -> None:
     elif found.attrs["scale"] == "is":
         ax.set_xticks([0, 1], ["no", "yes"])
         ax.set_xlim(-0.5, 1.5)
+
+
+def _sides(at: Any, x: Any, scale: str) -> list[str]:
+    """Return to which side of its bar each count is written, so that neighbours do not touch."""
+    place = np.log(at) if scale == "log" else np.asarray(at, dtype=float)
+    ends = np.log(x) if scale == "log" else np.asarray(x, dtype=float)
+    near = np.diff(place) < 0.11 * np.ptp(ends)
+    left, right = np.append(near, False), np.insert(near, 0, False)
+    return np.select([left & ~right, right & ~left], ["right", "left"], "center").tolist()
 
 
 def _bars(values: Any) -> Any:

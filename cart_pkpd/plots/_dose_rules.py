@@ -61,7 +61,8 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_locator(NullLocator())
     cohort = table.attrs["cohort"]
-    _axes.label(ax, _text.with_unit("Dose", _unit(table)), f"DLTs in the next {cohort}")
+    which = "a further" if table.attrs.get("ask") == "mtd" else "the next"
+    _axes.label(ax, _text.with_unit("Dose", _unit(table)), f"DLTs in {which} {cohort}")
     return ax
 
 
@@ -75,7 +76,7 @@ def _doses(table: pd.DataFrame) -> list[float]:
 
 def _row(ax: Axes, y: int, row: pd.Series, places: dict[float, int]) -> None:
     start = places[float(row["dose"])]
-    stops = row["action"] == "stop"
+    stops = row["action"] in ("stop", "no MTD")
     end = start if np.isnan(row["next_dose"]) else places[float(row["next_dose"])]
     ax.plot(start, y, marker="s", markersize=8, color=_axes.GREY, zorder=3)
     if stops:

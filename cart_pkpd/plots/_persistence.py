@@ -134,8 +134,10 @@ def _boxes(ax: Axes, group: Group, rows: pd.DataFrame, end: float, band: bool) -
         ax.plot([since, max(end, since)], [level, level], label=group.label, **style)
 
 
-def _at_risk(ax: Axes, made: list[tuple[Group, pd.DataFrame]]) -> None:
-    """Write the patients at risk at each day tick, one row per group, below the axes."""
+def _at_risk(
+    ax: Axes, made: list[tuple[Group, pd.DataFrame]], label: str = _axes.TIME_LABEL
+) -> None:
+    """Write the patients at risk at each tick, one row per group, below the axes."""
     low, high = ax.get_xlim()
     ticks = [float(t) for t in ax.get_xticks() if low <= t <= high]
     style: dict[str, Any] = {
@@ -151,7 +153,7 @@ def _at_risk(ax: Axes, made: list[tuple[Group, pd.DataFrame]]) -> None:
                 xytext=(0, -_FIRST_ROW - _ROW * i), ha="center", color=group.colour,
                 gid="at risk", **style,
             )  # fmt: skip
-    ax.set_xlabel(_axes.TIME_LABEL, color=_axes.INK, fontsize=_axes.BODY,
+    ax.set_xlabel(label, color=_axes.INK, fontsize=_axes.BODY,
                   labelpad=16 + _ROW * len(made))  # fmt: skip
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cart_pkpd import plots
+from cart_pkpd._core import words
 from cart_pkpd._dose.activity import Activity
 from cart_pkpd._dose.blrm import BLRM
-from cart_pkpd._dose.chained import ChainResult
+from cart_pkpd._dose.chained import CAUTION, ChainResult
 from cart_pkpd._dose.decision import Decision
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.exposure import DoseExposure
@@ -30,8 +32,14 @@ _WORDS = {
     "p_positive": "P(> 0)", "p_above_lower": "P(> next lower dose)", "n_below": "below a bound",
     "n_above": "above a bound", "dlt": "DLT", "crs2": "CRS ≥ 2", "crs3": "CRS ≥ 3",
     "icans1": "ICANS ≥ 1", "icans3": "ICANS ≥ 3", "q2.5": "2.5 %", "q25": "25 %", "q50": "50 %",
-    "q75": "75 %", "q97.5": "97.5 %", "id": "Patient",
+    "q75": "75 %", "q97.5": "97.5 %", "id": "Patient", "seen": "DLTs of evaluable",
+    "interval": "95 % interval", "allowed": "Permitted", "geometric_mean": "Geometric mean",
+    "blocked_by": "Not permitted by",
 }  # fmt: skip
+_EVERY_DOSE = (
+    "dose", "seen", "isotonic", "skeleton", "plug_in", "mean", "interval", "under", "target",
+    "over", "prior_over", "verdict", "allowed", "next", "mtd",
+)  # fmt: skip
 _FEWEST = 12  # patients up to which a decision table is drawn at least
 
 
@@ -45,7 +53,9 @@ class DoseFindings:
     designs, decisions : mapping
         By name: a design of ``dose`` and what it decided; the first comes first on the page.
     scenarios : mapping of str to DataFrame
-        From ``dose.scenarios``.
+        From ``dose.scenarios``; ``attrs["source"]`` says where the size of the cohort comes from.
+    without_scenarios : mapping of str to str
+        Why a design has none, in a sentence.
     exposures : mapping of str to DoseExposure
         By metric.
     metric : str
@@ -63,6 +73,7 @@ class DoseFindings:
     designs: Mapping[str, Design]
     decisions: Mapping[str, Decision]
     scenarios: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    without_scenarios: Mapping[str, str] = field(default_factory=dict)
     exposures: Mapping[str, DoseExposure] = field(default_factory=dict)
     metric: str = "cmax"
     free: OrderFree | None = None
@@ -73,10 +84,12 @@ class DoseFindings:
 
     def numbers(self) -> dict[str, Any]:
         """Return the decisions as plain data."""
-        found = dict(self.decisions)
-        if self.below is not None:
-            found["below the MTD"] = self.below
+        found = self._all()
         return {name: {"sentence": d.sentence, **d.to_dict()} for name, d in found.items()}
+
+    def _all(self) -> dict[str, Decision]:
+        below = {} if self.below is None else {"below the MTD": self.below}
+        return {**self.decisions, **below}
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """Return every table of numbers by name."""
@@ -103,11 +116,77 @@ class DoseFindings:
         return {k: v for k, v in out.items() if len(v.columns)}
 
     def answers(self) -> list[tuple[str, str]]:
-        """Return each recommendation in a sentence, under its name."""
-        said = [(f"{name}:", d.sentence) for name, d in self.decisions.items()]
-        if self.below is not None:
-            said.append(("Below the MTD:", self.below.sentence))
-        return said
+        """Return the recommended dose with its rule, whether the designs agree, and on what."""
+        name, first = next(iter(self.decisions.items()))
+        if first.action != "select":
+            said = [("Next:", f"{first.headline} By {name}: {first.reason}")]
+        elif self.below is not None:
+            said = [("Recommended dose:", self._lower(self.below))]
+        else:
+            dose = (
+                f"{_dose_of(first)}, the MTD by {name}. {self._seen_at(first.dose)}{first.reason}"
+            )
+            said = [("Recommended dose:", dose)]
+        if len(self.decisions) > 1:
+            said.append(("Designs:", self.agreement()))
+        return [*said, ("Evidence:", self.evidence())]
+
+    def _lower(self, below: Decision) -> str:
+        given, mtd = below.extra, words.dose(below.extra["mtd"], below.unit)
+        if below.dose == given["mtd"]:
+            return (
+                f"{mtd}, the MTD: no lower dose is sure to give enough {_benefit(below)}. "
+                f"{self._seen_at(below.dose)}".rstrip()
+            )
+        return (
+            f"{_dose_of(below)}, the lowest dose whose {_benefit(below)} is at least "
+            f"{words.percent(given['share'])} of that at the MTD of {mtd} with a probability of "
+            f"{given['certainty']:g} or more, without more over-dosing. {self._seen_at(below.dose)}"
+        ).rstrip()
+
+    def _seen_at(self, dose: float | None) -> str:
+        if dose is None:
+            return ""
+        k = self.data.levels.index(dose)
+        return f"Seen there: {self.data.dlts[k]} DLT in {self.data.n[k]} evaluable patients. "
+
+    def agreement(self) -> str:
+        """Return whether the designs say the same, in one sentence."""
+        by: dict[str, list[str]] = {}
+        for name, d in self.decisions.items():
+            by.setdefault(d.headline.rstrip("."), []).append(name)
+        if len(by) == 1:
+            *names, last = self.decisions
+            return f"{', '.join(names)} and {last} agree: {next(iter(by))}."
+        each = "; ".join(f"{', '.join(names)} – {what}" for what, names in by.items())
+        return (
+            f"They disagree: {each}. The design of the protocol decides; its targets and rules are "
+            "under each design."
+        )
+
+    def evidence(self) -> str:
+        """Return how many patients the decision rests on, and when it was made."""
+        d = self.data
+        n, y, c = int(d.n.sum()), int(d.dlts.sum()), int(d.pending.sum())
+        when = (
+            "at the end of follow-up" if d.as_of is None else f"as of day {d.as_of:g} of the trial"
+        )
+        return (
+            f"{words.count(len(d.patients), 'patient')} treated, {n} evaluable with "
+            f"{words.count(y, 'DLT')}, {c} pending; DLT window {d.window:g} days; {when}."
+        )
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return each decision in a sentence, under its name."""
+        return [(f"{_text.sentence(name)}:", d.sentence) for name, d in self._all().items()]
+
+    def flags(self) -> list[str]:
+        """Return what to look at before following the decisions, each said once."""
+        by: dict[str, list[str]] = {}
+        for name, d in self._all().items():
+            for flag in d.flags:
+                by.setdefault(flag, []).append(name)
+        return [f"{_text.sentence(', '.join(names))}: {flag}" for flag, names in by.items()]
 
 
 def section(found: DoseFindings | None) -> Section | None:
@@ -124,12 +203,16 @@ def section(found: DoseFindings | None) -> Section | None:
 
 def _opening(found: DoseFindings) -> list[Block]:
     """Return the answer: recommended dose, rule, flags."""
-    blocks: list[Block] = [Bullets(tuple(found.answers()))]
-    decisions = [*found.decisions.items()]
-    if found.below is not None:
-        decisions.append(("below the MTD", found.below))
-    blocks += [Text(f"{name}: {flag}", "warn") for name, d in decisions for flag in d.flags]
-    return blocks
+    said = Bullets((*found.answers(), *found.reasons()))
+    return [said, *(Text(flag, "warn") for flag in found.flags())]
+
+
+def _dose_of(decision: Decision) -> str:
+    return "none" if decision.dose is None else words.dose(decision.dose, decision.unit)
+
+
+def _benefit(below: Decision) -> str:
+    return str(below.table.attrs.get("benefit", "benefit"))
 
 
 def _labels(frame: pd.DataFrame, unit: str) -> dict[str, tuple[str, str, Kind]]:
@@ -137,7 +220,7 @@ def _labels(frame: pd.DataFrame, unit: str) -> dict[str, tuple[str, str, Kind]]:
     known: dict[str, tuple[str, str, Kind]] = {}
     for name in [*map(str, frame.columns), *(str(n) for n in frame.index.names if n)]:
         text = _WORDS.get(name, _text.sentence(name))
-        if name in ("dose", "next_dose"):
+        if name in ("dose", "next_dose", "amount", "planned"):
             known[name] = (text, unit, "dose")
         elif name in ("n", "dlts", "treated", "evaluable", "pending", "level", "observed",
                       "infused", "grade", "crs_grade") or name.startswith("n_"):  # fmt: skip
@@ -156,8 +239,14 @@ def _table(
     unit: str,
     notes: tuple[str, ...] = (),
     shown: Sequence[Any] = (),
+    labels: Mapping[str, tuple[str, str, Kind]] | None = None,
 ) -> Table:
-    labels = _labels(frame, unit)
+    """Return a table with its doses, counts and probabilities printed as such.
+
+    `shown` are the columns that are printed, with the index; `labels` replaces some of the usual
+    headings.
+    """
+    labels = _labels(frame, unit) | dict(labels or {})
     printed = [str(n) for n in frame.index.names if n] + [str(c) for c in shown] if shown else []
     return from_frame(frame, f"dose_{name}", title, labels=labels, notes=notes, shown=printed)
 
@@ -179,9 +268,7 @@ def _design(found: DoseFindings, name: str) -> Section:
     design, decision = found.designs[name], found.decisions[name]
     unit, key = found.data.levels.unit, slug(name)
     blocks: list[Block] = [Text(decision.sentence)]
-    shown = [c for c in decision.table if not str(c).startswith("q") and c != "sd"]
-    title = f"{name}: every dose"
-    blocks.append(_table(decision.table, f"{key}_decision", title, unit, shown=shown))
+    blocks.append(_every_dose(name, design, decision))
     if isinstance(design, BLRM):
         blocks += _curve(found, name, design, decision)
     elif hasattr(design, "decision_table"):
@@ -195,15 +282,9 @@ def _design(found: DoseFindings, name: str) -> Section:
             )
         )
     if name in found.scenarios:
-        table = found.scenarios[name]
-        blocks.append(
-            picture(
-                f"dose_{key}_scenarios", lambda: plots.dose_scenarios(table),
-                caption=f"{name}: what would follow 0, 1, … DLTs in the next cohort.",
-                alt=f"Decisions of {name} after the next cohort",
-            )
-        )  # fmt: skip
-        blocks.append(_table(table, f"{key}_scenarios", f"{name}: the next cohort", unit))
+        blocks += _scenarios(name, found.scenarios[name], unit)
+    elif name in found.without_scenarios:
+        blocks.append(Text(found.without_scenarios[name]))
     prior = getattr(design, "prior_table", None)
     if prior is not None:
         blocks.append(
@@ -216,6 +297,88 @@ def _design(found: DoseFindings, name: str) -> Section:
     else:
         blocks.append(Details("Design and rules", (Text(design.description),)))
     return Section(f"dose-{key}", name, tuple(blocks))
+
+
+def _every_dose(name: str, design: Design, decision: Decision) -> Table:
+    """Return what a design says of every dose, in one piece; the files have every column."""
+    table = decision.table
+    frame = table.assign(
+        seen=[
+            f"{y} of {n}" + (f", {c} pending" if c else "")
+            for y, n, c in zip(table["dlts"], table["evaluable"], table["pending"], strict=True)
+        ],
+        allowed=[_allowed(row) for _, row in table.iterrows()],
+    )
+    if {"q2.5", "q97.5"} <= set(table):
+        ends = zip(table["q2.5"], table["q97.5"], strict=True)
+        frame["interval"] = [f"{low:.3f}–{high:.3f}" for low, high in ends]
+    prior = design.prior_table() if hasattr(design, "prior_table") else pd.DataFrame()
+    notes = _meanings(design, table)
+    if "over" in prior and "over" in table:
+        # One row stands for every dose where the prior is the same at each.
+        frame["prior_over"] = np.broadcast_to(prior["over"].to_numpy(dtype=float), len(table))
+        notes.append("P(over) before the first patient is what the prior alone says.")
+    order = [c for c in _EVERY_DOSE if c in frame]
+    frame = frame[[*order, *(c for c in frame if c not in order)]]
+    title = f"{name}: every dose"
+    key = f"{slug(name)}_decision"
+    return _table(frame, key, title, decision.unit, tuple(notes), shown=order, labels={
+        "prior_over": ("P(over) before the first patient", "", "fine")})  # fmt: skip
+
+
+def _meanings(design: Design, table: pd.DataFrame) -> list[str]:
+    """Return what the columns of a design's table mean."""
+    said = []
+    if isinstance(design, BLRM):
+        low, high = design.intervals
+        said.append(
+            f"P(under), P(target), P(over): probability that the DLT rate is below {low:g}, from "
+            f"{low:g} to below {high:g}, {high:g} or more; mean: expected DLT rate."
+        )
+    elif "over" in table:
+        target = float(getattr(design, "target", float("nan")))
+        said.append(f"P(over): probability that the DLT rate is above the target {target:g}.")
+    if "verdict" in table:
+        said.append(
+            "Isotonic: DLT rate that does not fall with dose. Verdict on the dose if it were the "
+            "current one: E escalate, S stay, D de-escalate, U eliminate."
+        )
+    return said
+
+
+def _allowed(row: pd.Series) -> str:
+    """Return whether a dose is permitted, and by what it is not."""
+    if row.get("eliminated", False):
+        return "no: eliminated"
+    blocked = str(row["blocked_by"])
+    if row["eligible"]:
+        return "yes"
+    return f"no, by the rule {blocked}" if blocked.startswith("P(") else f"no: {blocked}"
+
+
+def _scenarios(name: str, table: pd.DataFrame, unit: str) -> list[Block]:
+    """Return what a further cohort would change: picture and table."""
+    given = words.dose(float(table["dose"].iloc[0]), unit)
+    cohort, at_end = table.attrs["cohort"], table.attrs.get("ask") == "mtd"
+    if at_end:
+        title = f"{name}: the MTD after a further cohort of {cohort} at {given}"
+        last: tuple[str, str, Kind] = ("MTD then", unit, "dose")
+    else:
+        title = f"{name}: the decision after the next cohort of {cohort} at {given}"
+        last = ("Next dose", unit, "dose")
+    source = str(table.attrs.get("source", ""))
+    notes = (f"Size of the cohort: {source}.",) if source else ()
+    key = f"{slug(name)}_scenarios"
+    return [
+        picture(
+            f"dose_{key}", lambda: plots.dose_scenarios(table),
+            caption=f"{title}, by its number of DLTs. Square: dose of the cohort; circle: stays; "
+            "arrow: where it leads; cross: no dose.",
+            alt=title,
+        ),
+        _table(table, key, title, unit, notes, labels={"next_dose": last},
+               shown=[c for c in table if c != "dose"]),
+    ]  # fmt: skip
 
 
 def _curve(found: DoseFindings, name: str, design: BLRM, decision: Decision) -> list[Block]:
@@ -246,7 +409,11 @@ def _curve(found: DoseFindings, name: str, design: BLRM, decision: Decision) -> 
 
 def _below(decision: Decision) -> Section:
     blocks: list[Block] = [Text(decision.sentence)]
-    blocks.append(_table(decision.table, "below_mtd", "Doses up to the MTD", decision.unit))
+    measure = decision.table.attrs.get("units", {}).get("benefit", "")
+    heading: tuple[str, str, Kind] = (_text.sentence(_benefit(decision)), measure, "number")
+    labels = {"benefit": heading}
+    title = "Doses up to the MTD"
+    blocks.append(_table(decision.table, "below_mtd", title, decision.unit, labels=labels))
     return Section("dose-below", "A dose below the MTD", tuple(blocks))
 
 
@@ -265,16 +432,49 @@ def _exposure(found: DoseFindings) -> Section | None:
                 alt=f"{name} by dose",
             )
         )  # fmt: skip
-        blocks.append(_table(one.per_dose(), f"exposure_{metric}", f"{name} by dose", unit))
+        blocks.append(_exposures(one, metric))
         blocks.append(
             Details(
                 f"{name}: parameters and patients",
-                (_table(one.table(), f"power_{metric}", f"Power model of {name}", unit),
+                (_labelled(one.table(), f"power_{metric}", f"Power model of {name}", unit),
                  Attached(_table(one.measured.table(), f"exposures_{metric}",
                                  f"{name} of every patient", unit))),
             )
         )  # fmt: skip
     return Section("dose-exposure", "Exposure by dose: the power model", tuple(blocks))
+
+
+def _exposures(one: DoseExposure, metric: str) -> Table:
+    """Return exposure by dose: what was seen and what the model says."""
+    frame, name, unit = one.per_dose(), one.measured.label, one.measured.unit
+    share = words.percent(one.prob)
+    heads = {
+        "geometric_mean": "Geometric mean", "median": "Typical", "lower": "Typical, lower",
+        "upper": "Typical, upper", "predicted_lower": "New patient, lower",
+        "predicted_upper": "New patient, upper",
+    }  # fmt: skip
+    number: Kind = "number"
+    note = (
+        f"Geometric mean: of the patients measured. Typical: median patient by the power model, "
+        f"with its {share} interval. New patient: {share} of further patients lie between."
+    )
+    return _table(
+        frame, f"exposure_{metric}", _text.with_unit(f"{name} by dose", unit),
+        one.measured.dose_unit, (note,), labels={k: (v, "", number) for k, v in heads.items()},
+    )  # fmt: skip
+
+
+def _labelled(
+    frame: pd.DataFrame, name: str, title: str, unit: str, notes: tuple[str, ...] = ()
+) -> Table:
+    """Return a table of quantities under their labels, their names only in the files."""
+    named = frame.reset_index()
+    rest = [c for c in named if c not in ("quantity", "label")]
+    shown = ["label", *rest]
+    named = named[["label", "quantity", *rest]]
+    title = f"{title}; {words.percent(frame.attrs['prob'])} intervals"
+    kinds: dict[str, tuple[str, str, Kind]] = {"label": ("Quantity", "", "text")}
+    return _table(named, name, title, unit, notes, shown=shown, labels=kinds)
 
 
 def _toxicity(found: DoseFindings) -> Section | None:
@@ -283,7 +483,7 @@ def _toxicity(found: DoseFindings) -> Section | None:
     unit, chain = found.data.levels.unit, found.chain
     if found.free is not None:
         blocks.append(Text(found.free.sentence))
-        title = f"DLT rate of each dose by itself, {found.free.prior}"
+        title = f"DLT rate of each dose by itself, prior {found.free.prior}"
         blocks.append(_table(found.free.table(), "order_free", title, unit))
     if chain is not None:
         blocks += _chain(found, chain)
@@ -316,7 +516,10 @@ def _chain(found: DoseFindings, chain: ChainResult) -> list[Block]:
             caption="How the difference of P(DLT) between lowest and highest dose divides.",
             alt="Part of the risk through exposure",
         ),
-        _table(chain.mediated(), "mediated", "What goes through exposure", unit),
+        Text(chain.mediated_sentence),
+        _labelled(chain.mediated(), "mediated", "What goes through exposure", unit, (
+            "A change of log odds by 0.69 doubles the odds of a DLT; factor e of dose is 2.7 times "
+            "the dose. P(> 0): probability that the number is above 0. " + CAUTION[-1],)),
     ]  # fmt: skip
     if chain.links.cytokines:
         blocks.append(
@@ -332,7 +535,9 @@ def _chain(found: DoseFindings, chain: ChainResult) -> list[Block]:
         blocks.append(_table(chain.grades_per_dose(), "crs", title, unit))
     details: list[Block] = [
         Text(chain.verdict.sentence), *(Text(note) for note in chain.notes),
-        _table(chain.table(), "chain_numbers", "The chain: prior and posterior", unit),
+        _labelled(chain.table(), "chain_numbers", "The chain: prior and posterior", unit, (
+            f"d* is {words.dose(chain.links.reference, unit)}; E* the exposure that stands for it: "
+            "that of a typical patient at d* unless stated.",)),
     ]  # fmt: skip
     blocks.append(Details("The chain: convergence, notes and every number", tuple(details)))
     return blocks

@@ -1,0 +1,275 @@
+"""Grades of CRS and ICANS by the ASTCT consensus, from vital signs, interventions and scores.
+
+Each domain is one small function that gives a grade and the finding in words; the worst domain
+decides, and its words are the rule that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._endpoints.tables import Column
+
+FEVER = 38.0  # °C
+LOW_FLOW = 6.0  # L/min
+
+OXYGEN: Mapping[str, int] = {
+    "none": 0, "room air": 0, "airway protection": 0, "nasal cannula": 2, "blow-by": 2,
+    "high-flow nasal cannula": 3, "face mask": 3, "non-rebreather": 3, "venturi": 3,
+    "cpap": 4, "bipap": 4, "ventilation": 4,
+}  # fmt: skip
+"""Oxygen by device: the grade each stands for; a nasal cannula counts by its flow."""
+
+CONSCIOUSNESS: Mapping[str, int] = {
+    "alert": 0, "spontaneous": 1, "voice": 2, "touch": 3, "unarousable": 4,
+}  # fmt: skip
+SEIZURE: Mapping[str, int] = {
+    "none": 0, "brief": 3, "eeg": 3, "prolonged": 4, "repetitive": 4,
+}  # fmt: skip
+OEDEMA: Mapping[str, int] = {
+    "none": 0, "focal": 3, "diffuse": 4, "posturing": 4, "cranial nerve vi": 4,
+    "papilloedema": 4, "cushing": 4,
+}  # fmt: skip
+
+_YES = {"1", "true", "y", "yes"}
+_NO = {"0", "false", "n", "no", ""}
+
+
+def _column(name: str, kind: Any, unit: str, about: str) -> Column:
+    return Column(name, kind, unit, about)
+
+
+VITALS = (
+    _column("id", "text", "", "patient"),
+    _column("day", "number", "day", "of the record, counted from the infusion (day 0)"),
+    _column("temperature", "number", "°C", "highest body temperature"),
+    _column("hypotension", "flag", "", "hypotension, treated or not, of no other cause"),
+    _column("vasopressors", "number", "1", "vasopressors in use, vasopressin not counted"),
+    _column("vasopressin", "flag", "", "vasopressin in use"),
+    _column("oxygen", "text", "", f"how oxygen is given for hypoxia: {', '.join(OXYGEN)}"),
+    _column("oxygen_flow", "number", "L/min", "flow through a nasal cannula"),
+    _column("tocilizumab", "flag", "", "tocilizumab or another anti-cytokine given"),
+    _column("steroid", "flag", "", "corticosteroid given"),
+    _column("antipyretic", "flag", "", "antipyretic given"),
+    _column("other_cause", "flag", "", "all findings of this record have another cause"),
+    _column("death", "flag", "", "death from CRS"),
+)
+"""Vital signs and interventions: any number of rows per patient and day."""
+
+NEUROLOGY = (
+    _column("id", "text", "", "patient"),
+    _column("day", "number", "day", "of the record, counted from the infusion (day 0)"),
+    _column("ice", "number", "1", "ICE score, 0 to 10"),
+    _column("consciousness", "text", "", f"awakens: {', '.join(CONSCIOUSNESS)}"),
+    _column("seizure", "text", "", f"{', '.join(SEIZURE)}"),
+    _column("motor", "flag", "", "deep focal motor weakness, such as hemiparesis"),
+    _column("oedema", "text", "", f"raised pressure or cerebral oedema: {', '.join(OEDEMA)}"),
+    _column("other_cause", "flag", "", "all findings of this record have another cause"),
+    _column("death", "flag", "", "death from ICANS"),
+)
+"""Neurological records: any number of rows per patient and day."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A grade with the finding that gave it; NaN where it cannot be told."""
+
+    grade: float
+    words: str
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read(table: pd.DataFrame, columns: tuple[Column, ...], least: tuple[str, ...]) -> pd.DataFrame:
+    """Return records with every column, in order of patient and day.
+
+    Raises
+    ------
+    DataError
+        With every problem: a missing column, a day or number that is none, an unknown word.
+    """
+    missing = [c for c in ("id", "day") if c not in table]
+    if missing or not any(c in table for c in least):
+        what = repr(missing[0]) if missing else "any of " + ", ".join(least)
+        raise DataError(f"the records lack {what}; they have: {', '.join(map(str, table)) or '—'}.")
+    unknown = [str(c) for c in table if c not in {k.name for k in columns}]
+    near = [(u, did_you_mean(u, [k.name for k in columns])) for u in unknown]
+    wrong = next(((u, hint) for u, hint in near if hint), None)
+    if wrong:
+        raise DataError(f"the records have a column {wrong[0]!r}.{wrong[1]} Rename or drop it.")
+    problems: list[Problem] = []
+    made = {c.name: _read(table, c, problems) for c in columns}
+    if problems:
+        raise DataError(problems)
+    found = pd.DataFrame(made)
+    return found.sort_values(["id", "day"], kind="stable").reset_index(drop=True)
+
+
+def _read(table: pd.DataFrame, column: Column, problems: list[Problem]) -> list[Any]:
+    if column.name not in table:
+        empty = {"text": "", "number": np.nan, "flag": False}[column.kind]
+        return [empty] * len(table)
+    cells = zip(table["id"].astype(str), table["day"], table[column.name], strict=True)
+    return [_cell(who, day, value, column, problems) for who, day, value in cells]
+
+
+def _cell(who: str, day: Any, value: Any, column: Column, problems: list[Problem]) -> Any:
+    blank = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+    text = "" if blank else str(value).strip()
+    if column.kind == "flag":
+        word = text.lower().removesuffix(".0")
+        if word not in _YES | _NO:
+            problems.append(_problem(who, day, column, text, "yes or no"))
+        return word in _YES
+    if column.kind == "number":
+        number = pd.to_numeric(text, errors="coerce") if text not in ("", ".") else np.nan
+        if (text not in ("", ".") and np.isnan(number)) or not _possible(column.name, number):
+            problems.append(_problem(who, day, column, text, _RANGES.get(column.name, "a number")))
+        return float(number)
+    if column.name == "id":
+        return text
+    return _word(who, day, text, column, problems)
+
+
+_RANGES = {
+    "temperature": "a temperature between 25 and 45 °C", "ice": "a whole number from 0 to 10",
+    "vasopressors": "a whole number of 0 or more", "oxygen_flow": "a flow of 0 or more L/min",
+    "day": "a day",
+}  # fmt: skip
+
+
+def _possible(name: str, number: float) -> bool:
+    if np.isnan(number):
+        return name != "day"
+    match name:
+        case "temperature":
+            return 25 <= number <= 45
+        case "ice":
+            return 0 <= number <= 10 and number == round(number)
+        case "vasopressors":
+            return number >= 0 and number == round(number)
+        case "oxygen_flow":
+            return number >= 0
+    return bool(np.isfinite(number))
+
+
+_WORDS = {"oxygen": OXYGEN, "consciousness": CONSCIOUSNESS, "seizure": SEIZURE, "oedema": OEDEMA}
+
+
+def _word(who: str, day: Any, text: str, column: Column, problems: list[Problem]) -> str:
+    known, word = _WORDS[column.name], text.lower()
+    if word and word not in known:
+        hint = did_you_mean(word, known)
+        problems.append(_problem(who, day, column, text, f"one of {', '.join(known)}", hint))
+    return word
+
+
+def _problem(who: str, day: Any, column: Column, text: str, wanted: str, hint: str = "") -> Problem:
+    said = f"patient {who!r}, day {day}: {column.name} is {text!r}, but must be {wanted}.{hint}"
+    return Problem(f"bad_{column.name}", said, who, column=column.name, value=text)
+
+
+# --- CRS ---------------------------------------------------------------------------------------
+
+
+def hypotension(row: Any) -> Finding:
+    """Grade hypotension: 2 without vasopressors, 3 with one, 4 with several."""
+    n = 0 if np.isnan(row.vasopressors) else int(row.vasopressors)
+    if n >= 2:
+        return Finding(4, f"{n} vasopressors, vasopressin not counted")
+    if n == 1:
+        return Finding(3, "one vasopressor" + (" with vasopressin" if row.vasopressin else ""))
+    if row.vasopressin:
+        return Finding(3, "vasopressin alone, counted as one vasopressor")
+    return Finding(2, "hypotension without vasopressor") if row.hypotension else Finding(0, "")
+
+
+def hypoxia(row: Any) -> Finding:
+    """Grade hypoxia by the device and, for a nasal cannula, its flow."""
+    grade = OXYGEN.get(row.oxygen, 0)
+    if row.oxygen == "nasal cannula":
+        if np.isnan(row.oxygen_flow):
+            return Finding(np.nan, "nasal cannula without its flow: grade 2 or 3")
+        grade = 2 if row.oxygen_flow <= LOW_FLOW else 3
+        return Finding(grade, f"oxygen by nasal cannula, {row.oxygen_flow:g} L/min")
+    return Finding(grade, f"oxygen by {row.oxygen}") if grade else Finding(0, "")
+
+
+def crs_of(row: Any, *, excused: bool) -> Finding:
+    """Grade one record.
+
+    Parameters
+    ----------
+    row : named tuple
+        Of `VITALS`.
+    excused : bool
+        Whether CRS began with fever and was then treated, so that fever is no longer required.
+    """
+    if row.death:
+        return Finding(5, "death from CRS")
+    if row.other_cause:
+        return Finding(0, "findings of another cause")
+    fever = row.temperature >= FEVER
+    worst, unknown = _worst([hypotension(row), hypoxia(row)])
+    if not fever and not excused:
+        if np.isnan(row.temperature):
+            return Finding(np.nan, "temperature not recorded")
+        if worst.grade or unknown:
+            words = f"{(unknown or worst).words}, but no fever: not CRS"
+            return Finding(0, words)
+        return Finding(0, "no fever")
+    if unknown and worst.grade < 3:
+        return unknown
+    basis = f"fever {row.temperature:.1f} °C" if fever else "fever no longer required"
+    if worst.grade:
+        return Finding(worst.grade, f"{worst.words}; {basis}")
+    return Finding(1, f"{basis} alone") if fever else Finding(0, "no finding after treatment")
+
+
+def _worst(found: list[Finding]) -> tuple[Finding, Finding | None]:
+    """Return the worst of the known grades, and one that cannot be told."""
+    known = [f for f in found if not np.isnan(f.grade)]
+    unknown = next((f for f in found if np.isnan(f.grade)), None)
+    return max(known, key=lambda f: f.grade, default=Finding(0, "")), unknown
+
+
+# --- ICANS -------------------------------------------------------------------------------------
+
+
+def ice(score: float, consciousness: str) -> Finding:
+    """Grade the ICE score: 7–9 is 1, 3–6 is 2, 0–2 is 3, 0 in an unarousable patient is 4."""
+    if np.isnan(score):
+        return Finding(0, "")
+    words = f"ICE {score:g}"
+    if score == 0 and consciousness == "unarousable":
+        return Finding(4, f"{words}, unarousable")
+    grade = 0 if score == 10 else 1 if score >= 7 else 2 if score >= 3 else 3
+    return Finding(grade, words)
+
+
+def icans_of(row: Any) -> Finding:
+    """Grade one record by its worst domain."""
+    if row.death:
+        return Finding(5, "death from ICANS")
+    if row.other_cause:
+        return Finding(0, "findings of another cause")
+    told = not np.isnan(row.ice) or row.motor or any((row.consciousness, row.seizure, row.oedema))
+    if not told:
+        return Finding(np.nan, "nothing was assessed")
+    domains = [
+        ice(row.ice, row.consciousness),
+        Finding(CONSCIOUSNESS.get(row.consciousness, 0), f"awakens: {row.consciousness}"),
+        Finding(SEIZURE.get(row.seizure, 0), f"seizure: {row.seizure}"),
+        Finding(4 if row.motor else 0, "deep focal motor weakness"),
+        Finding(OEDEMA.get(row.oedema, 0), f"raised pressure or oedema: {row.oedema}"),
+    ]
+    worst, _ = _worst(domains)
+    return worst if worst.grade else Finding(0, "no finding")

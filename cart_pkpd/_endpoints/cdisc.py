@@ -1,0 +1,361 @@
+"""Endpoints in CDISC form: ADRS written; ADTTE, ADRS, RS, TU, TR and AE read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._endpoints.lesions import read_lesions
+from cart_pkpd._endpoints.tables import (
+    BEST,
+    DAYS_PER_MONTH,
+    NON,
+    RESPONSES,
+    TIME_TO_EVENT,
+    TIMEPOINTS,
+    require,
+    shape,
+)
+
+_BEST = (
+    ("BOR", "Best Overall Response", "best"),
+    ("CBOR", "Confirmed Best Overall Response", "confirmed"),
+)
+_TO_DAY = {"DAYS": 1.0, "DAY": 1.0, "MONTHS": DAYS_PER_MONTH, "MONTH": DAYS_PER_MONTH,
+           "WEEKS": 7.0, "WEEK": 7.0, "YEARS": 365.25, "YEAR": 365.25}  # fmt: skip
+_SPELLINGS = {
+    "CR": "CR", "PR": "PR", "SD": "SD", "PD": "PD", "NE": "NE", "NON-CR/NON-PD": NON,
+    "INEVALUABLE": "NE", "COMPLETE RESPONSE": "CR",
+    "PARTIAL RESPONSE": "PR", "STABLE DISEASE": "SD", "PROGRESSIVE DISEASE": "PD", "": "",
+    "NOT EVALUABLE": "NE", "ND": "NE", "MISSING": "MISSING", "NA": "", "UNKNOWN": "NE",
+}  # fmt: skip
+
+
+def adrs(
+    points: pd.DataFrame | None = None, best: pd.DataFrame | None = None, *, study: str = ""
+) -> pd.DataFrame:
+    """Return responses in the shape of the CDISC ADaM data set ADRS.
+
+    Parameters
+    ----------
+    points : DataFrame, optional
+        From ``endpoints.recist``: parameters OVR, TRGRESP, NTRGRESP at every assessment.
+    best : DataFrame, optional
+        From ``endpoints.best_response``: parameters BOR and CBOR (confirmed), RSP and CRSP
+        (responded, Y or N).
+    study : str
+        STUDYID.
+
+    Returns
+    -------
+    DataFrame
+        STUDYID, USUBJID, PARAMCD, PARAM, AVISIT, ADY (the day of infusion is 1), AVALC, AVAL (1 CR
+        to 7 MISSING; 1 or 0 for Y or N), RULE.
+
+    Raises
+    ------
+    DataError
+        If neither is given, or a table lacks a column.
+    """
+    if points is None and best is None:
+        raise DataError("pass the time points, the best responses, or both.")
+    rows: list[dict[str, Any]] = []
+    if points is not None:
+        require(points, [c.name for c in TIMEPOINTS], "time points", "endpoints.recist")
+        rows += _time_points(points)
+    if best is not None:
+        require(best, [c.name for c in BEST], "best responses", "endpoints.best_response")
+        rows += _best(best)
+    columns = ["STUDYID", "USUBJID", "PARAMCD", "PARAM", "AVISIT", "ADY", "AVALC", "AVAL", "RULE"]
+    table = pd.DataFrame([{"STUDYID": study, **r} for r in rows], columns=columns)
+    table.attrs["labels"] = {
+        "STUDYID": "Study Identifier", "USUBJID": "Unique Subject Identifier",
+        "PARAMCD": "Parameter Code", "PARAM": "Parameter", "AVISIT": "Analysis Visit",
+        "ADY": "Analysis Relative Day", "AVALC": "Analysis Value (C)", "AVAL": "Analysis Value",
+        "RULE": "Rule That Decided",
+    }  # fmt: skip
+    return table
+
+
+def _study_day(day: float) -> float:
+    return day + 1 if day >= 0 else day
+
+
+def _row(who: str, code: str, name: str, visit: str, day: float, value: str, rule: str) -> Any:
+    number = RESPONSES.index(value) + 1 if value in RESPONSES else {"Y": 1, "N": 0}.get(value)
+    return {
+        "USUBJID": who, "PARAMCD": code, "PARAM": name, "AVISIT": visit, "ADY": _study_day(day),
+        "AVALC": value, "AVAL": np.nan if number is None else float(number), "RULE": rule,
+    }  # fmt: skip
+
+
+def _time_points(points: pd.DataFrame) -> list[dict[str, Any]]:
+    parameters = (
+        ("OVR", "Overall Response", "overall"),
+        ("TRGRESP", "Target Response", "target"),
+        ("NTRGRESP", "Non-target Response", "non_target"),
+    )
+    rows = []
+    for p in points[~points["baseline"]].to_dict("records"):
+        for code, name, column in parameters:
+            rule = p["reason"] if code == "OVR" else ""
+            if p[column]:
+                rows.append(_row(p["id"], code, name, p["visit"], p["day"], p[column], rule))
+    return rows
+
+
+def _best(best: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for b in best.to_dict("records"):
+        for code, name, column in _BEST:
+            day, rule = b[f"{column}_day"], b[f"{column}_reason"]
+            rows.append(_row(b["id"], code, name, "", day, b[column], rule))
+            said = "Y" if b[column] in ("CR", "PR") else "N"
+            short, word = ("RSP", "Response") if code == "BOR" else ("CRSP", "Confirmed Response")
+            began = b["response_day" if code == "BOR" else "confirmed_response_day"]
+            rows.append(_row(b["id"], short, word, "", began if said == "Y" else np.nan, said, ""))
+    return rows
+
+
+def from_adtte(table: pd.DataFrame, parameter: str | None = None) -> pd.DataFrame:
+    """Return an ADTTE data set as times to event.
+
+    Parameters
+    ----------
+    table : DataFrame
+        USUBJID, PARAMCD, AVAL, CNSR (0 event; any other number is a kind of censoring); AVALU
+        (days by default), ADY, EVNTDESC and CNSDTDSC are used where they are.
+    parameter : str, optional
+        PARAMCD to take; all by default.
+
+    Returns
+    -------
+    DataFrame
+        As ``endpoints.columns("time_to_event")`` says.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, the parameter or a unit is unknown, or CNSR is not a number.
+    """
+    require(table, ("USUBJID", "PARAMCD", "AVAL", "CNSR"), "records of ADTTE", "data.read_adam")
+    known = sorted(set(table["PARAMCD"].astype(str)))
+    if parameter is not None and parameter not in known:
+        raise DataError(f"ADTTE has no parameter {parameter!r}. It has: {', '.join(known)}.")
+    own = table if parameter is None else table[table["PARAMCD"] == parameter]
+    return shape([_time_to_event(r) for r in own.to_dict("records")], TIME_TO_EVENT)
+
+
+def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
+    who, unit = str(r["USUBJID"]), str(r.get("AVALU") or "DAYS").upper()
+    if unit not in _TO_DAY:
+        raise DataError(
+            Problem("adtte_unit", f"patient {who!r}: AVALU is {unit!r}; known are "
+                    f"{', '.join(sorted(_TO_DAY))}.", who, column="AVALU", value=unit)
+        )  # fmt: skip
+    censored = pd.to_numeric(str(r["CNSR"]), errors="coerce")
+    if np.isnan(censored):
+        raise DataError(
+            Problem("adtte_cnsr", f"patient {who!r}: CNSR is {r['CNSR']!r}; it must be 0 for an "
+                    "event and 1 or more for a censoring.", who, column="CNSR",
+                    value=str(r["CNSR"]))
+        )  # fmt: skip
+    days = float(r["AVAL"]) * _TO_DAY[unit]
+    ady = float(r["ADY"]) if str(r.get("ADY", "")) not in ("", "nan") else np.nan
+    day = ady - 1 if ady >= 1 else ady
+    return {
+        "id": who, "endpoint": str(r["PARAMCD"]), "time": days, "months": days / DAYS_PER_MONTH,
+        "event": censored == 0, "reason": str(r.get("EVNTDESC", "")).lower(),
+        "date_source": str(r.get("CNSDTDSC", "")).lower(), "rule": "as ADTTE says",
+        "day": day, "start_day": day - days + 1,
+    }  # fmt: skip
+
+
+def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
+    """Return the time-point responses of an ADRS data set.
+
+    Parameters
+    ----------
+    table : DataFrame
+        USUBJID, PARAMCD, AVALC and ADY (or DAY, as ``data.read_adam`` adds it).
+    parameter : str
+        PARAMCD of the overall response at an assessment.
+
+    Returns
+    -------
+    DataFrame
+        As ``endpoints.columns("timepoints")`` says, without sums; `best_response` takes it.
+
+    Raises
+    ------
+    DataError
+        If a column or the parameter is missing, or a response is unknown.
+    """
+    require(table, ("USUBJID", "PARAMCD", "AVALC"), "records of ADRS", "data.read_adam")
+    own = table[table["PARAMCD"] == parameter]
+    if not len(own):
+        known = ", ".join(sorted(set(table["PARAMCD"].astype(str))))
+        raise DataError(f"ADRS has no parameter {parameter!r}; it has: {known}.")
+    return _points(own.assign(RESULT=own["AVALC"], VISIT=own.get("AVISIT", "")), "ADRS")
+
+
+def from_rs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the time-point responses of an SDTM domain RS (tests OVRLRESP, TRGRESP, NTRGRESP).
+
+    Parameters
+    ----------
+    table : DataFrame
+        USUBJID, RSTESTCD, RSSTRESC and DAY, as ``data.read_sdtm`` adds it.
+
+    Returns
+    -------
+    DataFrame
+        As ``endpoints.columns("timepoints")`` says, without sums.
+
+    Raises
+    ------
+    DataError
+        If a column or the overall response is missing, or a response is unknown.
+    """
+    require(table, ("USUBJID", "RSTESTCD", "RSSTRESC", "DAY"), "records of RS", "data.read_sdtm")
+    own = table[table["RSTESTCD"] == "OVRLRESP"]
+    if not len(own):
+        raise DataError("RS has no test OVRLRESP, so there is no overall response.")
+    made = _points(own.assign(RESULT=own["RSSTRESC"]), "RS")
+    for code, column in (("TRGRESP", "target"), ("NTRGRESP", "non_target")):
+        part = table[table["RSTESTCD"] == code]
+        held = {
+            (str(r["USUBJID"]), float(r["DAY"])): _response(r["USUBJID"], r["RSSTRESC"], "RS")
+            for r in part.to_dict("records")
+        }
+        keys = zip(made["id"], made["day"], strict=True)
+        made[column] = [held.get(k, "") for k in keys]
+    return made
+
+
+def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    rows = []
+    for r in table.to_dict("records"):
+        value = _response(r["USUBJID"], r["RESULT"], source)
+        day = r.get("DAY")
+        if day is None:
+            ady = float(r["ADY"])
+            day = ady - 1 if ady >= 1 else ady
+        rows.append(
+            {"id": str(r["USUBJID"]), "visit": str(r.get("VISIT", "")), "day": float(day),
+             "complete": True, "overall": value, "reason": f"as {source} says"}
+        )  # fmt: skip
+    made = shape(rows, TIMEPOINTS)
+    return made.sort_values(["id", "day"], kind="stable", ignore_index=True)
+
+
+def _response(who: Any, text: Any, source: str) -> str:
+    word = str(text).strip().upper()
+    if word not in _SPELLINGS:
+        raise DataError(
+            Problem("unknown_response", f"patient {str(who)!r} has the response {text!r} in "
+                    f"{source}; known are {', '.join(RESPONSES)}.", str(who), value=str(text))
+        )  # fmt: skip
+    return _SPELLINGS[word]
+
+
+def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """Return lesion records from the SDTM domains TU (identification) and TR (results).
+
+    Parameters
+    ----------
+    tu : DataFrame
+        USUBJID, TULNKID, TUSTRESC or TUORRES (TARGET, NON-TARGET, NEW), TULOC.
+    tr : DataFrame
+        USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESC, DAY (as
+        ``data.read_sdtm`` adds it), VISIT.
+    **options
+        As for ``endpoints.read_lesions``.
+
+    Returns
+    -------
+    DataFrame
+        As ``endpoints.columns("lesions")`` says.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a result belongs to no lesion of TU, or ``read_lesions`` refuses
+        the records.
+    """
+    require(tu, ("USUBJID", "TULNKID"), "records of TU", "data.read_sdtm")
+    require(tr, ("USUBJID", "TRLNKID", "TRTESTCD", "DAY"), "records of TR", "data.read_sdtm")
+    what = next((c for c in ("TUSTRESC", "TUORRES") if c in tu), None)
+    if what is None:
+        raise DataError("TU has neither TUSTRESC nor TUORRES, so the kind of lesion is not known.")
+    held = {
+        (str(r["USUBJID"]), str(r["TULNKID"])): (str(r[what]), str(r.get("TULOC", "")))
+        for r in tu.to_dict("records")
+    }
+    rows = []
+    for r in tr[tr["TRTESTCD"].isin(("LDIAM", "SAXIS", "TUMSTATE"))].to_dict("records"):
+        key = (str(r["USUBJID"]), str(r["TRLNKID"]))
+        if key not in held:
+            raise DataError(
+                Problem("unknown_lesion", f"patient {key[0]!r}: TR has results of the lesion "
+                        f"{key[1]!r}, which TU does not have.", key[0], column="TRLNKID",
+                        value=key[1])
+            )  # fmt: skip
+        rows.append(_lesion(r, key, *held[key]))
+    first = pd.DataFrame(rows).groupby("id")["day"].transform("min")
+    table = pd.DataFrame(rows)
+    table.loc[table["day"] == first, "visit"] = "baseline"
+    return read_lesions(table, **options)
+
+
+def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) -> dict[str, Any]:
+    size = pd.to_numeric(str(r.get("TRSTRESN", "")), errors="coerce")
+    measured = not np.isnan(size)
+    said = "" if measured else str(r.get("TRSTRESC", "")).lower()
+    return {
+        "id": key[0], "visit": str(r.get("VISIT", "")), "day": float(r["DAY"]), "lesion": key[1],
+        "kind": kind.lower(), "site": site.lower(),
+        "node": int(r["TRTESTCD"] == "SAXIS" or "LYMPH NODE" in site.upper()),
+        "diameter": float(size) if measured else np.nan, "status": said,
+    }  # fmt: skip
+
+
+def from_ae(table: pd.DataFrame) -> pd.DataFrame:
+    """Return adverse events of the SDTM domain AE, as `dlt` takes them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        USUBJID, AEDECOD or AETERM, AETOXGR, DAY and END_DAY (as ``data.read_sdtm`` adds them).
+
+    Returns
+    -------
+    DataFrame
+        ``id``, ``term``, ``grade``, ``start_day``, ``end_day`` (NaN while ongoing), ``serious``,
+        ``relation``.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    require(table, ("USUBJID", "AETOXGR", "DAY"), "records of AE", "data.read_sdtm")
+    term = next((c for c in ("AEDECOD", "AETERM") if c in table), None)
+    if term is None:
+        raise DataError("AE has neither AEDECOD nor AETERM, so the events have no name.")
+    empty = pd.Series("", index=table.index)
+    return pd.DataFrame(
+        {
+            "id": table["USUBJID"].astype(str),
+            "term": table[term].astype(str),
+            "grade": pd.to_numeric(table["AETOXGR"], errors="coerce"),
+            "start_day": table["DAY"].astype(float),
+            "end_day": table["END_DAY"].astype(float) if "END_DAY" in table else np.nan,
+            "serious": table.get("AESER", empty).astype(str).str.upper() == "Y",
+            "relation": table.get("AEREL", empty).astype(str),
+        }
+    )

@@ -1,0 +1,222 @@
+"""Rules for dose-limiting toxicity that a protocol switches on; none applies by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._endpoints.grading import Grades
+
+Source = Literal["crs", "icans", "adverse events"]
+_HOURS = 24.0
+
+
+@dataclass(frozen=True)
+class DltRule:
+    """One rule: a toxicity of at least a grade, perhaps for longer than some hours.
+
+    Attributes
+    ----------
+    source : {"crs", "icans", "adverse events"}
+    grade : int
+    lasting_hours : float
+        It counts only if it lasts longer than this; 0 counts at once. [h]
+    terms : tuple of str
+        Adverse events that count, lower case; empty: all.
+    except_terms : tuple of str
+        Adverse events that do not count.
+    """
+
+    source: Source
+    grade: int
+    lasting_hours: float = 0.0
+    terms: tuple[str, ...] = ()
+    except_terms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.grade not in (1, 2, 3, 4, 5):
+            raise DataError(f"a DLT rule needs a grade from 1 to 5, not {self.grade!r}.")
+        if not self.lasting_hours >= 0:
+            raise DataError(f"lasting_hours must be 0 or more, not {self.lasting_hours!r}.")
+
+    def __str__(self) -> str:
+        what = {"crs": "CRS", "icans": "ICANS"}.get(self.source, "adverse event")
+        which = f" ({', '.join(self.terms)})" if self.terms else ""
+        but = f", except {', '.join(self.except_terms)}" if self.except_terms else ""
+        long = f" for more than {self.lasting_hours:g} h" if self.lasting_hours else ""
+        return f"{what}{which} of grade ≥ {self.grade}{long}{but}"
+
+
+def crs_at_least(grade: int, *, lasting_hours: float = 0.0) -> DltRule:
+    """Return the rule: CRS of at least a grade, lasting longer than some hours [h]."""
+    return DltRule("crs", grade, lasting_hours)
+
+
+def icans_at_least(grade: int, *, lasting_hours: float = 0.0) -> DltRule:
+    """Return the rule: ICANS of at least a grade, lasting longer than some hours [h]."""
+    return DltRule("icans", grade, lasting_hours)
+
+
+def adverse_event_at_least(
+    grade: int,
+    *,
+    lasting_hours: float = 0.0,
+    terms: Sequence[str] = (),
+    except_terms: Sequence[str] = (),
+) -> DltRule:
+    """Return the rule: an adverse event of at least a grade.
+
+    Parameters
+    ----------
+    grade : int
+        CTCAE grade.
+    lasting_hours : float
+        It counts only if it lasts longer than this. [h]
+    terms, except_terms : sequence of str
+        Preferred terms that count (all by default), and those that do not, such as
+        lymphopenia after lymphodepletion.
+    """
+    lower = [tuple(t.lower() for t in given) for given in (terms, except_terms)]
+    return DltRule("adverse events", grade, lasting_hours, *lower)
+
+
+def dlt(
+    dlt_rules: Sequence[DltRule],
+    *,
+    crs: Grades | None = None,
+    icans: Grades | None = None,
+    adverse_events: pd.DataFrame | None = None,
+    window: tuple[float, float] = (0.0, 28.0),
+) -> pd.DataFrame:
+    """Apply the protocol's rules for dose-limiting toxicity.
+
+    Parameters
+    ----------
+    dlt_rules : sequence of DltRule
+        Those that the protocol names; at least one.
+    crs, icans : Grades, optional
+        From `crs_grade` and `icans_grade`.
+    adverse_events : DataFrame, optional
+        ``id``, ``term``, ``grade``, ``start_day``, ``end_day`` (NaN while ongoing).
+    window : (float, float)
+        First and last day on which a toxicity must begin to count. [day]
+
+    Returns
+    -------
+    DataFrame
+        One row per patient of any source: ``id``, ``dlt`` (1, 0, or NaN where it cannot be told),
+        ``dlt_day`` (when the toxicity began), ``rule`` (that was met), ``reason``.
+        ``attrs["rules"]`` repeats the rules in words.
+
+    Raises
+    ------
+    DataError
+        If no rule is given, or a rule's source is missing.
+
+    Notes
+    -----
+    Nothing is dose-limiting unless a rule here says so, and the investigator's flag may differ.
+    A grade lasts from the first record that has it to the first record below it; between
+    records nothing is known, so that a duration is as fine as the records are. A toxicity that is
+    still there at the last record, followed for less than the rule's hours, makes the answer NaN.
+    """
+    if not dlt_rules:
+        raise DataError(
+            "no DLT rule is switched on; name those of the protocol, such as "
+            "dlt_rules=[endpoints.crs_at_least(3, lasting_hours=72), endpoints.icans_at_least(3)]."
+        )
+    given = {"crs": crs, "icans": icans, "adverse events": adverse_events}
+    for rule in dlt_rules:
+        if given[rule.source] is None:
+            word = rule.source.replace(" ", "_")
+            raise DataError(f"the rule '{rule}' needs {word}=, which was not given.")
+    if adverse_events is not None:
+        _check_events(adverse_events)
+    spells = pd.concat([_spells(r, given[r.source]) for r in dlt_rules], ignore_index=True)
+    inside = (spells["start"] >= window[0]) & (spells["start"] <= window[1])
+    spells = spells[inside].sort_values("start", kind="stable")
+    rows = [_verdict(who, spells[spells["id"] == who]) for who in _patients(given)]
+    table = pd.DataFrame(rows, columns=["id", "dlt", "dlt_day", "rule", "reason"])
+    table.attrs["rules"] = tuple(str(r) for r in dlt_rules)
+    return table
+
+
+def _patients(given: dict[str, Any]) -> list[str]:
+    ids: dict[str, None] = {}
+    for source in given.values():
+        if source is not None:
+            table = source.patients if isinstance(source, Grades) else source
+            ids |= dict.fromkeys(table["id"].astype(str))
+    return list(ids)
+
+
+def _check_events(table: pd.DataFrame) -> None:
+    missing = [c for c in ("id", "term", "grade", "start_day", "end_day") if c not in table]
+    if missing:
+        raise DataError(f"the adverse events lack the column {missing[0]!r}.")
+
+
+def _spells(rule: DltRule, source: Any) -> pd.DataFrame:
+    """Return the spells that meet, or may meet, a rule: id, start, met (True, or None), rule."""
+    found = _graded(rule, source) if isinstance(source, Grades) else _adverse(rule, source)
+    rows = []
+    for who, start, end, ongoing in found:
+        hours = (end - start) * _HOURS
+        if hours > rule.lasting_hours or not rule.lasting_hours:
+            rows.append({"id": who, "start": start, "met": True, "rule": str(rule), "why": ""})
+        elif ongoing:
+            why = f"{rule}: still there when last seen, {hours:g} h after it began"
+            rows.append({"id": who, "start": start, "met": False, "rule": str(rule), "why": why})
+    return pd.DataFrame(rows, columns=["id", "start", "met", "rule", "why"])
+
+
+def _graded(rule: DltRule, grades: Grades) -> list[tuple[str, float, float, bool]]:
+    out = []
+    for who, part in grades.records.groupby("id", sort=False):
+        known = part[part["grade"].notna()]
+        day, high = known["day"].to_numpy(float), known["grade"].to_numpy() >= rule.grade
+        out += [(str(who), *spell) for spell in _runs(day, high)]
+    return out
+
+
+def _runs(day: np.ndarray, high: np.ndarray) -> list[tuple[float, float, bool]]:
+    """Return start, end and whether it was still going on, of every run of `high`."""
+    runs, start = [], None
+    for t, h in zip(day, high, strict=True):
+        if h and start is None:
+            start = float(t)
+        elif not h and start is not None:
+            runs.append((start, float(t), False))
+            start = None
+    return [*runs, (start, float(day[-1]), True)] if start is not None else runs
+
+
+def _adverse(rule: DltRule, table: pd.DataFrame) -> list[tuple[str, float, float, bool]]:
+    term = table["term"].astype(str).str.lower()
+    chosen = (table["grade"].astype(float) >= rule.grade) & ~term.isin(rule.except_terms)
+    if rule.terms:
+        chosen &= term.isin(rule.terms)
+    out = []
+    for row in table[chosen].to_dict("records"):
+        start, end = float(row["start_day"]), float(row["end_day"])
+        # An event without an end is ongoing, and nothing says for how long it was followed.
+        ongoing = np.isnan(end)
+        out.append((str(row["id"]), start, start if ongoing else end, bool(ongoing)))
+    return out
+
+
+def _verdict(who: str, spells: pd.DataFrame) -> dict[str, Any]:
+    met = spells[spells["met"].astype(bool)]
+    if len(met):
+        start = float(met["start"].to_numpy(float)[0])
+        return {"id": who, "dlt": 1.0, "dlt_day": start, "rule": str(met["rule"].iloc[0]),
+                "reason": ""}  # fmt: skip
+    if len(spells):
+        return {"id": who, "dlt": np.nan, "dlt_day": np.nan, "rule": "",
+                "reason": str(spells.iloc[0]["why"])}  # fmt: skip
+    return {"id": who, "dlt": 0.0, "dlt_day": np.nan, "rule": "", "reason": ""}
