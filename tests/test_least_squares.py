@@ -120,6 +120,13 @@ def test_standard_errors_are_those_of_the_likelihood():
     assert_allclose(float(found["stderr"].sel(parameter="c0")), np.exp(beta[0]) * se[0], rtol=0.01)
 
 
+def test_one_patient_has_no_robust_standard_error():
+    """Its slope is 0 at the maximum: the sandwich would say 0."""
+    found = fit.least_squares(Line(), as_trial({"p": line(3)}), method="pooled")
+    assert np.isfinite(found["stderr"]).all()
+    assert np.isnan(found["stderr_robust"]).all()
+
+
 def test_several_starts_find_the_better_optimum(fast01):
     """No patient's fit is beaten by a search from many other points (SciPy, 40 random starts)."""
     from cart_pkpd._stats.error import error_model
