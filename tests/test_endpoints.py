@@ -455,6 +455,17 @@ def test_the_population_curve_has_the_median_dose(result):
     curve = p["population"].to_numpy()
     after = int(np.searchsorted(p["grid_time"].to_numpy(), 9.0))
     assert curve[after] > 2 * curve[after - 1]
+    assert_allclose(curve, p["typical"].isel(id=0))
+
+
+def test_the_typical_curve_of_each_patient_has_its_own_doses(result):
+    """Only the first patient has a second dose on day 9; nobody else's curve jumps there."""
+    p = checks.predictions(result, endpoint="hare", n_draws=50)
+    after = int(np.searchsorted(p["grid_time"].to_numpy(), 9.0))
+    jump = (p["typical"].isel(grid=after) / p["typical"].isel(grid=after - 1)).to_numpy()
+    dosed = p["typical"].isel(grid=after - 1).to_numpy() > 0
+    assert jump[0] > 2
+    assert (jump[1:][dosed[1:]] < 1.05).all()
 
 
 def test_a_predictive_check_simulates_with_the_endpoints_own_error(result):

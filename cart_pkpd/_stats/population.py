@@ -409,6 +409,7 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     exclusions = () if design.treatment else left_out.notes(design)
     model, design = more.model, more.design
     _check_parameters(model, population)
+    _check_occasions(declared, population)
     check_measures(model, design)
     check_units(model, design)
     errors = error_models(population, design)
@@ -485,6 +486,18 @@ def _check_parameters(model: Model, population: Population) -> None:
     mixture = population.non_expanders
     if mixture is not None and mixture not in population.iiv:
         raise FitError(f"non_expanders: {mixture!r} must vary between patients; add it to iiv.")
+
+
+def _check_occasions(declared: Model, population: Population) -> None:
+    """Refuse occasions of what is not the model's own, a factor or a coefficient."""
+    for name in population.iov:
+        if name not in declared.parameters:
+            what = "the factor of an endpoint" if name.startswith("scale_") else "a coefficient"
+            raise FitError(
+                f"iov: {name!r} is {what}, which is the same on all occasions; name it in iiv for "
+                "variability between patients, or name in iov a parameter of the model: "
+                f"{', '.join(declared.estimated)}."
+            )
 
 
 def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:

@@ -66,7 +66,7 @@ def individual(
     _limits(panels, shown, chosen, end, time_scale)
     known, titles = records(shown), _titles(shown)
     for ax, patient in zip(panels, chosen, strict=True):
-        one = shown[["median", "lower", "upper"]].sel(id=patient)
+        one = shown[_drawn(shown)].sel(id=patient)
         _curves(ax, shown, one)
         _data(ax, known.of(patient))
         _axes.heading(ax, titles[patient])
@@ -93,10 +93,16 @@ def grid_time(predictions: xr.Dataset) -> xr.DataArray:
     return predictions["grid_time" if "grid_time" in predictions.coords else "grid"]
 
 
+def _drawn(shown: xr.Dataset) -> list[str]:
+    """Return the variables with a curve of each patient."""
+    return [n for n in ("median", "lower", "upper", "typical") if n in shown]
+
+
 def _curves(ax: Axes, shown: xr.Dataset, one: xr.Dataset) -> None:
     time = grid_time(shown).values
-    if "population" in shown:
-        ax.plot(time, shown["population"].values, color=_TYPICAL, linewidth=1.3, zorder=2,
+    if "typical" in one or "population" in shown:
+        typical = one["typical"] if "typical" in one else shown["population"]
+        ax.plot(time, typical.values, color=_TYPICAL, linewidth=1.3, zorder=2,
                 label="population")  # fmt: skip
     lower, upper = one["lower"].values, one["upper"].values
     ax.fill_between(time, lower, upper, color=_axes.BLUE, alpha=0.22, linewidth=0, zorder=1.5)
@@ -155,7 +161,9 @@ def _keys(shown: xr.Dataset) -> list[Any]:
         _axes.key("individual prediction (median)", color=_axes.BLUE, linewidth=1.8),
         Patch(color=_axes.BLUE, alpha=0.22, linewidth=0, label=f"{prob} credible interval"),
     ]
-    if "population" in shown:
+    if "typical" in shown:
+        keys.append(_axes.key("typical patient, same doses", color=_TYPICAL, linewidth=1.5))
+    elif "population" in shown:
         keys.append(_axes.key("typical patient (median)", color=_TYPICAL, linewidth=1.5))
     keys += _axes.censored_keys(shown["censoring"].values)
     units = str(shown.attrs.get("units") or shown["dv"].attrs.get("units", ""))
