@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._endpoints.lesions import read_lesions
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -175,7 +176,9 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
+def from_adrs(
+    table: pd.DataFrame, parameter: str = "OVR", *, evaluator: str | None = None
+) -> pd.DataFrame:
     """Return the time-point responses of an ADRS data set.
 
     Parameters
@@ -184,6 +187,8 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
         USUBJID, PARAMCD, AVALC and ADY (or DAY, as ``data.read_adam`` adds it).
     parameter : str
         PARAMCD of the overall response at an assessment.
+    evaluator : str, optional
+        Whose responses: a value of PARQUAL, RSEVAL or RSEVALID, where there are several.
 
     Returns
     -------
@@ -193,9 +198,13 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column or the parameter is missing, or a response is unknown.
+        If a column or the parameter is missing, a response is unknown, or a patient has several
+        of one day.
     """
     require(table, ("USUBJID", "PARAMCD", "AVALC"), "records of ADRS", "data.read_adam")
+    if "DAY" not in table:
+        require(table, ("ADY",), "records of ADRS", "data.read_adam")
+    table = _by_evaluator(table, evaluator, "ADRS")
     own = table[table["PARAMCD"] == parameter]
     if not len(own):
         known = ", ".join(sorted(set(table["PARAMCD"].astype(str))))
@@ -203,13 +212,15 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
     return _points(own.assign(RESULT=own["AVALC"], VISIT=own.get("AVISIT", "")), "ADRS")
 
 
-def from_rs(table: pd.DataFrame) -> pd.DataFrame:
+def from_rs(table: pd.DataFrame, *, evaluator: str | None = None) -> pd.DataFrame:
     """Return the time-point responses of an SDTM domain RS (tests OVRLRESP, TRGRESP, NTRGRESP).
 
     Parameters
     ----------
     table : DataFrame
         USUBJID, RSTESTCD, RSSTRESC and DAY, as ``data.read_sdtm`` adds it.
+    evaluator : str, optional
+        Whose responses: a value of RSEVAL or RSEVALID, where there are several.
 
     Returns
     -------
@@ -219,9 +230,11 @@ def from_rs(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column or the overall response is missing, or a response is unknown.
+        If a column or the overall response is missing, a response is unknown, or a patient has
+        several of one day.
     """
     require(table, ("USUBJID", "RSTESTCD", "RSSTRESC", "DAY"), "records of RS", "data.read_sdtm")
+    table = _by_evaluator(table, evaluator, "RS")
     own = table[table["RSTESTCD"] == "OVRLRESP"]
     if not len(own):
         raise DataError("RS has no test OVRLRESP, so there is no overall response.")
@@ -237,6 +250,45 @@ def from_rs(table: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
+_EVALUATOR = ("RSEVAL", "RSEVALID", "PARQUAL")
+
+
+def _by_evaluator(table: pd.DataFrame, evaluator: str | None, source: str) -> pd.DataFrame:
+    if evaluator is None:
+        return table
+    columns = [c for c in _EVALUATOR if c in table]
+    said = {c: table[c].astype(str).str.strip().str.upper() for c in columns}
+    wanted = evaluator.strip().upper()
+    for column in columns:
+        if (said[column] == wanted).any():
+            return table[said[column] == wanted]
+    known = sorted({v for c in columns for v in table[c].astype(str) if v not in ("", "nan")})
+    raise DataError(
+        f"{source} has no evaluator {evaluator!r}.{did_you_mean(evaluator, known)} "
+        f"It has: {', '.join(known) or 'none'}."
+    )
+
+
+def _one_a_day(made: pd.DataFrame, table: pd.DataFrame, source: str) -> None:
+    """Refuse several overall responses of one patient and day, as of several evaluators."""
+    twice = made[made.duplicated(["id", "day"])]
+    if not len(twice):
+        return
+    who, day = str(twice["id"].iloc[0]), float(twice["day"].iloc[0])
+    said = [
+        f"{c} ({', '.join(sorted(set(table[c].astype(str))))})"
+        for c in _EVALUATOR if c in table and table[c].nunique() > 1
+    ]  # fmt: skip
+    todo = (
+        f"choose one of {' or '.join(said)} with evaluator=." if said
+        else "keep one (the evaluator would be in RSEVAL or PARQUAL)."
+    )  # fmt: skip
+    raise DataError(
+        Problem("several_responses", f"patient {who!r} has several overall responses on day "
+                f"{day:g} in {source}; {todo}", who, column="DAY", value=f"{day:g}")
+    )  # fmt: skip
+
+
 def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
     rows = []
     for r in table.to_dict("records"):
@@ -250,6 +302,7 @@ def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
              "complete": True, "overall": value, "reason": f"as {source} says"}
         )  # fmt: skip
     made = shape(rows, TIMEPOINTS)
+    _one_a_day(made, table, source)
     return made.sort_values(["id", "day"], kind="stable", ignore_index=True)
 
 
@@ -271,8 +324,9 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
     tu : DataFrame
         USUBJID, TULNKID, TUSTRESC or TUORRES (TARGET, NON-TARGET, NEW), TULOC.
     tr : DataFrame
-        USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESC, DAY (as
-        ``data.read_sdtm`` adds it), VISIT.
+        USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESU (mm or cm),
+        TRSTRESC, DAY (as ``data.read_sdtm`` adds it), VISIT. The baseline is the visit so called,
+        else the last one by the infusion.
     **options
         As for ``endpoints.read_lesions``.
 
@@ -284,8 +338,8 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
     Raises
     ------
     DataError
-        If a column is missing, a result belongs to no lesion of TU, or ``read_lesions`` refuses
-        the records.
+        If a column is missing, a result belongs to no lesion of TU, sizes have several units or
+        an unknown one, or ``read_lesions`` refuses the records.
     """
     require(tu, ("USUBJID", "TULNKID"), "records of TU", "data.read_sdtm")
     require(tr, ("USUBJID", "TRLNKID", "TRTESTCD", "DAY"), "records of TR", "data.read_sdtm")
@@ -306,10 +360,39 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
                         value=key[1])
             )  # fmt: skip
         rows.append(_lesion(r, key, *held[key]))
-    first = pd.DataFrame(rows).groupby("id")["day"].transform("min")
-    table = pd.DataFrame(rows)
-    table.loc[table["day"] == first, "visit"] = "baseline"
-    return read_lesions(table, **options)
+    unit = _unit(tr)
+    if unit and options.setdefault("unit", unit) != unit:
+        raise DataError(f"unit= is {options['unit']!r}, and TR says that its sizes are in {unit}.")
+    return read_lesions(pd.DataFrame(rows), **options)
+
+
+_UNITS = {"MM": "mm", "MILLIMETER": "mm", "MILLIMETRE": "mm", "CM": "cm", "CENTIMETER": "cm",
+          "CENTIMETRE": "cm"}  # fmt: skip
+
+
+def _unit(tr: pd.DataFrame) -> str:
+    """Return the one unit of the sizes in TR, "" where it has no column of units."""
+    column = next((c for c in ("TRSTRESU", "TRORRESU") if c in tr), None)
+    if column is None or "TRSTRESN" not in tr:
+        return ""
+    sized = tr[tr["TRTESTCD"].isin(("LDIAM", "SAXIS"))]
+    sized = sized[pd.to_numeric(sized["TRSTRESN"], errors="coerce").notna()]
+    seen: dict[str, str] = {}
+    for r in sized.to_dict("records"):
+        who, said = str(r["USUBJID"]), str(r[column]).strip()
+        if said.upper() not in _UNITS:
+            raise DataError(
+                Problem("tr_unit", f"patient {who!r}: {column} of the lesion {str(r['TRLNKID'])!r} "
+                        f"is {said!r}; write mm or cm.", who, column=column, value=said)
+            )  # fmt: skip
+        seen.setdefault(_UNITS[said.upper()], who)
+    if len(seen) > 1:
+        (one, first), (other, then) = list(seen.items())[:2]
+        raise DataError(
+            Problem("tr_units", f"{column} is {one} (patient {first!r}) and {other} (patient "
+                    f"{then!r}); bring all sizes to one unit.", then, column=column, value=other)
+        )  # fmt: skip
+    return next(iter(seen), "")
 
 
 def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) -> dict[str, Any]:

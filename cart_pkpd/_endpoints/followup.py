@@ -70,7 +70,7 @@ def read_followup(
             days = fields.numbers(column, ids, c.name, found)
             made[c.name] = fields.from_day_one(days) if day_one else days
         elif c.kind == "flag":
-            made[c.name] = fields.flags(column, len(ids))
+            made[c.name] = fields.flags(column, ids, c.name, found)
         else:
             made[c.name] = fields.text(column, len(ids))
     found.stop()

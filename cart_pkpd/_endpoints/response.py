@@ -116,9 +116,13 @@ def best_response(
 
     Notes
     -----
-    Assessments count up to the first PD, that one among them, up to and on the day of the new
+    Assessments count from the start, up to the first PD, that one among them, up to and on the day of the new
     therapy, and up to the data cut-off. The best of CR, PR, SD, NON-CR/NON-PD, PD and NE is
     taken, the earliest if there are several.
+
+    Responses without a baseline, as of ``endpoints.from_rs``, do not tell whether disease was
+    measurable; then whoever has a response that was not NE is evaluable, and ``attrs["notes"]``
+    says so.
 
     Confirmed CR: CR again at least `confirmation_days` later with nothing but CR and NE between.
     Confirmed PR: PR or CR that late, with nothing but PR, CR, NE (and SD where `allow_sd` lets it)
@@ -140,8 +144,18 @@ def best_response(
     groups = by_patient(timepoints)
     rows = [_patient(who, groups.get(who.id, []), rules, until) for who in each(known)]
     table = shape(rows, BEST)
-    table.attrs |= {"rules": vars(rules), "until": until}
+    table.attrs |= {"rules": vars(rules), "until": until, "notes": _unknown_disease(groups)}
     return table
+
+
+def _unknown_disease(groups: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    out = [who for who, own in groups.items() if not any(row.baseline for row in own)]
+    if not out:
+        return ()
+    return (
+        f"{len(out)} without a baseline assessment ({', '.join(out)}): whether disease was "
+        "measurable is not known, so they are evaluable where a response was not NE.",
+    )
 
 
 def people(
@@ -173,7 +187,7 @@ def people(
 
 def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dict[str, Any]:
     last = np.fmin(who.cut_off_day, math.inf if until is None else until)
-    seen = [row for row in own if not row.baseline and row.day <= last]
+    seen = [row for row in own if not row.baseline and who.start_day <= row.day <= last]
     counted = counting(seen, who.new_therapy_day)
     points = [Point(row.day, row.overall) for row in counted]
     why = _why_missing(who, own, seen)
@@ -182,7 +196,9 @@ def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dic
     worse = next((row for row in seen if row.overall == PD), None)
     sizes = [row for row in counted if not math.isnan(row.pct_baseline)]
     low = min(sizes, key=lambda row: row.pct_baseline, default=None)
-    measurable = any(row.baseline and not math.isnan(row.sum) for row in own)
+    baseline = [row for row in own if row.baseline]
+    # Responses that were read as such have no baseline: then nothing speaks against it.
+    measurable = not baseline or any(not math.isnan(row.sum) for row in baseline)
     return {
         "id": who.id, "best": best.response, "best_day": best.day, "best_reason": best.reason,
         "confirmed": sure.response, "confirmed_day": sure.day, "confirmed_reason": sure.reason,
@@ -192,7 +208,7 @@ def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dic
         "pd_day": math.nan if worse is None else worse.day,
         "pd_by": "" if worse is None else _pd_by(worse),
         "new_therapy_day": who.new_therapy_day, "n_assessments": len(points),
-        "evaluable": measurable and any(p.response != NE for p in points),
+        "evaluable": measurable and any(p.response not in (NE, MISSING, "") for p in points),
         "best_pct": math.nan if low is None else low.pct_baseline,
         "best_pct_day": math.nan if low is None else low.day,
     }  # fmt: skip

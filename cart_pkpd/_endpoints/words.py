@@ -42,6 +42,13 @@ _READ_AS = {  # a lesion seen that is not measured for the sum
 _BASELINE = ("baseline", "screening", "bl", "base", "week 0", "day 0")
 
 
+def is_node(measure: str, site: str) -> bool:
+    """Return whether a lesion is a lymph node by the axis measured, or by its site."""
+    axis = measure.lower().replace("-", " ").replace("_", " ")
+    place = site.lower().replace("-", " ")
+    return "short axis" in axis or axis == "saxis" or "lymph node" in place
+
+
 def is_baseline(visit: str) -> bool:
     """Return whether a visit's name says that it is the baseline."""
     return visit.lower() in _BASELINE
