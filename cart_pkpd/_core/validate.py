@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 
-from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.errors import CartError, DataError
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -54,3 +55,12 @@ def positive_int(value: int, what: str) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(f"{what} must be a whole number of at least 1, not {value!r}.")
     return int(value)
+
+
+def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
+    """Return `value` if it is a number of at least 0, and whole where that is asked for."""
+    number = not isinstance(value, bool) and isinstance(value, Real) and value >= 0
+    if not number or (whole and value != round(value)):
+        kind = "whole number" if whole else "number"
+        raise DataError(f"{what}= must be a {kind} of at least 0, not {value!r}.")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -407,6 +408,24 @@ def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) ->
     }  # fmt: skip
 
 
+_GRADE = re.compile(r"(?:CTCAE\s*)?(?:GRADE|GR\.?|G)?\s*([0-5])(?:\.0)?", re.IGNORECASE)
+
+
+def _grade(r: Mapping[Any, Any]) -> float:
+    """Return the grade of an event, NaN where it has none; ``GRADE 4`` is 4."""
+    said = str(r["AETOXGR"]).strip()
+    if said.lower() in ("", ".", "nan", "none", "<na>"):
+        return np.nan
+    found = _GRADE.fullmatch(said)
+    if found is None:
+        who = str(r["USUBJID"])
+        raise DataError(
+            Problem("ae_grade", f"patient {who!r}: AETOXGR is {said!r}; write a grade from 1 to 5, "
+                    "or leave it empty.", who, column="AETOXGR", value=said)
+        )  # fmt: skip
+    return float(found[1])
+
+
 def from_ae(table: pd.DataFrame) -> pd.DataFrame:
     """Return adverse events of the SDTM domain AE, as `dlt` takes them.
 
@@ -424,7 +443,7 @@ def from_ae(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column is missing.
+        If a column is missing, or a grade is none.
     """
     require(table, ("USUBJID", "AETOXGR", "DAY"), "records of AE", "data.read_sdtm")
     term = next((c for c in ("AEDECOD", "AETERM") if c in table), None)
@@ -435,7 +454,7 @@ def from_ae(table: pd.DataFrame) -> pd.DataFrame:
         {
             "id": table["USUBJID"].astype(str),
             "term": table[term].astype(str),
-            "grade": pd.to_numeric(table["AETOXGR"], errors="coerce"),
+            "grade": [_grade(r) for r in table.to_dict("records")],
             "start_day": table["DAY"].astype(float),
             "end_day": table["END_DAY"].astype(float) if "END_DAY" in table else np.nan,
             "serious": table.get("AESER", empty).astype(str).str.upper() == "Y",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import at_least_0, did_you_mean
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -112,12 +113,13 @@ def best_response(
     Raises
     ------
     DataError
-        If `timepoints` is no table of `recist`, or the follow-up lacks one of its patients.
+        If `timepoints` is no table of `recist`, the follow-up lacks one of its patients or has a
+        death before an assessment, a rule is below 0, or `new_therapy` names an unknown patient.
 
     Notes
     -----
-    Assessments count from the start, up to the first PD, that one among them, up to and on the day of the new
-    therapy, and up to the data cut-off. The best of CR, PR, SD, NON-CR/NON-PD, PD and NE is
+    Assessments count from the start, up to the first PD, that one among them, up to and on the
+    day of the new therapy, and up to the data cut-off. The best of CR, PR, SD, NON-CR/NON-PD, PD and NE is
     taken, the earliest if there are several.
 
     Responses without a baseline, as of ``endpoints.from_rs``, do not tell whether disease was
@@ -138,8 +140,16 @@ def best_response(
     names = [c.name for c in TIMEPOINTS]
     require(timepoints, names, "time-point responses", "endpoints.recist")
     rules = Rules(confirmation_days, min_sd_days, allow_ne, allow_sd)
+    for name, value in vars(rules).items():
+        at_least_0(value, name, whole=name.startswith("allow"))
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
+        strange = [str(k) for k in new_therapy if str(k) not in set(known["id"])]
+        if strange:
+            raise DataError(
+                f"new_therapy= names the unknown patient {strange[0]!r}."
+                f"{did_you_mean(strange[0], known['id'])} Correct the name."
+            )
         known["new_therapy_day"] = known["id"].map({str(k): v for k, v in new_therapy.items()})
     groups = by_patient(timepoints)
     rows = [_patient(who, groups.get(who.id, []), rules, until) for who in each(known)]
@@ -168,13 +178,16 @@ def people(
     Raises
     ------
     DataError
-        If the follow-up is given and lacks a patient of the other tables.
+        If the follow-up is given and lacks a patient of the other tables, or has a death before
+        an assessment.
     """
     seen = [] if timepoints is None else [str(i) for i in timepoints["id"].unique()]
     seen += [str(p) for p in patients or ()]
     if followup is None:
         return read_followup(pd.DataFrame({"id": list(dict.fromkeys(seen))}))
     table = read_followup(followup)
+    if timepoints is not None:
+        _alive(timepoints, table)
     lacking = sorted(set(seen) - set(table["id"]))
     if lacking:
         raise DataError(
@@ -183,6 +196,23 @@ def people(
             + ", who has assessments; add it."
         )
     return table
+
+
+def _alive(timepoints: pd.DataFrame, followup: pd.DataFrame) -> None:
+    """Refuse assessments after death."""
+    died = dict(zip(followup["id"], followup["death_day"], strict=True))
+    problems = [
+        Problem(
+            "after_death",
+            f"patient {who} has an assessment on day {day:g}, after the death on day "
+            f"{died[str(who)]:g}; correct one of both.",
+            str(who), column="day", value=f"{day:g}",
+        )
+        for who, day in zip(timepoints["id"], timepoints["day"], strict=True)
+        if day > died.get(str(who), math.nan)
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
 
 
 def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dict[str, Any]:
