@@ -214,8 +214,12 @@ def points():
 
 def test_an_assessment_after_death_is_refused_wherever_the_death_is_known():
     dead = pd.DataFrame({"ID": ["1"], "DEATH_DAY": [40.0]})
-    for ask in (lambda: endpoints.best_response(points(), dead), lambda: endpoints.os(dead, points()),
-                lambda: endpoints.pfs(points(), dead)):  # fmt: skip
+    seen = points()
+    for ask in (
+        lambda: endpoints.best_response(seen, dead),
+        lambda: endpoints.os(dead, seen),
+        lambda: endpoints.pfs(seen, dead),
+    ):
         with pytest.raises(DataError, match="assessment on day 58, after the death on day 40"):
             ask()
 
@@ -238,8 +242,10 @@ def test_options_that_make_no_sense_have_their_sentence(ask, said):
         ask(points())
 
 
-@pytest.mark.parametrize(("basis", "event"), [("Symptomatic deterioration", True),
-                                              ("clinical", True), ("CT", False), ("", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("basis", "event"),
+    [("Symptomatic deterioration", True), ("clinical", True), ("CT", False), ("", False)],
+)
 def test_clinical_progression_in_other_words(basis, event):
     known = pd.DataFrame({"ID": ["1"], "PD_DAY": [60.0], "PD_BASIS": [basis]})
     found = endpoints.pfs(points(), known, clinical=True)
@@ -260,3 +266,21 @@ def test_exposure_response_says_the_level_of_its_interval():
     assert set(wide.ratios["prob"]) == {0.95}
     assert "(95 % interval " in repr(wide)
     assert "(90 % interval " in repr(narrow)
+
+
+def test_tables_that_are_not_there_or_empty_are_said(tmp_path):
+    with pytest.raises(DataError, match="there is no file"):
+        endpoints.read_lesions(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(DataError, match="is empty"):
+        endpoints.read_lesions(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize("aval", ["", ".", "soon"])
+def test_a_time_of_adtte_that_is_none(aval):
+    table = pd.DataFrame({"USUBJID": ["a"], "PARAMCD": ["OS"], "AVAL": [aval], "CNSR": [1]})
+    if aval == "soon":
+        with pytest.raises(DataError, match="patient 'a': AVAL is 'soon'; write a number"):
+            endpoints.from_adtte(table)
+        return
+    assert np.isnan(endpoints.from_adtte(table)["time"].iloc[0])

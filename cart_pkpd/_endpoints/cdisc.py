@@ -37,6 +37,9 @@ _SPELLINGS = {
 }  # fmt: skip
 
 
+_MISSING = ("", ".", "nan", "none", "<na>")
+
+
 def adrs(
     points: pd.DataFrame | None = None, best: pd.DataFrame | None = None, *, study: str = ""
 ) -> pd.DataFrame:
@@ -142,7 +145,8 @@ def from_adtte(table: pd.DataFrame, parameter: str | None = None) -> pd.DataFram
     Raises
     ------
     DataError
-        If a column is missing, the parameter or a unit is unknown, or CNSR is not a number.
+        If a column is missing, the parameter or a unit is unknown, or AVAL, ADY or CNSR is not a
+        number.
     """
     require(table, ("USUBJID", "PARAMCD", "AVAL", "CNSR"), "records of ADTTE", "data.read_adam")
     known = sorted(set(table["PARAMCD"].astype(str)))
@@ -166,8 +170,7 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
                     "event and 1 or more for a censoring.", who, column="CNSR",
                     value=str(r["CNSR"]))
         )  # fmt: skip
-    days = float(r["AVAL"]) * _TO_DAY[unit]
-    ady = float(r["ADY"]) if str(r.get("ADY", "")) not in ("", "nan") else np.nan
+    days, ady = _number(who, r, "AVAL") * _TO_DAY[unit], _number(who, r, "ADY")
     day = ady - 1 if ady >= 1 else ady
     return {
         "id": who, "endpoint": str(r["PARAMCD"]), "time": days, "months": days / DAYS_PER_MONTH,
@@ -175,6 +178,20 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
         "date_source": str(r.get("CNSDTDSC", "")).lower(), "rule": "as ADTTE says",
         "day": day, "start_day": day - days + 1,
     }  # fmt: skip
+
+
+def _number(who: str, r: Mapping[Any, Any], column: str) -> float:
+    """Return a number of ADTTE, NaN where the cell is empty."""
+    said = str(r.get(column, "")).strip()
+    if said.lower() in _MISSING:
+        return np.nan
+    number = pd.to_numeric(said, errors="coerce")
+    if np.isnan(number):
+        raise DataError(
+            Problem("adtte_number", f"patient {who!r}: {column} is {said!r}; write a number, or "
+                    "leave it empty.", who, column=column, value=said)
+        )  # fmt: skip
+    return float(number)
 
 
 def from_adrs(
@@ -414,7 +431,7 @@ _GRADE = re.compile(r"(?:CTCAE\s*)?(?:GRADE|GR\.?|G)?\s*([0-5])(?:\.0)?", re.IGN
 def _grade(r: Mapping[Any, Any]) -> float:
     """Return the grade of an event, NaN where it has none; ``GRADE 4`` is 4."""
     said = str(r["AETOXGR"]).strip()
-    if said.lower() in ("", ".", "nan", "none", "<na>"):
+    if said.lower() in _MISSING:
         return np.nan
     found = _GRADE.fullmatch(said)
     if found is None:

@@ -220,8 +220,9 @@ def _ungraded(rule: DltRule, grades: Grades) -> Iterator[tuple[str, float, str]]
     for who, part in grades.records.groupby("id", sort=False):
         if part["grade"].isna().all() and part["most"].isna().all():
             yield str(who), float("nan"), "no record could be graded"
-        for row in part[part["most"] >= rule.grade].itertuples(index=False):
-            yield str(who), float(row.day), f"day {row.day:g} could not be graded, {row.rule}"
+        for row in part[part["most"] >= rule.grade].to_dict("records"):
+            day = float(row["day"])
+            yield str(who), day, f"day {day:g} could not be graded, {row['rule']}"
 
 
 def _runs(day: np.ndarray, high: np.ndarray) -> list[tuple[float, float, bool]]:

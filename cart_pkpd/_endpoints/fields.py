@@ -45,7 +45,12 @@ def frame(source: Source) -> pd.DataFrame:
     """Return the table as text cells and numbers, whatever it came from."""
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True)
-    return pd.read_csv(source, dtype=str, keep_default_na=False)
+    try:
+        return pd.read_csv(source, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {str(source)!r}; correct the path.") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"the file {str(source)!r} is empty; it needs a header and rows.") from None
 
 
 def pick(

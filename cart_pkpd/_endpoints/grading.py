@@ -31,9 +31,10 @@ class Grades:
         ``rule``.
     patients : DataFrame
         One row per patient: ``id``, ``grade`` (the highest; 0 without the toxicity; NaN where no
-        record could be graded, or one without a grade could be higher), ``grade_day`` (first record with it), ``onset_day``, ``end_day``
-        (first record of grade 0 after the last of 1 or more), ``duration`` [day], ``rule`` (of
-        the highest grade), ``reason`` (why a number is missing).
+        record could be graded, or one without a grade could be higher), ``grade_day``
+        (first record with it), ``onset_day``, ``end_day`` (first record of
+        grade 0 after the last of 1 or more), ``duration`` [day], ``rule`` (of the highest grade),
+        ``reason`` (why a number is missing).
     """
 
     name: str

@@ -119,8 +119,8 @@ def best_response(
     Notes
     -----
     Assessments count from the start, up to the first PD, that one among them, up to and on the
-    day of the new therapy, and up to the data cut-off. The best of CR, PR, SD, NON-CR/NON-PD, PD and NE is
-    taken, the earliest if there are several.
+    day of the new therapy, and up to the data cut-off. The best of CR, PR, SD,
+    NON-CR/NON-PD, PD and NE is taken, the earliest if there are several.
 
     Responses without a baseline, as of ``endpoints.from_rs``, do not tell whether disease was
     measurable; then whoever has a response that was not NE is evaluable, and ``attrs["notes"]``

@@ -459,7 +459,7 @@ def _ratios(found: EndpointFindings) -> Table:
         Column("outcome", "Outcome", kind="text"), Column("exposure", "Exposure", kind="text"),
         Column("n", "Patients", kind="count"), Column("events", "With outcome", kind="count"),
         Column("kind", "Ratio per doubling", kind="text"), Column("estimate", "Estimate"),
-        Column("lower", "Lower"), Column("upper", "Upper"),
+        Column("lower", "Lower, 95 %"), Column("upper", "Upper, 95 %"),
     )  # fmt: skip
     odds = found.odds()
     rows = tuple(
@@ -486,8 +486,8 @@ def _sensitivity(found: EndpointFindings) -> Table | None:
     columns = (
         Column("outcome", "Outcome", kind="text"), Column("exposure", "Exposure", kind="text"),
         Column("patients", "Patients", kind="text"), Column("n", "n", kind="count"),
-        Column("estimate", "Ratio per doubling"), Column("lower", "Lower"),
-        Column("upper", "Upper"),
+        Column("estimate", "Ratio per doubling"), Column("lower", "Lower, 95 %"),
+        Column("upper", "Upper, 95 %"),
     )  # fmt: skip
     rows = pd.concat(parts, ignore_index=True).to_dict("records")
     reasons = {(i, "estimate"): str(r["reason"]) for i, r in enumerate(rows) if r["reason"]}
