@@ -46,7 +46,9 @@ def test_logistic_regression_is_glm_of_r(patients):
     assert found.notes == (
         "5 of 30 patients had crs_grade ≥ 2: few for 3 coefficients, so Wald intervals are rough.",
     )
-    assert repr(found).startswith("crs_grade ≥ 2 on cmax: odds ratio, 2-fold change: 3.02 (1.08–")
+    assert repr(found).startswith(
+        "crs_grade ≥ 2 on cmax: odds ratio, 2-fold change: 3.02 (95 % interval 0.88–"
+    )
 
 
 def _upper(z):
