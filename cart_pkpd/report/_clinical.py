@@ -89,7 +89,7 @@ def section(found: EndpointFindings | NotDone | None) -> Section | None:
 
 
 def _not_done(found: NotDone) -> list[Block]:
-    blocks: list[Block] = [Text(f"Not derived. {found.sentence}", "warn")]
+    blocks: list[Block] = [Text(f"Not derived. {found.said()}", "warn")]
     if found.problems:
         columns = (
             Column("patient", "Patient", kind="text"), Column("row", "Row", kind="count"),
