@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsInt
@@ -66,6 +67,15 @@ def positive_int(value: int, what: str) -> int:
     if not number or not math.isfinite(value) or int(value) != value or value < 1:
         raise ValueError(f"{what} must be a whole number of at least 1, not {shown(value)}.")
     return int(value)
+
+
+def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
+    """Return `value` if it is a number of at least 0, and whole where that is asked for."""
+    number = not isinstance(value, bool) and isinstance(value, Real) and value >= 0
+    if not number or (whole and value != round(value)):
+        kind = "whole number" if whole else "number"
+        raise DataError(f"{what}= must be a {kind} of at least 0, not {shown(value)}.")
+    return value
 
 
 def shown(value: object) -> str:
