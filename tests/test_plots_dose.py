@@ -94,9 +94,15 @@ def test_the_decision_table_is_drawn_cell_by_cell(seen):
     table = design.decision_table(9)
     assert drawn[(3, 1)] == table.loc[1, 3] == "S"
     assert drawn[(6, 4)] == "U"
-    assert "level 1, 2" in texts(ax)
-    assert "level 3" in texts(ax)
-    assert legend(ax) == ["E escalate", "S stay", "D de-escalate", "U de-escalate and eliminate"]
+    assert "L1, 2" in texts(ax)
+    assert "L3" in texts(ax)
+    assert legend(ax) == [
+        "E escalate",
+        "S stay",
+        "D de-escalate",
+        "U de-escalate and eliminate",
+        "L level given, with its counts",
+    ]
 
 
 def test_other_tables_are_refused(seen):

@@ -23,6 +23,7 @@ from cart_pkpd._stats.priors import Beta
 type Floats = NDArray[np.float64]
 type Over = Decision | pd.DataFrame | pd.Series | Sequence[float]
 _DRAWS = 20_000
+_ROUNDING = 1e-9  # of probabilities by quadrature
 _FEW, _NEAR = 6, 0.05  # evaluable patients; probability
 
 
@@ -179,11 +180,23 @@ def _over(over: Over, doses: Floats) -> Floats:
             raise DataError(
                 f"over has {len(over)} numbers, but there are {doses.size} doses to the MTD."
             )
-        return np.asarray(over, dtype=float)
+        return _checked_over(np.asarray(over, dtype=float))
     table = over.table if isinstance(over, Decision) else over
     if isinstance(table, pd.Series):
         table = table.to_frame("over")
-    return _of_doses(table, doses, ("over",), "over")["over"].to_numpy(dtype=float)
+    found = _of_doses(table, doses, ("over",), "over")["over"]
+    return _checked_over(found.to_numpy(dtype=float))
+
+
+def _checked_over(values: Floats) -> Floats:
+    bad = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING))
+    if bad.any():
+        k = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"over is {values[k]:g} at dose level {k + 1}; it must be a probability of each dose "
+            "up to the MTD."
+        )
+    return np.clip(values, 0, 1)
 
 
 def _of_doses(

@@ -87,6 +87,11 @@ class BLRM(Design):
         object.__setattr__(self, "intervals", (low, high))
         if not 0 < low < high < 1:
             raise ValueError(f"intervals must be two rising probabilities, not {self.intervals}.")
+        if not isinstance(self.prior, Prior):
+            raise ValueError(
+                "prior must be a dose.BivariateNormal or a dose.Mixture of them, not a "
+                f"{type(self.prior).__name__}."
+            )
         one_of(self.choice, ("target", "largest"), "choice")
 
     @property
@@ -129,7 +134,9 @@ class BLRM(Design):
         return self.planned.array
 
     def _check(self, data: DoseData) -> None:
-        same_levels("the BLRM", self.planned.doses, data)
+        same_levels("the BLRM", self.planned, data)
+        if self.onset is not None:
+            self.onset.check_window(data.window)
 
     def weight(self, share: Floats) -> Floats:
         """Return F at shares of the window."""
@@ -392,7 +399,7 @@ class Posterior:
         columns = quadrature.functionals(self.grid, x, cutoffs)
         out = (self.density @ columns).reshape(1 + len(cutoffs), 1, x.size)
         a, b = self.density @ self.grid.a, self.density @ self.grid.b
-        above = {c: out[i + 1] for i, c in enumerate(cutoffs)}
+        above = {c: np.clip(out[i + 1], 0, 1) for i, c in enumerate(cutoffs)}
         return Summary(out[0], expit(a + np.exp(b) * x)[None], above)
 
     def sd(self, doses: Floats) -> Floats:

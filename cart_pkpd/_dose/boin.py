@@ -8,6 +8,7 @@ import numpy as np
 
 from cart_pkpd._dose.interval import IntervalDesign
 from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.state import Floats, Ints, Mask, State
 
 _ROUNDING = 1e-9  # an observed rate on the boundary decides as the rule says
@@ -54,6 +55,11 @@ class BOIN(IntervalDesign):
                 f"under, target and over must rise between 0 and 1, not {low:g}, "
                 f"{self.target:g}, {high:g}."
             )
+        if self.extra_safe is not None and not 0 < self.extra_safe < self.eliminate:
+            raise ValueError(
+                f"extra_safe must lie between 0 and eliminate = {self.eliminate:g}, not "
+                f"{self.extra_safe!r}."
+            )
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -92,6 +98,9 @@ class BOIN(IntervalDesign):
         move, out = super()._moves(state)
         return move, out | self._extra(state.n, state.y)[:, None]
 
+    def _eliminated(self, state: State) -> Mask:
+        return super()._eliminated(state) | self._extra(state.n, state.y)[:, None]
+
     def _extra(self, n: Ints, y: Ints) -> Mask:
         """Return which trials lose the lowest dose, and so all, by the extra safety rule."""
         if self.extra_safe is None:
@@ -103,6 +112,10 @@ class BOIN(IntervalDesign):
         from scipy.stats import beta
 
         return beta.sf(self.target, 1 + y, 1 + n - y)
+
+    @property
+    def _too_high(self) -> float:
+        return self.rates[1]
 
     def _limits(self, state: State) -> str:
         up, down = self.rates
@@ -137,6 +150,13 @@ class TITEBOIN(BOIN):
     max_pending: float = 0.5
     onset: Onset | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.max_pending <= 1:
+            raise ValueError(
+                f"max_pending is a share above 0 and at most 1, not {self.max_pending!r}."
+            )
+
     @property
     def name(self) -> str:
         return "TITE-BOIN"
@@ -149,6 +169,11 @@ class TITEBOIN(BOIN):
     @property
     def uses_follow_up(self) -> bool:
         return True
+
+    def _check(self, data: DoseData) -> None:
+        super()._check(data)
+        if self.onset is not None:
+            self.onset.check_window(data.window)
 
     def _followed(self, state: State) -> Floats:
         """Return the total follow-up of pending patients in windows, shape (T, K)."""

@@ -111,11 +111,17 @@ def chain(
     known = data if data is not None else from_trial(
         trial, window=28.0, as_of=None, levels=None, unit=None
     )  # fmt: skip
+    _same_patients(known, trial)
     cells = source if source is not None else _table(trial, endpoint)
     found = measured(
         cells, trial, metric, endpoint=endpoint, partial=partial, n_draws=n_draws, seed=seed
     )
     found, there = with_doses(found, known), peaks(trial, cytokines)
+    if not found.informative.any():
+        raise DataError(
+            f"no patient of data has both a dose and a {found.label}, so the chain cannot begin; "
+            "look at the reasons in dose.exposure(trial) or nca.table(trial)."
+        )
     links = Links(
         toxicity, float(reference), exposure_reference, metric, exposure or PowerPriors(),
         there.names, peak_priors or PeakPriors(),
@@ -155,6 +161,18 @@ def exposure_chain(result: FitResult, trial: xr.Dataset, **options: Any) -> Chai
         Those of `chain`; ``toxicity`` and ``reference`` are needed.
     """
     return chain(trial, source=result, **options)
+
+
+def _same_patients(known: DoseData, trial: xr.Dataset) -> None:
+    """Raise if data are of patients whom the trial does not have."""
+    ids = set(trial["id"].values.astype(str))
+    strangers = [p.id for p in known.patients if p.id not in ids]
+    if strangers:
+        more = ", …" if len(strangers) > 8 else ""
+        raise DataError(
+            f"data have patients who are not in the trial: {', '.join(strangers[:8])}{more}; make "
+            "both of the same trial with dose.data(trial, ...)."
+        )
 
 
 def _table(trial: xr.Dataset, endpoint: str | None) -> xr.Dataset:

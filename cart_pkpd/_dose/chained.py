@@ -168,7 +168,7 @@ class ChainResult:
         out.insert(1, "dlts", self._counted(chosen, dlts=True))
         out["mcse"] = self._mcse(p)
         if limits is not None:
-            low, high = (probability(v, "a limit of P(DLT)") for v in limits)
+            low, high = rising(limits)
             prior = averaged.prior_draws(self.links, _PRIOR_DRAWS, 1)
             out["under"] = (p < low).mean(axis=0)
             out["target"] = ((p >= low) & (p < high)).mean(axis=0)
@@ -414,3 +414,11 @@ def _with_new(mean: Floats, sd: Floats, doses: Floats, prob: float, unit: str) -
     out["unit"] = unit
     out.attrs["prob"] = prob
     return out
+
+
+def rising(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return two limits of P(DLT), checked."""
+    low, high = (probability(v, "a limit of P(DLT)") for v in limits)
+    if not low < high:
+        raise ValueError(f"limits must be two rising probabilities, not {limits!r}.")
+    return low, high

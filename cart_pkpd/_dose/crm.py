@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.special import expit, log_expit, logit
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, probability
+from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.blrm import logistic_curve
 from cart_pkpd._dose.curves import Curve, summary_of
@@ -58,8 +58,11 @@ def skeleton(halfwidth: float, target: float, nu: int, n: int, *, model: str = "
     one_of(model, ("empiric", "logistic"), "model")
     if not 0 < halfwidth < min(target, 1 - target):
         raise ValueError(f"the half width {halfwidth:g} must keep the interval inside 0 to 1.")
-    if not 1 <= nu <= n:
+    positive_int(n, "the number of levels")
+    if not 1 <= nu <= n or int(nu) != nu:
         raise ValueError(f"nu is a level from 1 to {n}, not {nu}.")
+    if not np.isfinite(intercept):
+        raise ValueError(f"the intercept must be a number, not {intercept!r}.")
     link = np.log if model == "empiric" else (lambda p: logit(p) - intercept)
     low, high = link(target - halfwidth), link(target + halfwidth)
     x = link(target) * (high / low) ** (np.arange(n) - (nu - 1))
@@ -118,13 +121,15 @@ class CRM(Design):
         one_of(self.model, MODELS, "model")
         one_of(self.estimate, ("plug-in", "mean"), "estimate")
         s = np.array(self.skeleton)
-        if not s.size or np.any(np.diff(s) <= 0) or s[0] <= 0 or s[-1] >= 1:
+        if not (s.size and np.all(np.diff(s) > 0) and s[0] > 0 and s[-1] < 1):
             raise ValueError(f"a skeleton rises between 0 and 1, unlike {self.skeleton}.")
         if self.model == "logistic2":
             if self.prior is None:
                 raise ValueError("the logistic2 model needs prior=BivariateNormal(...) of (a, b).")
-        elif self.sd is None or not self.sd > 0:
+        elif self.sd is None or not 0 < self.sd < np.inf:
             raise ValueError(f"the {self.model} model needs sd=, the standard deviation of b.")
+        if not np.isfinite(self.intercept):
+            raise ValueError(f"the intercept must be a number, not {self.intercept!r}.")
 
     @property
     def name(self) -> str:
@@ -240,6 +245,11 @@ class TITECRM(CRM):
     @property
     def uses_follow_up(self) -> bool:
         return True
+
+    def _check(self, data: DoseData) -> None:
+        super()._check(data)
+        if self.onset is not None:
+            self.onset.check_window(data.window)
 
     def weight(self, share: Floats) -> Floats:
         return share if self.onset is None else self.onset(share * self.onset.days[-1])

@@ -68,5 +68,5 @@ def summary_of(
     ).T  # (G, columns)
     out = expectations(curve.log_prior, unique.astype(float), terms, columns)[place.ravel()]
     k = state.levels
-    above = {c: out[:, (i + 1) * k : (i + 2) * k] for i, c in enumerate(cutoffs)}
+    above = {c: np.clip(out[:, (i + 1) * k : (i + 2) * k], 0, 1) for i, c in enumerate(cutoffs)}
     return Summary(out[:, :k], curve.at(out[:, k * (1 + len(cutoffs)) :]), above)

@@ -18,6 +18,7 @@ from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._dose.decision import Action, Decision
 from cart_pkpd._dose.from_trial import from_trial
+from cart_pkpd._dose.levels import Levels
 from cart_pkpd._dose.patients import DoseData, Patient
 from cart_pkpd._dose.rules import CohortSize, Rule, Rules, as_rules
 from cart_pkpd._dose.state import (
@@ -408,9 +409,8 @@ class Design(ABC):
             return f"Stopping rule: {self.all_rules[by].text}." + (f" {end}." if end else "")
         if action == STOP:
             return self._why_none(limits)
-        return self._why(data, state, found, level) + (
-            f" among doses with {limits}." if limits else "."
-        )
+        why = self._why(data, state, found, level)
+        return f"{why} among doses with {limits}." if limits else f"{why.rstrip(',')}."
 
     def _why_none(self, limits: str) -> str:
         return f"No dose is eligible: {limits}." if limits else "No dose is eligible."
@@ -523,14 +523,11 @@ def _at_the_end(verdict: Verdicts) -> Verdicts:
     return replace(verdict, permits=permits, eligible=eligible)
 
 
-def same_levels(design: str, doses: tuple[float, ...], data: DoseData) -> None:
-    """Raise if data are of other planned doses than the design."""
-    if (
-        not np.allclose(doses, data.levels.doses, rtol=1e-6)
-        if len(doses) == len(data.levels)
-        else True
-    ):
-        shown = [words.doses(ds, data.levels.unit) for ds in (doses, data.levels.doses)]
+def same_levels(design: str, planned: Levels, data: DoseData) -> None:
+    """Raise if data are of other planned doses, or of another unit, than the design."""
+    same = planned.unit == data.levels.unit and len(planned) == len(data.levels)
+    if not same or not np.allclose(planned.doses, data.levels.doses, rtol=1e-6):
+        shown = [words.doses(v.doses, v.unit) for v in (planned, data.levels)]
         raise DataError(
             f"{design} is for the doses {shown[0]}, but the data have {shown[1]}; give both the "
             "same levels."

@@ -43,8 +43,10 @@ def from_trial(
     unit: str | None,
 ) -> DoseData:
     """Return the data of a decision; see ``dose.data``."""
+    if as_of is not None and not np.isfinite(as_of):
+        raise DataError(f"as_of must be a day of the trial, not {as_of!r}.")
     planned = levels or _levels(trial, unit)
-    c = _columns(trial, planned, window)
+    c = _columns(trial, planned, window, as_of)
     if as_of is not None and np.isnan(c.infusion_day).any():
         raise DataError(
             "as_of is a day of the trial, so every patient needs the day of infusion: add a "
@@ -81,12 +83,16 @@ def _numbers(trial: xr.Dataset, name: str) -> Floats:
         raise DataError(f"the variable {name!r} has values that are not numbers.") from error
 
 
-def _columns(trial: xr.Dataset, levels: Levels, window: float) -> _Columns:
+def _columns(trial: xr.Dataset, levels: Levels, window: float, as_of: float | None) -> _Columns:
     n = trial.sizes["id"]
     extra = {k: _numbers(trial, k) if k in trial else np.full(n, np.nan) for k in OPTIONAL}
     weight = extra.pop("weight")
     ids = [str(i) for i in trial["id"].values]
-    amount, split = _amounts(trial, ids, levels, weight, window)
+    until = np.full(n, np.inf)  # day since the infusion after which nothing is known yet
+    if as_of is not None:
+        there = extra["infusion_day"] <= as_of
+        until[there] = as_of - extra["infusion_day"][there]
+    amount, split = _amounts(trial, ids, levels, weight, window, until)
     return _Columns(
         ids, _numbers(trial, "dose_level"), _numbers(trial, "dlt"),
         amount=amount, split=split, **extra,
@@ -94,9 +100,9 @@ def _columns(trial: xr.Dataset, levels: Levels, window: float) -> _Columns:
 
 
 def _amounts(
-    trial: xr.Dataset, ids: list[str], levels: Levels, weight: Floats, window: float
+    trial: xr.Dataset, ids: list[str], levels: Levels, weight: Floats, window: float, until: Floats
 ) -> tuple[Floats, list[str]]:
-    """Return the amount given within the window, and who had it in parts.
+    """Return the amount given within the window and until a day, and who had it in parts.
 
     Amounts are converted to the unit of the levels, by weight where those are per kg. NaN where
     the trial has no record of the amount.
@@ -109,7 +115,7 @@ def _amounts(
     out, split = np.full(len(ids), np.nan), []
     per_kg = levels.unit.endswith("/kg") and "/" not in canonical(unit)
     for i, name in enumerate(ids):
-        at = (who == name) & (day < window) & np.isfinite(given)
+        at = (who == name) & (day < window) & (day <= until[i]) & np.isfinite(given)
         if not at.any():
             continue
         out[i] = given[at].sum() / (weight[i] if per_kg else 1.0)
@@ -153,7 +159,16 @@ def _wrong(c: _Columns, i: int, levels: Levels) -> list[Problem]:
         say(
             "dlt_day", "dlt_day", day, f"has a DLT on day {day:g} but dlt = 0; correct one of them."
         )
-    if day < 0:
+    if np.isinf(day):
+        say("dlt_day", "dlt_day", day, "has an infinite dlt_day; give the day, or leave it empty.")
+    if c.dlt_evaluable[i] not in (0, 1) and not np.isnan(c.dlt_evaluable[i]):
+        said = c.dlt_evaluable[i]
+        say("dlt_evaluable", "dlt_evaluable", said,
+            f"has dlt_evaluable = {said:g}; it must be 1 (yes) or 0 (no).")  # fmt: skip
+    if np.isinf(c.infusion_day[i]):
+        say("infusion_day", "infusion_day", c.infusion_day[i],
+            "has an infinite infusion_day; give the day of the trial.")  # fmt: skip
+    if -np.inf < day < 0:
         say(
             "dlt_day", "dlt_day", day, f"has a DLT on day {day:g}, before the infusion; correct it."
         )

@@ -21,6 +21,8 @@ from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.rules import Rule
 from cart_pkpd._dose.state import Floats, Ints, Mask, State, Summary
 
+_MOVES = {1: "escalate", 0: "stay", -1: "de-escalate"}
+_OVER = 1.4  # times the target: too high for an MTD, where a design has no rate of its own
 LETTERS = {1: "E", 0: "S", -1: "D"}
 
 
@@ -55,6 +57,10 @@ class IntervalDesign(Design):
     def __post_init__(self) -> None:
         probability(self._target, "the target")
         probability(self.eliminate, "the elimination probability")
+        positive_int(self.eliminate_from, "eliminate_from")
+        above_zero(self.mtd_prior, "the pseudo-counts mtd_prior")
+        if self.bound is not None:
+            probability(self.bound, "the bound of the MTD's estimate")
         if self.stop_at is not None:
             positive_int(self.stop_at, "stop_at")
 
@@ -115,9 +121,21 @@ class IntervalDesign(Design):
         return np.where(allowed, np.arange(state.levels), -1).max(axis=1)
 
     def _select(self, state: State, found: Summary, eligible: Mask) -> Ints:
-        out = np.logical_or.accumulate(self.toxic(state.n, state.y), axis=1)
-        estimate = estimates(state.n, state.y, self.mtd_prior)
-        return nearest(estimate, self._target, eligible & ~out, self.bound)
+        permitted = eligible & ~self._eliminated(state)
+        return nearest(self._isotonic(state), self._target, permitted, self.bound)
+
+    def _eliminated(self, state: State) -> Mask:
+        """Return which doses complete outcomes eliminate, shape (T, K)."""
+        return np.logical_or.accumulate(self.toxic(state.n, state.y), axis=1)
+
+    def _isotonic(self, state: State) -> Floats:
+        """Return the isotonic estimates of doses not eliminated, NaN elsewhere, shape (T, K).
+
+        Eliminated doses take no part: pooled with lower ones they would change their estimates.
+        """
+        out = self._eliminated(state)
+        n, y = np.where(out, 0, state.n), np.where(out, 0, state.y)
+        return estimates(n, y, self.mtd_prior)
 
     def _own_stop(self, state: State, level: Ints) -> Mask:
         if self.stop_at is None:
@@ -130,7 +148,7 @@ class IntervalDesign(Design):
         letters = [LETTERS[int(v)] for v in self._verdict_rows(state)]
         out = np.logical_or.accumulate(self._out_rows(state))
         return {
-            "isotonic": estimates(state.n, state.y, self.mtd_prior)[0],
+            "isotonic": self._isotonic(state)[0],
             "over": over,
             "verdict": [
                 "" if n == 0 else "U" if e else v
@@ -153,7 +171,7 @@ class IntervalDesign(Design):
         if data.current is None:
             return "No patient yet: the lowest dose is first"
         move = int(self._moves(state)[0][0])
-        said = {1: "escalate", 0: "stay", -1: "de-escalate"}[move]
+        said = _MOVES[move]
         out = self._moves(state)[1][0]
         wanted = data.current + move
         more = ""
@@ -163,13 +181,15 @@ class IntervalDesign(Design):
             more = "; there is no higher dose"
         elif wanted < 0:
             more = "; there is no lower dose"
+        elif level < wanted:  # a rule, which the end of the sentence names
+            said, more = f"would {said}", f", but {data.levels.text(level)} is the largest"
         return f"{self._rate(state)}: {said} ({self._limits(state)}){more}"
 
     def _limits(self, state: State) -> str:
         return f"target {self._target:g}"
 
     def _why_mtd(self, data: DoseData, state: State, found: Summary, level: int) -> str:
-        value = estimates(state.n, state.y, self.mtd_prior)[0, level]
+        value = self._isotonic(state)[0, level]
         return (
             f"{data.levels.text(level)} has the isotonic estimate "
             f"{value:.3f}, closest to the target {self._target:g}"
@@ -183,17 +203,32 @@ class IntervalDesign(Design):
     def _own_limit(self, state: State) -> tuple[Mask, str]:
         if self.bound is None:
             return super()._own_limit(state)
-        estimate = estimates(state.n, state.y, self.mtd_prior)[0]
+        estimate = self._isotonic(state)[0]
         # A level without patients has no estimate; that it was never given is said elsewhere.
         return ~(estimate > self.bound), f"estimate above the bound {self.bound:g}"
 
     def _mtd_flags(self, data: DoseData, state: State, level: int) -> list[str]:
         if int(self._verdict_rows(state)[level]) != -1:
-            return []
+            return self._estimate_flags(data, state, level)
         return [
             f"From the MTD of {data.levels.text(level)} the design itself would de-escalate "
             f"({int(state.y[0, level])} DLT of {int(state.n[0, level])}): justify it, or exclude "
             "such a dose with bound, the largest estimate that an MTD may have."
+        ]
+
+    @property
+    def _too_high(self) -> float:
+        """The estimate from which an MTD is flagged."""
+        return _OVER * self._target
+
+    def _estimate_flags(self, data: DoseData, state: State, level: int) -> list[str]:
+        value = float(self._isotonic(state)[0, level])
+        if self.bound is not None or value < self._too_high:
+            return []
+        return [
+            f"The isotonic estimate {value:.3f} at the MTD of {data.levels.text(level)} is too "
+            f"high for the target {self._target:g} (from {self._too_high:.3f} on): justify it, or "
+            "exclude such a dose with bound, the largest estimate that an MTD may have."
         ]
 
     def _why_none(self, limits: str) -> str:
@@ -255,6 +290,12 @@ class IntervalDesign(Design):
                 "over": [float(beta.sf(self._target, a, b))],
             }
         )
+
+
+def above_zero(pair: tuple[float, float], what: str) -> None:
+    """Raise unless both numbers are above 0 and finite."""
+    if len(pair) != 2 or not all(0 < v < np.inf for v in pair):
+        raise ValueError(f"{what} must be two numbers above 0, not {pair!r}.")
 
 
 def _first(values: Ints) -> float:

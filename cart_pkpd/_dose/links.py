@@ -10,6 +10,7 @@ from scipy import special
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.names import label
+from cart_pkpd._core.validate import probability
 from cart_pkpd._crs.parts import ProportionalOdds
 from cart_pkpd._dose.power import PowerPriors
 from cart_pkpd._stats.priors import HalfNormal, Normal, Prior
@@ -202,4 +203,4 @@ def usual_grade(cytokines: Sequence[str]) -> ProportionalOdds:
 
 def log_odds(p: float) -> float:
     """Return ln(p / (1 − p))."""
-    return float(special.logit(p))
+    return float(special.logit(probability(p, "the DLT probability")))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cart_pkpd._dose.interval import IntervalDesign, mass
+from cart_pkpd._dose.interval import IntervalDesign, above_zero, mass
 from cart_pkpd._dose.state import Floats, Ints, State
 
 _EDGE = 1e-9
@@ -134,6 +134,11 @@ class TPI(IntervalDesign):
     k1: float
     k2: float
     prior: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above_zero((self.k1, self.k2), "the widths k1 and k2")
+        above_zero(self.prior, "the beta prior")
 
     @property
     def name(self) -> str:

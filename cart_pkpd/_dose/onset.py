@@ -39,14 +39,24 @@ class Onset:
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
         if len(self.days) != len(self.share) or len(self.days) < 2:
             raise ValueError("an onset curve needs as many shares as days, at least two.")
-        if self.days[0] != 0 or np.any(np.diff(self.days) <= 0):
+        if not np.isfinite(self.days).all():
+            raise ValueError(f"the days of an onset curve must be numbers, not {self.days}.")
+        if self.days[0] != 0 or not np.all(np.diff(self.days) > 0):
             raise ValueError(f"the days of an onset curve must rise from 0, not {self.days}.")
-        if self.share[0] != 0 or self.share[-1] != 1 or np.any(np.diff(self.share) < 0):
+        if self.share[0] != 0 or self.share[-1] != 1 or not np.all(np.diff(self.share) >= 0):
             raise ValueError(f"the shares must go from 0 to 1 without falling, not {self.share}.")
 
     def __call__(self, day: Floats | float) -> Floats:
         """Return F(day)."""
         return np.asarray(np.interp(day, self.days, self.share))
+
+    def check_window(self, window: float) -> None:
+        """Raise if the curve ends on another day than the DLT window."""
+        if self.days[-1] != window:
+            raise ValueError(
+                f"the onset curve ends on day {self.days[-1]:g}, but the window on day "
+                f"{window:g}; give both the same end."
+            )
 
     @classmethod
     def adaptive(cls, days: Sequence[float], window: float) -> Onset:
@@ -55,17 +65,29 @@ class Onset:
         Parameters
         ----------
         days : sequence of float
-            Days of the DLTs seen so far. [day]
+            Days of the DLTs seen so far; NaN, where the day is not known, is left out. [day]
         window : float
             End of the window. [day]
+
+        Raises
+        ------
+        ValueError
+            If a day lies outside the window.
 
         Notes
         -----
         The adaptive weights of Cheung & Chappell (2000): with z DLTs, z + 1 equal shares.
         """
-        inside = sorted({float(d) for d in days if 0 < d < window})
+        known = [float(d) for d in days if not np.isnan(d)]
+        for day in known:
+            if not 0 <= day <= window:
+                raise ValueError(
+                    f"a DLT on day {day:g} lies outside the window of 0 to {window:g} days; give "
+                    "the days of the DLTs that count."
+                )
+        inside = sorted({d for d in known if 0 < d < window})
         knots = (0.0, *inside, float(window))
-        seen = [sum(d <= knot for d in days) / (len(days) + 1) for knot in knots[:-1]]
+        seen = [sum(d <= knot for d in known) / (len(known) + 1) for knot in knots[:-1]]
         return cls(knots, (0.0, *seen[1:], 1.0))
 
     @property

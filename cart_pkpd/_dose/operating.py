@@ -91,6 +91,9 @@ def _check(design: Design, scenario: Scenario) -> None:
             f"the {design.name} is for the doses {shown[0]}, but the scenario has {shown[1]}; give "
             "both the same levels."
         )
+    onset = getattr(design, "onset", None)
+    if onset is not None:
+        onset.check_window(scenario.window)
     skeleton = getattr(design, "skeleton", None)
     if skeleton is not None and len(skeleton) != planned.size:
         raise DataError(

@@ -41,6 +41,8 @@ class BivariateNormal:
             object.__setattr__(self, name, (float(first), float(second)))
         if not all(0 < s < np.inf for s in self.sd):
             raise ValueError(f"standard deviations of the prior must be above 0, not {self.sd}.")
+        if not np.isfinite(self.mean).all():
+            raise ValueError(f"means of the prior must be numbers, not {self.mean}.")
         if not -1 < self.corr < 1:
             raise ValueError(f"the correlation of the prior must lie in -1 to 1, not {self.corr}.")
 
@@ -82,7 +84,7 @@ class Mixture:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.weights) != len(self.parts) or not self.parts:
             raise ValueError("a mixture needs as many weights as parts, at least one.")
-        if not all(w > 0 for w in self.weights):
+        if not all(0 < w < np.inf for w in self.weights):
             raise ValueError(f"weights of a mixture must be above 0, not {self.weights}.")
 
     @property

@@ -150,7 +150,7 @@ class MaxRatio(Rule):
     ratio: float
 
     def __post_init__(self) -> None:
-        if not self.ratio > 1:
+        if not 1 < self.ratio < np.inf:
             raise ValueError(f"the ratio of MaxRatio must be above 1, not {self.ratio!r}.")
 
     @property
@@ -222,6 +222,11 @@ def _not_up(state: State) -> Mask:
     return np.arange(state.levels) <= state.current[:, None]
 
 
+def _from_zero(value: int, rule: str) -> None:
+    if not value >= 0 or int(value) != value:
+        raise ValueError(f"min_patients of {rule} must be a whole number from 0, not {value!r}.")
+
+
 @dataclass(frozen=True)
 class StopIfToxic(Rule):
     """Stop if the lowest dose is likely too toxic: P(DLT probability ≥ threshold) > confidence.
@@ -240,6 +245,7 @@ class StopIfToxic(Rule):
     def __post_init__(self) -> None:
         probability(self.threshold, "the threshold of StopIfToxic")
         probability(self.confidence, "the confidence of StopIfToxic")
+        _from_zero(self.min_patients, "StopIfToxic")
 
     @property
     def text(self) -> str:
@@ -275,6 +281,7 @@ class StopIfUnderdosed(Rule):
     def __post_init__(self) -> None:
         probability(self.threshold, "the threshold of StopIfUnderdosed")
         probability(self.confidence, "the confidence of StopIfUnderdosed")
+        _from_zero(self.min_patients, "StopIfUnderdosed")
 
     @property
     def text(self) -> str:
@@ -319,6 +326,19 @@ class StopWhen(Rule):
             raise ValueError("StopWhen needs min_patients, at_dose or target_probability.")
         if (self.target_probability is None) != (self.interval is None):
             raise ValueError("StopWhen takes target_probability and interval together.")
+        for name in ("min_patients", "at_dose"):
+            value = getattr(self, name)
+            if value is not None:
+                positive_int(value, f"{name} of StopWhen")
+        if self.target_probability is not None:
+            probability(self.target_probability, "the target_probability of StopWhen")
+        if self.interval is not None:
+            low, high = (probability(v, "an end of StopWhen's interval") for v in self.interval)
+            if not low < high:
+                raise ValueError(
+                    f"the interval of StopWhen must be two rising probabilities, not "
+                    f"{self.interval!r}."
+                )
 
     @property
     def text(self) -> str:

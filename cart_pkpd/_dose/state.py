@@ -105,7 +105,7 @@ class Summary:
 
     def between(self, lower: float, upper: float) -> Floats:
         """Return P(lower ≤ DLT probability < upper), shape (T, K)."""
-        return self.above[lower] - self.above[upper]
+        return np.maximum(self.above[lower] - self.above[upper], 0)
 
 
 def state_of(
@@ -126,27 +126,38 @@ def state_of(
     DataError
         If there are more DLTs than patients, or shapes do not agree.
     """
-    ns, ys = np.atleast_2d(np.asarray(n, dtype=np.int64)), np.atleast_2d(np.asarray(y, np.int64))
+    ns, ys = np.atleast_2d(_whole(n, "n")), np.atleast_2d(_whole(y, "y"))
     if ns.shape != ys.shape:
         raise DataError(f"n has shape {ns.shape} and y {ys.shape}; give both as (trials, levels).")
     if (ys > ns).any() or (ys < 0).any():
         t, k = np.argwhere((ys > ns) | (ys < 0))[0]
         raise DataError(f"trial {t}, level {k + 1}: {ys[t, k]} DLTs of {ns[t, k]} patients.")
-    at = np.broadcast_to(np.asarray(current, np.int64), (ns.shape[0],))
+    at = np.broadcast_to(_whole(current, "current"), (ns.shape[0],))
     if (at < -1).any() or (at >= ns.shape[1]).any():
         raise DataError(f"current levels must lie in -1 (none yet) to {ns.shape[1] - 1}.")
     shares = np.zeros(0) if share is None else np.asarray(share, float)
     waiting = np.zeros((*ns.shape, shares.size), np.int64)
     if pending is not None:
-        waiting = np.asarray(pending, np.int64).reshape(waiting.shape)
-    given = ns + waiting.sum(axis=2) if treated is None else np.asarray(treated, np.int64)
+        waiting = _whole(pending, "pending").reshape(waiting.shape)
+    given = ns + waiting.sum(axis=2) if treated is None else _whole(treated, "treated")
     rows, safe = np.arange(ns.shape[0]), np.maximum(at, 0)
     if last is None:
         last_n, last_y = ns[rows, safe], ys[rows, safe]
     else:
-        last_n, last_y = (np.broadcast_to(np.asarray(v, np.int64), at.shape) for v in last)
+        last_n, last_y = (np.broadcast_to(_whole(v, "last"), at.shape) for v in last)
     planned = None if doses is None else np.asarray(doses, float)
     return State(ns, ys, np.atleast_2d(given), at, waiting, shares, last_n, last_y, planned)
+
+
+def _whole(values: ArrayLike, name: str) -> Ints:
+    """Return whole numbers; rounded ones would be other patients than those given."""
+    found = np.asarray(values)
+    if not np.issubdtype(found.dtype, np.integer):
+        found = found.astype(float)
+        strange = ~np.isfinite(found) | (found != np.floor(found))
+        if strange.any():
+            raise DataError(f"{name} must be whole numbers, not {found[strange][0]:g}.")
+    return found.astype(np.int64)
 
 
 def state_of_data(data: DoseData) -> State:

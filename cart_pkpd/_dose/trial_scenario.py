@@ -142,11 +142,8 @@ class Scenario:
             value = getattr(self, name)
             if value < 0 or int(value) != value:
                 raise ValueError(f"{name} must be a whole number of days, not {value!r}.")
-        if self.onset is not None and self.onset.days[-1] != self.window:
-            raise ValueError(
-                f"the onset curve ends on day {self.onset.days[-1]:g}, but the window on day "
-                f"{self.window}; give both the same end."
-            )
+        if self.onset is not None:
+            self.onset.check_window(self.window)
 
     @property
     def planned(self) -> Levels:

@@ -190,7 +190,7 @@ def dose_intervals(
                               linestyle=(0, (5, 3))))  # fmt: skip
     if prior is not None:
         keys.append(_axes.key("narrow bars: prior", linestyle="none"))
-    _axes.legend(ax, keys)
+    _axes.legend(ax, keys, ncols=3)  # more than three beside each other would be cut off
     return ax
 
 

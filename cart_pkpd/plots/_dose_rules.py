@@ -91,6 +91,9 @@ def _row(ax: Axes, y: int, row: pd.Series, places: dict[float, int]) -> None:
             "shrinkA": 5, "shrinkB": 0})  # fmt: skip
 
 
+_CORNER = 6.5  # pt: a label that leaves the letter of its cell free
+
+
 def boin_table(
     table: pd.DataFrame, *, seen: pd.DataFrame | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -101,7 +104,7 @@ def boin_table(
     table : pd.DataFrame
         ``decision_table(n)`` of BOIN, mTPI, mTPI-2, keyboard or TPI.
     seen : pd.DataFrame, optional
-        ``Decision.table``: the cell of each dose given is framed and numbered with its level.
+        ``Decision.table``: the cell of each dose given is framed, with its level in the corner.
     ax : Axes, optional
         Where to draw.
 
@@ -128,8 +131,12 @@ def boin_table(
                                        edgecolor="white", linewidth=0.8))  # fmt: skip
                 ax.annotate(letter, (x, y), ha="center", va="center", fontsize=_axes.SMALL,
                             color=_axes.INK)  # fmt: skip
+    keys = [Patch(color=c, label=f"{k} {t}") for k, (c, t) in _CELLS.items()]
     if seen is not None:
         _frames(ax, seen, n[-1])
+        keys.append(
+            Patch(facecolor="none", edgecolor=_axes.INK, label="L level given, with its counts")
+        )
     ax.set_xlim(0.5, n[-1] + 0.5)
     ax.set_ylim(rows[-1] + 0.5, -0.5)
     step = 1 if len(n) <= 12 else 3
@@ -143,8 +150,7 @@ def boin_table(
         axis.set_minor_locator(NullLocator())
     _axes.label(ax, "Patients at the current dose", "DLTs among them")
     ax.legend(
-        handles=[Patch(color=c, label=f"{k} {t}") for k, (c, t) in _CELLS.items()],
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
+        handles=keys, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False,
         fontsize=_axes.SMALL, labelcolor=_axes.INK, borderaxespad=0.2,
     )  # fmt: skip
     return ax
@@ -168,8 +174,6 @@ def _frames(ax: Axes, seen: pd.DataFrame, most: int) -> None:
     for (x, y), names in where.items():
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=_axes.INK,
                                linewidth=1.8, zorder=4))  # fmt: skip
-        ax.annotate(f"level {', '.join(names)}", (x, y + 0.5), xytext=(0, -1), va="top",
-                    ha="center", textcoords="offset points", fontsize=_axes.SMALL, color=_axes.INK,
-                    fontweight="bold", zorder=5, annotation_clip=False,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8,
-                          "alpha": 0.85})  # fmt: skip
+        ax.annotate(f"L{', '.join(names)}", (x - 0.5, y - 0.5), xytext=(2, -1.5), va="top",
+                    ha="left", textcoords="offset points", fontsize=_CORNER, color=_axes.INK,
+                    fontweight="bold", zorder=5, annotation_clip=False)  # fmt: skip
