@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_mapping, one_of
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -180,8 +180,13 @@ def _basics(fit: FitResult) -> dict[str, Any]:
 
 
 def _check_fits(fits: Mapping[str, FitResult]) -> None:
+    fits = as_mapping(fits, "fits by name", such_as="{'stein': first, 'joint': second}")
     if not fits:
         raise FitError("no fit to compare.")
+    from cart_pkpd._fit.fitted import as_fit  # reading a table must not wait
+
+    for name, fit in fits.items():
+        as_fit(fit, repr(name))
     _check_bayesian(fits)
     _check_same_records(fits)
 

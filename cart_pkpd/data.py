@@ -17,7 +17,7 @@ import xarray as xr
 
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.names import label, recognise
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import as_trial, did_you_mean
 from cart_pkpd._data.cdisc import Cdisc
 from cart_pkpd._data.cdisc import read_adam as _read_adam
 from cart_pkpd._data.cdisc import read_sdtm as _read_sdtm
@@ -204,7 +204,7 @@ def write_table(
     A patient without records, or whose place in the order would be lost, gets a row with
     EVID 2 that carries only the covariates.
     """
-    frame = to_frame(trial)
+    frame = to_frame(as_trial(trial))
     if path is not None:
         save(frame, path, sep)
     return frame
@@ -310,7 +310,7 @@ def import_report(trial: xr.Dataset) -> ImportReport:
     DataError
         If the Dataset does not come from `read_table`.
     """
-    text = trial.attrs.get("import_report")
+    text = as_trial(trial).attrs.get("import_report")
     if text is None:
         raise DataError(
             Problem("no_report", "the Dataset has no import report: read it with data.read_table.")
@@ -320,12 +320,12 @@ def import_report(trial: xr.Dataset) -> ImportReport:
 
 def endpoints(trial: xr.Dataset) -> list[str]:
     """Return the names of the endpoints of a trial, in order of first appearance."""
-    return [str(name) for name in trial["measure"].values]
+    return [str(name) for name in as_trial(trial)["measure"].values]
 
 
 def patients(trial: xr.Dataset) -> list[str]:
     """Return the patients of a trial, in order of first appearance."""
-    return [str(name) for name in trial["id"].values]
+    return [str(name) for name in as_trial(trial)["id"].values]
 
 
 def endpoint(trial: xr.Dataset, name: str) -> xr.Dataset:
@@ -383,7 +383,7 @@ def summary(trial: xr.Dataset) -> pd.DataFrame:
         One row per dose level (where known) and endpoint: patients, records, quantified,
         below_lloq, above_uloq, interval, first_time and last_time [day].
     """
-    ids = pd.Index(trial["id"].values)
+    ids = pd.Index(as_trial(trial)["id"].values)
     frame = pd.DataFrame(
         {
             "patient": trial["patient"].values,

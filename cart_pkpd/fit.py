@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +18,17 @@ import xarray as xr
 
 from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import as_path, as_seed, one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.covariates import covariate as covariate
+from cart_pkpd._stats.design import Design
 from cart_pkpd._stats.design import design_for as _design
 from cart_pkpd._stats.elicit import Elicited as Elicited
 from cart_pkpd._stats.elicit import prior_from_quantiles as prior_from_quantiles
+from cart_pkpd._stats.left_out import warnings as _left_out
 from cart_pkpd._stats.population import Population as Population
 from cart_pkpd._stats.population import Structure as Structure
+from cart_pkpd._stats.population import as_population as _as_population
 from cart_pkpd._stats.population import population as population
 from cart_pkpd._stats.population import resolve as _resolve
 from cart_pkpd._stats.priors import LKJ as LKJ
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
+
+_ALIASES = {"focei": "foce"}
 
 
 def bayes(
@@ -126,6 +130,7 @@ def bayes(
     # The sampler takes a second to import; naming a population or reading a table must not wait.
     from cart_pkpd._fit.bayes import fit_structure
 
+    chains, seed = _several(chains), as_seed(seed)
     joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
         joined,
@@ -134,9 +139,9 @@ def bayes(
         on_progress=progress,
         draws=positive_int(draws, "draws"),
         tune=positive_int(tune, "tune"),
-        chains=positive_int(chains, "chains"),
+        chains=chains,
         cores=None if cores is None else positive_int(cores, "cores"),
-        seed=operator.index(seed),
+        seed=seed,
         target_accept=probability(target_accept, "target_accept"),
         threads=positive_int(threads, "threads"),
     )
@@ -172,9 +177,10 @@ def laplace(
         As for :func:`bayes`.
     method : str
         How curved each patient's likelihood is about the mode: ``"foce"`` (first-order conditional
-        estimation with interaction) takes the information expected from the slopes of the
-        predictions, and for censored records their own curvature; ``"laplace"`` the second
-        derivatives, which models with a varying switch (a sudden end of expansion) do not have.
+        estimation with interaction, ``"focei"`` too) takes the information expected from the
+        slopes of the predictions, and for censored records their own curvature; ``"laplace"`` the
+        second derivatives, which models with a varying switch (a sudden end of expansion) do not
+        have.
     starts : int
         Searches: one begins where the data suggest, one at the model's own values, others near
         the first.
@@ -207,7 +213,8 @@ def laplace(
     from cart_pkpd._fit.laplace import fit_structure
     from cart_pkpd._fit.marginal import METHODS
 
-    one_of(method, METHODS, "method", error=FitError)
+    method = method.lower() if isinstance(method, str) else method
+    method = one_of(_ALIASES.get(method, method), METHODS, "method", error=FitError)
     joined = _structure(model, trial, population, endpoint, given, given_at)
     return fit_structure(
         joined,
@@ -215,7 +222,7 @@ def laplace(
         source=_source(trial, given, given_at),
         method=method,
         starts=positive_int(starts, "starts"),
-        seed=operator.index(seed),
+        seed=as_seed(seed),
         iterations=positive_int(max_iterations, "max_iterations"),
     )
 
@@ -236,7 +243,7 @@ def least_squares(
     from cart_pkpd._fit.least_squares import least_squares as run
 
     chosen = _chosen(model)
-    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
 
 
 def priors(
@@ -296,11 +303,13 @@ def structure(
     FitError
         As for :func:`bayes`.
     """
-    chosen = _chosen(model)
+    chosen, population = _chosen(model), _as_population(population)
     design = _design(chosen, trial, endpoint, iov=bool(population.iov))
     if given is not None:
+        from cart_pkpd._fit.fitted import as_fit
         from cart_pkpd._fit.given import with_given
 
+        given = as_fit(given, "given")
         chosen, design = with_given(chosen, design, population, given, given_at)
     return _resolve(chosen, population, design)
 
@@ -320,7 +329,7 @@ def two_stage(
     from cart_pkpd._fit.two_stage import two_stage as run
 
     chosen = _chosen(model)
-    return run(chosen, _design(chosen, trial, endpoint), method=method, **options)
+    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
 
 
 def pymc_model(
@@ -372,7 +381,7 @@ def load(path: str | Path, model: models.Model | None = None) -> FitResult | Lap
     """
     from cart_pkpd._fit.files import load as read
 
-    return read(Path(path), model)
+    return read(as_path(path, "a saved fit"), model)
 
 
 def _structure(
@@ -385,9 +394,19 @@ def _structure(
 ) -> Any:
     """Return what is to be fitted; warn of inputs without any event."""
     joined = structure(model, trial, population, endpoint=endpoint, given=given, given_at=given_at)
-    for sentence in _check_inputs(_chosen(model), joined.design):
+    chosen = _chosen(model)
+    said = (*_check_inputs(chosen, joined.design), *_left_out(chosen, joined.design))
+    for sentence in said:
         warnings.warn(sentence, FitWarning, stacklevel=3)
     return joined
+
+
+def _alone(model: models.Model, trial: xr.Dataset, endpoint: str | Sequence[str]) -> Design:
+    """Return the records of a fit without a population; warn of those it cannot use."""
+    design = _design(model, trial, endpoint)
+    for sentence in _left_out(model, design, remedy=""):
+        warnings.warn(sentence, FitWarning, stacklevel=3)
+    return design
 
 
 def _source(
@@ -400,6 +419,15 @@ def _source(
     earlier = {"label": given.label, "at": given_at}
     earlier |= {k: v for k, v in given.provenance.items() if k in ("seed", "source_sha256")}
     return {**found, "given": earlier, "sequential": "IPP"}
+
+
+def _several(chains: int) -> int:
+    """Return the number of chains; whether draws can be trusted shows between chains only."""
+    if positive_int(chains, "chains") < 2:
+        raise ValueError(
+            "chains must be at least 2: whether a fit has converged is judged by comparing chains."
+        )
+    return chains
 
 
 def _chosen(model: models.Model | str) -> models.Model:

@@ -53,7 +53,7 @@ def test_an_input_without_events_is_said():
     with pytest.warns(
         FitWarning, match="input 'inhibitor' of Compartment stays at 0 for everybody"
     ):
-        fit.bayes(model, trial(), fit.population(), endpoint="drug", draws=5, tune=5, chains=1)
+        fit.bayes(model, trial(), fit.population(), endpoint="drug", draws=5, tune=5, chains=2)
 
 
 @pytest.mark.parametrize("name", ["clearance", "dosed", "fixed", "anything"])

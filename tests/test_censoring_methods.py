@@ -195,9 +195,9 @@ def test_a_treated_design_is_not_treated_again(trial):
 
 def test_fits_by_other_methods_are_not_ranked_together(trial):
     """The records are not the same, so neither is what is predicted."""
-    from types import SimpleNamespace
+    from cart_pkpd._fit.result import FitResult
 
-    fits = {m: SimpleNamespace(structure=structure(trial, m)) for m in ("m3", "m5")}
+    fits = {m: FitResult(m, structure(trial, m), None, None, {}) for m in ("m3", "m5")}
     with pytest.raises(FitError, match=r"'m3' and 'm5' .* censored records .M3 and M5."):
         compare.models(fits)
 

@@ -178,7 +178,7 @@ def test_iwres_of_a_proportional_error_by_hand():
     time = np.array([0.0, 3.0])
     values = {"c0": 100.0, "k": 0.1, "omega_c0": 0.5, "sigma_prop": 0.2}
     result = known(trial(level, time), values, iiv=["c0"], error="proportional")
-    d = checks.residuals(result, n_sims=50)
+    d = checks.residuals(result, n_sims=100)
     ipred = np.tile(100 * np.exp(-0.1 * time), 2)
     assert_allclose(d["iwres"], (level.ravel() - ipred) / (0.2 * ipred), rtol=1e-9)
     assert d["ires"].attrs["units"] == "copies/µg"
@@ -191,7 +191,7 @@ def test_the_sd_of_a_student_t_error_is_that_of_its_distribution():
 def test_cwres_of_a_linear_model_are_the_closed_form():
     """With C = ω² 11ᵀ + σ² I the root is (I − J) / σ + J / √(σ² + n ω²), J = 11ᵀ / n; 1e-5."""
     y, result = flat()
-    d = checks.residuals(result, n_sims=50, n_draws=4)
+    d = checks.residuals(result, n_sims=100, n_draws=4)
     j = np.full((4, 4), 0.25)
     root = (np.eye(4) - j) / 0.5 + j / np.sqrt(0.5**2 + 4 * 0.8**2)
     assert_allclose(d["cwres"], ((y - 5.0) @ root).ravel(), atol=1e-5)
@@ -200,7 +200,7 @@ def test_cwres_of_a_linear_model_are_the_closed_form():
 def test_loo_pit_of_a_linear_model_is_the_closed_form():
     """Given the other n − 1 records: normal around the shrunken mean; 4000 draws, 0.02."""
     y, result = flat()
-    d = checks.residuals(result, n_sims=50, n_draws=4000)
+    d = checks.residuals(result, n_sims=100, n_draws=4000)
     others = (y.sum(axis=1, keepdims=True) - y) / 3
     share = 0.8**2 / (0.8**2 + 0.5**2 / 3)
     sd = np.sqrt(0.5**2 + 0.8**2 * (1 - share))

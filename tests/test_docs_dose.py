@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_docs_engine import blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXT = (DOCS / "dose.md").read_text(encoding="utf-8")
@@ -41,3 +42,18 @@ def test_every_name_in_the_guide_exists(guide):
     for name in re.findall(r"`([A-Z][A-Za-z0-9]+)(?:\(|`)", TEXT):
         assert hasattr(guide["dose"], name), name
     assert all((DOCS / path).is_file() for path in re.findall(r"\]\((figures/.*?)\)", TEXT))
+
+
+def test_the_readmes_decision_runs():
+    """With the trial and the NCA of the README's first block."""
+    from cart_pkpd import datasets, nca
+
+    trial = datasets.load("fast01")
+    names = {
+        "datasets": datasets,
+        "trial": trial,
+        "params": nca.table(trial, endpoint="transgene", window=(0, 28)),
+    }
+    exec(next(b for b in blocks("README.md") if "dose.Levels" in b), names)
+    assert names["design"].mtd(names["seen"]).dose == 1e7
+    assert (names["best"]["confirmed"] == "PR").sum() == 6

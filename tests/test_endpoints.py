@@ -436,7 +436,7 @@ def test_predictions_of_one_endpoint_of_several(result):
 
 def test_residuals_of_one_endpoint_of_several(result):
     """No parameter of the lynx varies: IWRES and CWRES are (y - b - t/2) / sigma, at medians."""
-    d = checks.residuals(result, endpoint="lynx", n_sims=50, n_draws=100)
+    d = checks.residuals(result, endpoint="lynx", n_sims=100, n_draws=100)
     at = result.draws().median()
     expected = (d["dv"] - float(at["b"]) - d["time"] / 2) / float(at["sigma_add_lynx"])
     # IPRED is the median over draws, CWRES is at the median: b moves by 0.01.
@@ -444,7 +444,7 @@ def test_residuals_of_one_endpoint_of_several(result):
     assert_allclose(d["iwres"], expected, atol=0.02)
     assert d["pred"].attrs["units"] == "1"
     assert np.isfinite(d["npde"]).all()
-    hare = checks.residuals(result, endpoint="hare", n_sims=50, n_draws=100)
+    hare = checks.residuals(result, endpoint="hare", n_sims=100, n_draws=100)
     assert np.isnan(hare["cwres"][hare["censoring"] == "left"]).all()
     assert np.isfinite(hare["cwres"][hare["censoring"] == "none"]).all()
 
@@ -455,6 +455,17 @@ def test_the_population_curve_has_the_median_dose(result):
     curve = p["population"].to_numpy()
     after = int(np.searchsorted(p["grid_time"].to_numpy(), 9.0))
     assert curve[after] > 2 * curve[after - 1]
+    assert_allclose(curve, p["typical"].isel(id=0))
+
+
+def test_the_typical_curve_of_each_patient_has_its_own_doses(result):
+    """Only the first patient has a second dose on day 9; nobody else's curve jumps there."""
+    p = checks.predictions(result, endpoint="hare", n_draws=50)
+    after = int(np.searchsorted(p["grid_time"].to_numpy(), 9.0))
+    jump = (p["typical"].isel(grid=after) / p["typical"].isel(grid=after - 1)).to_numpy()
+    dosed = p["typical"].isel(grid=after - 1).to_numpy() > 0
+    assert jump[0] > 2
+    assert (jump[1:][dosed[1:]] < 1.05).all()
 
 
 def test_a_predictive_check_simulates_with_the_endpoints_own_error(result):

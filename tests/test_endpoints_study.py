@@ -345,6 +345,7 @@ def test_the_report_lists_what_is_wrong(malformed):
     assert {"F01-001", "F01-099"} <= set(problems["patient"])
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Clinical endpoints:" in page
+    assert "keep one. 1 further problem is in the table of problems." in page
     assert "What is wrong with the records" in page
     assert "F01-099" in page
     numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))

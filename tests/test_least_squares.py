@@ -94,7 +94,8 @@ def test_pooled_estimates_maximise_the_likelihood(fast01, error):
     at = np.array([*at, np.log(float(found["sigma"].item()))])
     assert_allclose(-minus_loglik(at), float(found["loglik"].item()), rtol=1e-9)
     searched = minimize(minus_loglik, at + 0.05, method="Nelder-Mead", options={"maxiter": 4000})
-    assert minus_loglik(at) - searched.fun < 0.05
+    # At the kink of the peak's time a single simplex ends 0.01 too early.
+    assert minus_loglik(at) - searched.fun < 2e-3
     assert_allclose(float(found["aic"].item()), 2 * minus_loglik(at) + 14, rtol=1e-9)
 
 
@@ -117,6 +118,13 @@ def test_standard_errors_are_those_of_the_likelihood():
     assert_allclose(float(found["sigma"]), sigma, rtol=1e-3)
     assert_allclose(float(found["stderr"].sel(parameter="k")), se[1], rtol=0.01)
     assert_allclose(float(found["stderr"].sel(parameter="c0")), np.exp(beta[0]) * se[0], rtol=0.01)
+
+
+def test_one_patient_has_no_robust_standard_error():
+    """Its slope is 0 at the maximum: the sandwich would say 0."""
+    found = fit.least_squares(Line(), as_trial({"p": line(3)}), method="pooled")
+    assert np.isfinite(found["stderr"]).all()
+    assert np.isnan(found["stderr_robust"]).all()
 
 
 def test_several_starts_find_the_better_optimum(fast01):

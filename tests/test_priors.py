@@ -128,11 +128,11 @@ def test_pymc_has_the_same_density_and_an_unbounded_scale(prior, reference):
     """ln density against SciPy and the place of each value on the sampler's scale."""
     import pymc as pm
 
-    from cart_pkpd._fit.pymc_model import _scalar
+    from cart_pkpd._fit.pymc_model import scalar
     from cart_pkpd._fit.start import on_the_line
 
     with pm.Model() as model:
-        variable = _scalar("q", prior)
+        variable = scalar("q", prior)
     value = model.rvs_to_values[variable]
     logp = model.compile_logp(jacobian=False)
     # PyMC computes the share that a cut leaves in single precision; it does not depend on x.

@@ -5,6 +5,8 @@ Expectations are formulas, SciPy's own solutions, and models that say the same i
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -461,8 +463,6 @@ def test_a_sequential_fit_is_the_joint_one_with_each_patient_held(first, cells):
 
 
 def _without_known(design):
-    from dataclasses import replace
-
     return replace(design, known={}, given="")
 
 
@@ -494,12 +494,20 @@ def test_a_sequential_fit_says_so_and_comes_back_from_disk(first, cells, tmp_pat
     ("population", "words"),
     [
         ({"iiv": ["c0"]}, "'c0' is known for each patient, so it cannot be in iiv"),
+        ({"iov": ["c0"]}, "'c0' is known for each patient, so it cannot be in iov"),
         ({"covariates": {"k": ["age"]}}, "'k' is known for each patient, .* in covariates"),
     ],
 )
 def test_known_parameters_are_not_estimated_too(first, cells, population, words):
     with pytest.raises(FitError, match=words):
         sequential(first, cells, **population)
+
+
+def test_a_first_fit_with_occasions_is_refused_with_what_to_do(first, cells):
+    population = replace(first.structure.population, iov=("c0",))
+    earlier = replace(first, structure=replace(first.structure, population=population))
+    with pytest.raises(FitError, match=r"c0 varies between occasions there.* without iov"):
+        sequential(earlier, cells)
 
 
 def test_patients_and_parameters_must_match(first, cells):

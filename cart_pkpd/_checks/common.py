@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
+from cart_pkpd._fit.fitted import as_fit
 from cart_pkpd._stats.design import Design
 from cart_pkpd._stats.predict import predict
 
@@ -17,6 +20,16 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
 _CENSORING = np.array(["none", "left", "right", "interval"])
+
+
+def of_fit[F: Callable[..., Any]](check: F) -> F:
+    """Return a check that refuses with a sentence what is no fit."""
+
+    @functools.wraps(check)
+    def checked(result: Any, *args: Any, **options: Any) -> Any:
+        return check(as_fit(result, f"checks.{check.__name__}"), *args, **options)
+
+    return cast("F", checked)
 
 
 def interval_edges(prob: float) -> NDArray[np.float64]:

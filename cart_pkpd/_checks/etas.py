@@ -16,6 +16,7 @@ from cart_pkpd._checks.strata import about
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._stats.design import Design
 from cart_pkpd._stats.population import Structure
+from cart_pkpd.models._occasions import deviations_of
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -48,6 +49,7 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
         whose values are then numbered in alphabetical order. Dims parameter, covariate:
         ``spearman``, ``spearman_lower``, ``spearman_upper``, ``n`` and ``reason``. Dims
         parameter, other: ``correlation``, the posterior median of the population's.
+        Coords per parameter: ``label``, for people, and ``scale``.
 
     Raises
     ------
@@ -91,10 +93,18 @@ def etas(result: FitResult, *, prob: float = 0.9) -> xr.Dataset:
             "id": structure.design.ids,
             "parameter": np.array(names, dtype=str),
             "other": np.array(names, dtype=str),
+            "label": ("parameter", _labels(structure)),
             "scale": ("parameter", np.array([structure.model.parameters[n].scale for n in names])),
         },
         attrs={"fit": result.label, "converged": int(result.verdict.ok), "prob": prob},
     )
+
+
+def _labels(structure: Structure) -> NDArray[np.str_]:
+    """Return what each deviation is called by people: η of a patient, κ of an occasion."""
+    apart = deviations_of(structure.model)
+    words = {n: f"κ {parameter}, occasion {o}" for n, (parameter, o) in apart.items()}
+    return np.array([words.get(n, f"η {n}") for n in structure.random.names], dtype=str)
 
 
 def _correlation(structure: Structure, at: xr.Dataset) -> Array:

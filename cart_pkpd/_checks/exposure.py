@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import as_values, attrs, coords, interval_edges, picked_draws, stacked
 from cart_pkpd._core.units import times
+from cart_pkpd._core.validate import as_seed, positive_int
 from cart_pkpd._stats.predict import on_grid
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ def exposure(
     before = np.arange(0.0, start, _FINE)
     after = np.arange(end + _COARSE, max(horizon, end) + _COARSE, _COARSE)
     grid = np.concatenate([before, inside, after])
-    values = as_values(stacked(result.individual(), picked_draws(result, n_draws, seed)))
+    values = as_values(
+        stacked(
+            result.individual(),
+            picked_draws(result, positive_int(n_draws, "n_draws"), as_seed(seed)),
+        )
+    )
     numbers: list[list[NDArray[np.float64]]] = []
     for i in range(design.n_patients):
         ln_level = on_grid(result.structure.model, design, values, grid, [i], log=True)[..., 0, :]

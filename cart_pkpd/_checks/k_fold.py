@@ -24,14 +24,18 @@ from cart_pkpd._checks.leave_out import (
 from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.trees import write_tree
 
 if TYPE_CHECKING:
     from cart_pkpd._checks.proposal import Component
+    from cart_pkpd._fit.fitted import PopulationFit
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
 
 _SETTINGS = ("draws", "tune", "chains", "cores", "target_accept", "threads")
+_OF_LAPLACE = ("method", "starts", "iterations")
+_MOST_STEPS = 200
 _NO_MATCH = "fold {fold} in {folder} is of another fit, split or seed; name an empty folder."
 
 
@@ -52,7 +56,8 @@ def k_fold(
     Parameters
     ----------
     result : FitResult
-        The fit of all patients; it holds the records, so that no table is needed.
+        The fit of all patients; it holds the records, so that no table is needed. One by
+        maximum likelihood is fitted again likewise, and its draws are those about the estimates.
     k : int
         Number of folds, at most the number of patients: then each is left out alone.
     by : str
@@ -67,7 +72,8 @@ def k_fold(
         Called after each fold with a ``Progress`` of stage ``"folds"``.
     **settings
         ``draws``, ``tune``, ``chains``, ``cores``, ``target_accept``, ``threads`` of the refits;
-        those of `result` by default.
+        those of `result` by default. Of refits by maximum likelihood ``method``, ``starts`` and
+        ``iterations`` (at most 200 by default).
 
     Returns
     -------
@@ -92,14 +98,12 @@ def k_fold(
     >>> exact = checks.k_fold(result, k=12, folder="folds", seed=1)
     """
     one_of(by, ("patient",), "way to make folds", error=FitError)
-    unknown = set(settings) - set(_SETTINGS)
-    if unknown:
-        raise FitError(f"{min(unknown)!r} is no setting of a refit: {', '.join(_SETTINGS)}.")
+    own = _settings(result, settings)
     structure = result.structure
     fold = _split(structure.design.n_patients, positive_int(k, "k"), seed)
     plan = _Plan(
         result,
-        {s: settings.get(s, result.provenance.get(s)) for s in _SETTINGS},
+        own,
         seed,
         positive_int(n_draws, "n_draws"),
         positive_int(n_samples, "n_samples"),
@@ -111,6 +115,19 @@ def k_fold(
         parts.append(plan.fold(f, np.flatnonzero(fold == f)))
         _tell(progress, f + 1, k)
     return _joined(result, parts, fold)
+
+
+def _settings(result: FitResult, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the refits: those given, else those of the fit."""
+    by_maximum = isinstance(result, LaplaceResult)
+    names = _OF_LAPLACE if by_maximum else _SETTINGS
+    unknown = set(given) - set(names)
+    if unknown:
+        raise FitError(f"{min(unknown)!r} is no setting of a refit: {', '.join(names)}.")
+    kept = {s: result.provenance.get(s) for s in names}
+    if by_maximum:  # what is kept there is how many steps were taken
+        kept["iterations"] = _MOST_STEPS
+    return {**kept, **given}
 
 
 def _split(n: int, k: int, seed: int) -> NDArray[np.int64]:
@@ -158,14 +175,20 @@ class _Plan:
         return inner(structure.design, m).assign(_predictive(loglik, m)).assign_attrs(draws.attrs)
 
     def _refitted(self, f: int, held: NDArray[np.int64]) -> xr.Dataset:
-        from cart_pkpd._fit.bayes import fit_structure
+        from cart_pkpd._fit import bayes, laplace
 
         structure = self.result.structure
         others = np.setdiff1d(np.arange(structure.design.n_patients), held)
-        again = fit_structure(
-            structure.among(others.tolist()), label=f"{self.result.label}, fold {f + 1}",
-            source={}, on_progress=None, seed=self.seed + 1 + f, **self.settings,
-        )  # fmt: skip
+        shared: dict[str, Any] = {
+            "label": f"{self.result.label}, fold {f + 1}", "source": {}, "seed": self.seed + 1 + f,
+            **self.settings,
+        }  # fmt: skip
+        among = structure.among(others.tolist())
+        again: PopulationFit = (
+            laplace.fit_structure(among, **shared)
+            if isinstance(self.result, LaplaceResult)
+            else bayes.fit_structure(among, on_progress=None, **shared)
+        )
         verdict = {"converged": int(again.verdict.ok), "verdict": again.verdict.sentence}
         return again.draws().drop_attrs().assign_attrs(verdict)
 

@@ -19,7 +19,7 @@ from cart_pkpd._stats.population import Structure
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
 
-_STEP = 1e-6
+_STEP, _LEAST_SD = 1e-6, 1e-8
 _WORST = 1e10
 
 type Array = NDArray[np.float64]
@@ -73,11 +73,15 @@ def individual_modes(result: FitResult) -> Modes:
     names = structure.random.names
     at = medians(result)
     # Sampled around the population value: each block then holds individual values themselves.
-    posterior = Posterior(structure, names)
+    # What does not vary stands at its centre: there standardised deviations are moved.
+    varies = np.array([float(at[sd]) > 0 for sd in structure.random.sds], dtype=bool)
+    posterior = Posterior(structure, tuple(np.array(names)[varies].tolist()))
     function = posterior.function()
     point = _highest(posterior.start(_start(result, at)), len(structure.quantities), function)
     k, p = structure.design.n_patients, len(names)
-    free = point[len(structure.quantities) :].reshape(p, k).T
+    free = point[len(structure.quantities) :].reshape(p, k).T.copy()
+    for j in np.flatnonzero(~varies):
+        free[:, j] = patient_means(structure, names[j], at).to_numpy()
     prediction, by_natural = function.linearised(point)
     columns = [structure.model.estimated.index(n) for n in names]
     slopes = by_natural[:, columns] * _natural_slopes(structure, free)[structure.design.patient]
@@ -89,14 +93,17 @@ def _start(result: FitResult, at: xr.Dataset) -> Start:
     structure = result.structure
     parameters = structure.model.parameters
     values = result.individual().median(("chain", "draw"))
+    free = {
+        n: np.asarray(parameters[n].to_free(values[n].to_numpy()), dtype=float)
+        if float(at[sd]) > 0
+        else patient_means(structure, n, at).to_numpy()
+        for n, sd in zip(structure.random.names, structure.random.sds, strict=True)
+    }
     return Start(
         typical={n: float(parameters[n].to_free(at[n])) for n in structure.located},
-        individual={
-            n: np.asarray(parameters[n].to_free(values[n].to_numpy()), dtype=float)
-            for n in structure.random.names
-        },
+        individual=free,
         omega={
-            (q.parameter if q.role == "omega" else q.name): float(at[q.name])
+            (q.parameter if q.role == "omega" else q.name): max(float(at[q.name]), _LEAST_SD)
             for q in (*structure.of_role("omega"), *structure.of_role("iov"))
         },
         sigma={q.name: float(at[q.name]) for q in structure.of_role("residual")},

@@ -59,8 +59,10 @@ def predictions(
     -------
     xr.Dataset
         Dims id, grid, obs. ``median``, ``lower``, ``upper`` (id, grid): noise-free level of each
-        patient; ``population``, ``population_lower``, ``population_upper`` (grid): a typical
-        expander, given the doses of the patient whose total dose is the median; per record
+        patient; ``typical``, ``typical_lower``, ``typical_upper`` (id, grid): a typical expander
+        with the patient's own doses and occasions; ``population``, ``population_lower``,
+        ``population_upper`` (grid): the same with those of the patient whose total dose is the
+        median; per record
         ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the patient's level) and
         ``pred`` (of a patient with the same covariates and no deviation). Units of the endpoint.
 
@@ -77,10 +79,10 @@ def predictions(
     individual = as_values(stacked(result.individual(), picked))
     curves = on_grid(model, design, individual, grid, range(design.n_patients), log=False)
     typical = {k: v[:, None] for k, v in typical_draws(result, picked).items()}
-    at = [_median_dose(design)]
-    population = on_grid(model, design, typical, grid, at, log=False)[..., 0, :]
+    own = on_grid(model, design, typical, grid, range(design.n_patients), log=False)
     middle, lower, upper = np.quantile(curves, edges, axis=0)
-    p_middle, p_lower, p_upper = np.quantile(population, edges, axis=0)
+    t_middle, t_lower, t_upper = np.quantile(own, edges, axis=0)
+    at = _median_dose(design)
     ipred, pred = level_of_records(result, design, picked)
     level = {"units": design.unit, "long_name": design.label}
     return xr.Dataset(
@@ -88,9 +90,12 @@ def predictions(
             "median": (("id", "grid"), middle, level),
             "lower": (("id", "grid"), lower, level),
             "upper": (("id", "grid"), upper, level),
-            "population": ("grid", p_middle, level),
-            "population_lower": ("grid", p_lower, level),
-            "population_upper": ("grid", p_upper, level),
+            "typical": (("id", "grid"), t_middle, level),
+            "typical_lower": (("id", "grid"), t_lower, level),
+            "typical_upper": (("id", "grid"), t_upper, level),
+            "population": ("grid", t_middle[at], level),
+            "population_lower": ("grid", t_lower[at], level),
+            "population_upper": ("grid", t_upper[at], level),
             **records(design),
             "ipred": ("obs", ipred, {**level, "long_name": "individual prediction"}),
             "pred": ("obs", pred, {**level, "long_name": "population prediction"}),

@@ -14,7 +14,7 @@ from cart_pkpd._checks.common import attrs, interval_edges
 from cart_pkpd._checks.simulation import limits, simulated_trials
 from cart_pkpd._checks.strata import about, by_patient
 from cart_pkpd._core.units import times
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import as_seed, positive_int
 from cart_pkpd._nca.registry import window_name
 from cart_pkpd._stats.design import BELOW, BETWEEN, Design
 
@@ -90,6 +90,7 @@ def predictive_exposure(
     design = result.structure.design.only(endpoint)
     stratum, strata = by_patient(design, by, "predictive_exposure")
     names = parameters_of(window, design.unit)
+    seed = as_seed(seed)
     simulated = simulated_trials(result, design, positive_int(n_sims, "n_sims"), seed)
     own = analysed(design, *measured(design), names, window, rules)[0]
     others = analysed(design, *censored(design, simulated), names, window, rules)

@@ -15,7 +15,7 @@ from cart_pkpd._checks.predictive_exposure import analysed, censored, measured, 
 from cart_pkpd._checks.simulation import limits, measurements
 from cart_pkpd._checks.strata import about, by_patient
 from cart_pkpd._checks.vpc import bin_edges
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import as_seed, positive_int
 from cart_pkpd._fit.draws import prior_draws
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
 from cart_pkpd._stats.population import Population
@@ -35,7 +35,7 @@ def prior_predictive(
     show: str | None = None,
     n_sims: int = 300,
     by: str | None = None,
-    bins: ArrayLike | None = None,
+    bins: int | ArrayLike | None = None,
     window: tuple[float, float] = (0.0, 28.0),
     seed: int = 1,
     **rules: Any,
@@ -56,8 +56,8 @@ def prior_predictive(
         Simulated trials.
     by : str, optional
         Patient-level variable that defines strata.
-    bins : array_like, optional
-        Edges of the time bins [day]; by default as in ``checks.vpc``.
+    bins : int or array_like, optional
+        Number of time bins, or their edges of the time bins [day]; by default as in ``checks.vpc``.
     window : tuple of float
         Start and end of the area. [day]
     seed : int
@@ -93,8 +93,8 @@ def prior_predictive(
     looking at priors through data). Covariate effects are drawn, too.
     """
     structure = fit.structure(model, trial, population, endpoint=endpoint)
-    design = structure.design.only(show)
-    names = parameters_of(window, design.unit)
+    design = structure.design.only(show, "show")
+    names, seed = parameters_of(window, design.unit), as_seed(seed)
     stratum, strata = by_patient(design, by, "prior_predictive")
     draws = prior_draws(structure, positive_int(n_sims, "n_sims"), seed)
     rng = np.random.default_rng([seed, 1])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._fit.draws import log_prior_draws
+from cart_pkpd._fit.laplace_result import LaplaceResult
 
 if TYPE_CHECKING:
     from cart_pkpd._fit.result import FitResult
@@ -77,7 +78,7 @@ def prior_sensitivity(
     Raises
     ------
     FitError
-        If the threshold or a strength is not above 0.
+        If the threshold or a strength is not above 0, or the fit has no priors.
 
     Notes
     -----
@@ -90,6 +91,11 @@ def prior_sensitivity(
     ----------
     .. [1] Kallioinen, Paananen, Bürkner & Vehtari (2024), Statistics and Computing 34:57.
     """
+    if isinstance(result, LaplaceResult):
+        raise FitError(
+            f"prior sensitivity: no priors act in fit.laplace, so {result.label!r} cannot depend "
+            "on them; fit the same model with fit.bayes."
+        )
     powers = np.asarray(strengths, dtype=float)
     if not threshold > 0 or not (powers > 0).all():
         raise FitError("prior sensitivity: threshold and strengths must be above 0.")

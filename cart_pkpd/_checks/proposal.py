@@ -249,6 +249,10 @@ def _component(
     covariance = left.T @ left / max(rows.size - design.shape[1], 1)
     # A floor far below any posterior of interest keeps the inverse finite.
     covariance = covariance + np.diag(1e-8 / np.diag(prior))
+    # Of what does not vary the records say nothing: there the proposal is the prior.
+    fixed = np.flatnonzero(np.median(draws.omega[rows], axis=0) <= _LEAST_SD)
+    covariance[fixed, :] = covariance[:, fixed] = 0.0
+    covariance[fixed, fixed] = 1.0 / prior[fixed, fixed]
     return Component(
         share, low, coefficients, centre, scale, np.linalg.inv(covariance), prior
     )  # fmt: skip

@@ -14,7 +14,7 @@ from cart_pkpd._checks.loo_pit import loo_pit
 from cart_pkpd._checks.modes import Modes, individual_modes, medians
 from cart_pkpd._checks.prediction_errors import prediction_errors
 from cart_pkpd._checks.simulation import simulated_trials
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import as_seed, positive_int
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ RESIDUALS = {
     "npde": "normalised prediction distribution error (NPDE)",
     "loo_pit": "leave-one-out probability (LOO-PIT)",
 }
+FEWEST_SIMS = 100  # a place among fewer simulated records is too coarse for tails
 _CENSORED = {
     BELOW: "below the LLOQ: no value to compare",
     ABOVE: "above the ULOQ: no value to compare",
@@ -104,10 +105,16 @@ def residuals(
     """
     structure = result.structure
     design = structure.design.only(endpoint)
+    if positive_int(n_sims, "n_sims") < FEWEST_SIMS:
+        raise ValueError(
+            f"n_sims={n_sims}: NPD and NPDE are places among simulated records and need at least "
+            f"{FEWEST_SIMS}; 1000 is usual."
+        )
+    seed = as_seed(seed)
     picked = picked_draws(result, positive_int(n_draws, "n_draws"), seed)
     ipred, pred = level_of_records(result, design, picked)
     rng = np.random.default_rng([seed, 1])
-    simulated = simulated_trials(result, design, positive_int(n_sims, "n_sims"), seed)
+    simulated = simulated_trials(result, design, n_sims, seed)
     errors = prediction_errors(design, simulated, rng)
     modes = individual_modes(result)
     found: dict[str, _Found] = {

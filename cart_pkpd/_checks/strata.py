@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cart_pkpd._core.names import level_unit
 from cart_pkpd._stats.design import Design
 
 
@@ -35,6 +36,8 @@ def about(design: Design, by: str | None) -> dict[str, Any]:
         return {}
     given = design.subjects[by].attrs
     kept = {k: given[k] for k in ("units", "long_name", "column") if k in given}
-    if by == "dose_level" and not kept.get("units") and design.dose_unit:
-        kept["units"] = design.dose_unit
+    if by == "dose_level":
+        own, levels = str(kept.get("units", "")), design.subjects[by].values
+        unit = level_unit(own, levels, design.dose_unit)
+        kept |= {"units": unit} if unit else {}
     return kept

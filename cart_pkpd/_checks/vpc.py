@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ from cart_pkpd._checks.common import (
 )
 from cart_pkpd._checks.simulation import limits, ordered, simulated_trials
 from cart_pkpd._checks.strata import about, by_patient
-from cart_pkpd._core.validate import positive_int
+from cart_pkpd._core.validate import as_seed, positive_int, shown
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, Design
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _QUANTILES = (0.05, 0.5, 0.95)
 _PER_BIN = 12
+_FEW_TIMES = 12  # as many distinct times at most are bins of their own
 _TAILS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.bool_]]] = MappingProxyType(
     {"blq": np.isneginf, "alq": np.isposinf}
 )
@@ -39,7 +40,7 @@ def vpc(
     endpoint: str | None = None,
     n_sims: int = 500,
     by: str | None = None,
-    bins: ArrayLike | None = None,
+    bins: int | ArrayLike | None = None,
     prob: float = 0.9,
     seed: int = 1,
     prediction_corrected: bool = False,
@@ -63,9 +64,10 @@ def vpc(
         Simulated trials.
     by : str, optional
         Patient-level variable that defines strata.
-    bins : array_like, optional
-        Edges of the time bins [day]; by default the planned times, or bins of about equal
-        numbers of records.
+    bins : int or array_like, optional
+        Number of time bins with about equal numbers of records, or their edges [day], in rising
+        order and each within the records' times but the first and last. By default a bin for each
+        planned time, or for each time where there are few, or bins of about equal numbers.
     prob : float
         Probability of the simulation intervals.
     seed : int
@@ -91,7 +93,7 @@ def vpc(
     FitError
         If the fit has several endpoints and none is named.
     ValueError
-        If the trial has no variable `by`.
+        If the trial has no variable `by`, or the bins are impossible.
 
     Notes
     -----
@@ -107,7 +109,7 @@ def vpc(
     .. [2] Bergstrand, Hooker, Wallin & Karlsson (2011), AAPS J 13:143.
     """
     design = result.structure.design.only(endpoint)
-    edges = bin_edges(design, bins)
+    edges, seed = bin_edges(design, bins), as_seed(seed)
     bin_of = np.clip(np.searchsorted(edges, design.time, side="right") - 1, 0, len(edges) - 2)
     stratum, strata = by_patient(design, by, "vpc")
     stratum_of = stratum[design.patient]
@@ -143,6 +145,7 @@ def vpc(
                 for k, v in out.items()
             },
             **records(design),
+            "uloq": ("obs", design.uloq, {**level, "long_name": "ULOQ"}),
             **corrected,
         },
         coords={
@@ -192,19 +195,64 @@ def _variable(design: Design, by: str | None) -> dict[str, Any]:
     return {by: ("id", design.subjects[by].to_numpy(), dict(design.subjects[by].attrs))}
 
 
-def bin_edges(design: Design, bins: ArrayLike | None) -> NDArray[np.float64]:
-    """Return increasing edges that hold every record."""
-    if bins is not None:
-        edges = np.unique(np.asarray(bins, dtype=float))
-    elif np.isfinite(design.nominal_time).all():
-        planned = np.unique(design.nominal_time)
-        edges = np.concatenate([[-np.inf], (planned[1:] + planned[:-1]) / 2, [np.inf]])
-    else:
-        n = max(1, min(10, design.n_obs // _PER_BIN))
-        edges = np.unique(np.quantile(design.time, np.linspace(0, 1, n + 1)))
+def bin_edges(design: Design, bins: int | ArrayLike | None) -> NDArray[np.float64]:
+    """Return increasing edges that hold every record.
+
+    Raises
+    ------
+    ValueError
+        For edges that are no numbers, do not rise, or lie where there are no records.
+    """
     low, high = float(design.time.min()), float(design.time.max())
+    if bins is None:
+        edges = _usual_edges(design)
+    elif isinstance(bins, SupportsIndex) and not isinstance(bins, np.ndarray):
+        edges = _equal_edges(design, positive_int(bins, "bins"))
+    else:
+        edges = _given_edges(bins, low, high)
     inner = edges[(edges > low) & (edges < high)]
     return np.concatenate([[low], inner, [np.nextafter(high, np.inf)]])
+
+
+def _usual_edges(design: Design) -> NDArray[np.float64]:
+    """Return edges between planned times, or between times where there are few."""
+    planned = np.isfinite(design.nominal_time).all()
+    times = np.unique(design.nominal_time if planned else design.time)
+    if planned or times.size <= _FEW_TIMES:
+        return np.asarray((times[1:] + times[:-1]) / 2)
+    return _equal_edges(design, max(1, min(10, design.n_obs // _PER_BIN)))
+
+
+def _equal_edges(design: Design, n: int) -> NDArray[np.float64]:
+    """Return edges of n bins with about equal numbers of records."""
+    return np.unique(np.quantile(design.time, np.linspace(0, 1, n + 1)))
+
+
+def _given_edges(bins: Any, low: float, high: float) -> NDArray[np.float64]:
+    try:
+        edges = np.atleast_1d(np.asarray(bins, dtype=float))
+    except (TypeError, ValueError):
+        edges = np.array([np.nan])
+    if edges.ndim != 1 or not edges.size or np.isnan(edges).any():
+        raise ValueError(
+            "bins: give a number of bins, such as 8, or their edges in days, such as [0, 7, 28], "
+            f"not {shown(bins)}."
+        )
+    falls = np.flatnonzero(np.diff(edges) <= 0)
+    if falls.size:
+        first, second = edges[falls[0]], edges[falls[0] + 1]
+        raise ValueError(f"bins: edges must rise, and {second:g} follows {first:g}.")
+    # The first and last edge may lie beyond the records: they close the outer bins.
+    between = edges[1:-1] if edges.size > 2 else edges[:0] if edges.size == 2 else edges
+    outside = between[(between < low) | (between > high)]
+    if edges[-1] < low or edges[0] > high:
+        outside = edges
+    if outside.size:
+        raise ValueError(
+            f"bins: the edge {outside[0]:g} lies where there are no records; they are from day "
+            f"{low:g} to {high:g}."
+        )
+    return edges
 
 
 def _simulated(result: FitResult, design: Design, n_sims: int, seed: int) -> NDArray[np.float64]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from cart_pkpd._core.units import canonical
 
@@ -85,6 +88,33 @@ def recognise(text: str) -> str | None:
     ('ifng', 'il6', None)
     """
     return _BY_ALIAS.get(normalise(text))
+
+
+SMALLEST_DOSE = 1000.0  # cells; a smaller dose level is a label
+
+
+def level_unit(own: str, levels: Any, of_amounts: str) -> str:
+    """Return the unit of dose levels.
+
+    Parameters
+    ----------
+    own : str
+        What the table says of the level, empty if nothing.
+    levels : array_like
+        The levels.
+    of_amounts : str
+        Unit of the amounts given, empty if there are none.
+
+    Returns
+    -------
+    str
+        The level's own, or that of the amounts, unless the levels are text or too small to be
+        amounts of cells: then they are labels such as 1, 2, 3, which have none.
+    """
+    values = np.asarray(levels)
+    if own or values.dtype.kind not in "fiu" or not (values >= SMALLEST_DOSE).any():
+        return own
+    return of_amounts
 
 
 def label(name: str) -> str:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import operator
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from numbers import Real
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsInt
 
-from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.errors import CartError, DataError, FitError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_SHORT = 60  # longest value that is written out in a message
+_TRIAL = {"dv", "censoring"}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -44,13 +56,106 @@ def one_of(
 
 def probability(value: float, what: str) -> float:
     """Return `value` if it lies strictly between 0 and 1."""
-    if not 0 < value < 1:
-        raise ValueError(f"{what} must lie between 0 and 1, not {value!r}.")
+    if not isinstance(value, SupportsFloat) or not 0 < float(value) < 1:
+        raise ValueError(f"{what} must lie between 0 and 1, not {shown(value)}.")
     return float(value)
 
 
 def positive_int(value: int, what: str) -> int:
     """Return `value` if it is a whole number of at least 1."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{what} must be a whole number of at least 1, not {value!r}.")
+    number = isinstance(value, SupportsInt) and not isinstance(value, str | bool)
+    if not number or not math.isfinite(value) or int(value) != value or value < 1:
+        raise ValueError(f"{what} must be a whole number of at least 1, not {shown(value)}.")
     return int(value)
+
+
+def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
+    """Return `value` if it is a number of at least 0, and whole where that is asked for."""
+    number = not isinstance(value, bool) and isinstance(value, Real) and value >= 0
+    if not number or (whole and value != round(value)):
+        kind = "whole number" if whole else "number"
+        raise DataError(f"{what}= must be a {kind} of at least 0, not {shown(value)}.")
+    return value
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: as written where that is short, else what kind it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        text = repr(value)
+        return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+    if isinstance(value, list | tuple | dict) and len(repr(value)) <= _SHORT:
+        return repr(value)
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def as_names(value: Any, what: str, *, such_as: str) -> tuple[str, ...]:
+    """Return names as a tuple; one alone may be given without brackets.
+
+    Parameters
+    ----------
+    value : str or sequence of str
+        What the caller passed.
+    what : str
+        The argument, for the message.
+    such_as : str
+        An example of names, for the message.
+    """
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        value = tuple(value)
+        if all(isinstance(name, str) for name in value):
+            return value
+    hint = "; leave it out for none" if value is None else ""
+    raise FitError(f"{what}: give names, such as {such_as}, not {shown(value)}{hint}.")
+
+
+def as_mapping(value: Any, what: str, *, such_as: str) -> Mapping[Any, Any]:
+    """Return `value` if it is a mapping; `such_as` is an example for the message."""
+    if isinstance(value, Mapping):
+        return value
+    raise FitError(f"{what}: give a dict such as {such_as}, not {shown(value)}.")
+
+
+def as_seed(value: Any) -> int:
+    """Return `value` if it is a whole number of at least 0."""
+    try:
+        seed = operator.index(value)
+    except TypeError:
+        seed = -1
+    if seed < 0 or isinstance(value, bool):
+        raise ValueError(f"seed must be a whole number of at least 0, not {shown(value)}.")
+    return seed
+
+
+def as_path(value: Any, what: str) -> Path:
+    """Return a path; `what` is what the path is of, for the message: ``"a saved fit"``."""
+    if isinstance(value, str | PathLike) and str(value):
+        return Path(value)
+    raise ValueError(f"give the path of {what}, such as 'fit.nc', not {shown(value)}.")
+
+
+def as_trial(value: Any) -> xr.Dataset:
+    """Return `value` if it is a trial with records.
+
+    Raises
+    ------
+    DataError
+        For anything else than a trial, or a trial without patients or records.
+    """
+    import xarray as xr  # takes half a second, which a command's help must not wait for
+
+    if isinstance(value, xr.Dataset) and {"obs", "id"} <= set(value.dims) and {*value} >= _TRIAL:
+        if not value.sizes["id"] or not value.sizes["obs"]:
+            raise DataError(
+                f"the trial has {value.sizes['id']} patients and {value.sizes['obs']} records; "
+                "there is nothing to work on. Check what was selected from it."
+            )
+        return value
+    if isinstance(value, str | PathLike):
+        raise DataError(f"a table is read first: data.read_table({str(value)!r}) gives a trial.")
+    if type(value).__name__ == "DataFrame":
+        raise DataError("a DataFrame is read first: data.read_table(frame) gives a trial.")
+    kind = "a Dataset of something else" if isinstance(value, xr.Dataset) else shown(value)
+    raise DataError(f"give a trial, from data.read_table(...) or datasets.load(...), not {kind}.")

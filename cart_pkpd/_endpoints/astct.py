@@ -79,10 +79,14 @@ NEUROLOGY = (
 
 @dataclass(frozen=True)
 class Finding:
-    """A grade with the finding that gave it; NaN where it cannot be told."""
+    """A grade with the finding that gave it; NaN where it cannot be told.
+
+    `most` is then the highest that it could be; NaN where nothing was assessed at all.
+    """
 
     grade: float
     words: str
+    most: float = float("nan")
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ def hypoxia(row: Any) -> Finding:
     grade = OXYGEN.get(row.oxygen, 0)
     if row.oxygen == "nasal cannula":
         if np.isnan(row.oxygen_flow):
-            return Finding(np.nan, "nasal cannula without its flow: grade 2 or 3")
+            return Finding(np.nan, "nasal cannula without its flow: grade 2 or 3", 3)
         grade = 2 if row.oxygen_flow <= LOW_FLOW else 3
         return Finding(grade, f"oxygen by nasal cannula, {row.oxygen_flow:g} L/min")
     return Finding(grade, f"oxygen by {row.oxygen}") if grade else Finding(0, "")
@@ -221,7 +225,8 @@ def crs_of(row: Any, *, excused: bool) -> Finding:
     worst, unknown = _worst([hypotension(row), hypoxia(row)])
     if not fever and not excused:
         if np.isnan(row.temperature):
-            return Finding(np.nan, "temperature not recorded")
+            most = max(1.0, worst.grade, unknown.most if unknown else 0.0)
+            return Finding(np.nan, "temperature not recorded", most)
         if worst.grade or unknown:
             words = f"{(unknown or worst).words}, but no fever: not CRS"
             return Finding(0, words)
@@ -231,6 +236,8 @@ def crs_of(row: Any, *, excused: bool) -> Finding:
     basis = f"fever {row.temperature:.1f} °C" if fever else "fever no longer required"
     if worst.grade:
         return Finding(worst.grade, f"{worst.words}; {basis}")
+    if np.isnan(row.temperature):
+        return Finding(np.nan, "temperature not recorded after treatment: grade 0 or 1", 1)
     return Finding(1, f"{basis} alone") if fever else Finding(0, "no finding after treatment")
 
 

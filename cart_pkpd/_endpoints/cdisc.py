@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._endpoints.lesions import read_lesions
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -33,6 +35,9 @@ _SPELLINGS = {
     "PARTIAL RESPONSE": "PR", "STABLE DISEASE": "SD", "PROGRESSIVE DISEASE": "PD", "": "",
     "NOT EVALUABLE": "NE", "ND": "NE", "MISSING": "MISSING", "NA": "", "UNKNOWN": "NE",
 }  # fmt: skip
+
+
+_MISSING = ("", ".", "nan", "none", "<na>")
 
 
 def adrs(
@@ -140,7 +145,8 @@ def from_adtte(table: pd.DataFrame, parameter: str | None = None) -> pd.DataFram
     Raises
     ------
     DataError
-        If a column is missing, the parameter or a unit is unknown, or CNSR is not a number.
+        If a column is missing, the parameter or a unit is unknown, or AVAL, ADY or CNSR is not a
+        number.
     """
     require(table, ("USUBJID", "PARAMCD", "AVAL", "CNSR"), "records of ADTTE", "data.read_adam")
     known = sorted(set(table["PARAMCD"].astype(str)))
@@ -164,8 +170,7 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
                     "event and 1 or more for a censoring.", who, column="CNSR",
                     value=str(r["CNSR"]))
         )  # fmt: skip
-    days = float(r["AVAL"]) * _TO_DAY[unit]
-    ady = float(r["ADY"]) if str(r.get("ADY", "")) not in ("", "nan") else np.nan
+    days, ady = _number(who, r, "AVAL") * _TO_DAY[unit], _number(who, r, "ADY")
     day = ady - 1 if ady >= 1 else ady
     return {
         "id": who, "endpoint": str(r["PARAMCD"]), "time": days, "months": days / DAYS_PER_MONTH,
@@ -175,7 +180,23 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
+def _number(who: str, r: Mapping[Any, Any], column: str) -> float:
+    """Return a number of ADTTE, NaN where the cell is empty."""
+    said = str(r.get(column, "")).strip()
+    if said.lower() in _MISSING:
+        return np.nan
+    number = pd.to_numeric(said, errors="coerce")
+    if np.isnan(number):
+        raise DataError(
+            Problem("adtte_number", f"patient {who!r}: {column} is {said!r}; write a number, or "
+                    "leave it empty.", who, column=column, value=said)
+        )  # fmt: skip
+    return float(number)
+
+
+def from_adrs(
+    table: pd.DataFrame, parameter: str = "OVR", *, evaluator: str | None = None
+) -> pd.DataFrame:
     """Return the time-point responses of an ADRS data set.
 
     Parameters
@@ -184,6 +205,8 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
         USUBJID, PARAMCD, AVALC and ADY (or DAY, as ``data.read_adam`` adds it).
     parameter : str
         PARAMCD of the overall response at an assessment.
+    evaluator : str, optional
+        Whose responses: a value of PARQUAL, RSEVAL or RSEVALID, where there are several.
 
     Returns
     -------
@@ -193,9 +216,13 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column or the parameter is missing, or a response is unknown.
+        If a column or the parameter is missing, a response is unknown, or a patient has several
+        of one day.
     """
     require(table, ("USUBJID", "PARAMCD", "AVALC"), "records of ADRS", "data.read_adam")
+    if "DAY" not in table:
+        require(table, ("ADY",), "records of ADRS", "data.read_adam")
+    table = _by_evaluator(table, evaluator, "ADRS")
     own = table[table["PARAMCD"] == parameter]
     if not len(own):
         known = ", ".join(sorted(set(table["PARAMCD"].astype(str))))
@@ -203,13 +230,15 @@ def from_adrs(table: pd.DataFrame, parameter: str = "OVR") -> pd.DataFrame:
     return _points(own.assign(RESULT=own["AVALC"], VISIT=own.get("AVISIT", "")), "ADRS")
 
 
-def from_rs(table: pd.DataFrame) -> pd.DataFrame:
+def from_rs(table: pd.DataFrame, *, evaluator: str | None = None) -> pd.DataFrame:
     """Return the time-point responses of an SDTM domain RS (tests OVRLRESP, TRGRESP, NTRGRESP).
 
     Parameters
     ----------
     table : DataFrame
         USUBJID, RSTESTCD, RSSTRESC and DAY, as ``data.read_sdtm`` adds it.
+    evaluator : str, optional
+        Whose responses: a value of RSEVAL or RSEVALID, where there are several.
 
     Returns
     -------
@@ -219,9 +248,11 @@ def from_rs(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column or the overall response is missing, or a response is unknown.
+        If a column or the overall response is missing, a response is unknown, or a patient has
+        several of one day.
     """
     require(table, ("USUBJID", "RSTESTCD", "RSSTRESC", "DAY"), "records of RS", "data.read_sdtm")
+    table = _by_evaluator(table, evaluator, "RS")
     own = table[table["RSTESTCD"] == "OVRLRESP"]
     if not len(own):
         raise DataError("RS has no test OVRLRESP, so there is no overall response.")
@@ -237,6 +268,45 @@ def from_rs(table: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
+_EVALUATOR = ("RSEVAL", "RSEVALID", "PARQUAL")
+
+
+def _by_evaluator(table: pd.DataFrame, evaluator: str | None, source: str) -> pd.DataFrame:
+    if evaluator is None:
+        return table
+    columns = [c for c in _EVALUATOR if c in table]
+    said = {c: table[c].astype(str).str.strip().str.upper() for c in columns}
+    wanted = evaluator.strip().upper()
+    for column in columns:
+        if (said[column] == wanted).any():
+            return table[said[column] == wanted]
+    known = sorted({v for c in columns for v in table[c].astype(str) if v not in ("", "nan")})
+    raise DataError(
+        f"{source} has no evaluator {evaluator!r}.{did_you_mean(evaluator, known)} "
+        f"It has: {', '.join(known) or 'none'}."
+    )
+
+
+def _one_a_day(made: pd.DataFrame, table: pd.DataFrame, source: str) -> None:
+    """Refuse several overall responses of one patient and day, as of several evaluators."""
+    twice = made[made.duplicated(["id", "day"])]
+    if not len(twice):
+        return
+    who, day = str(twice["id"].iloc[0]), float(twice["day"].iloc[0])
+    said = [
+        f"{c} ({', '.join(sorted(set(table[c].astype(str))))})"
+        for c in _EVALUATOR if c in table and table[c].nunique() > 1
+    ]  # fmt: skip
+    todo = (
+        f"choose one of {' or '.join(said)} with evaluator=." if said
+        else "keep one (the evaluator would be in RSEVAL or PARQUAL)."
+    )  # fmt: skip
+    raise DataError(
+        Problem("several_responses", f"patient {who!r} has several overall responses on day "
+                f"{day:g} in {source}; {todo}", who, column="DAY", value=f"{day:g}")
+    )  # fmt: skip
+
+
 def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
     rows = []
     for r in table.to_dict("records"):
@@ -250,6 +320,7 @@ def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
              "complete": True, "overall": value, "reason": f"as {source} says"}
         )  # fmt: skip
     made = shape(rows, TIMEPOINTS)
+    _one_a_day(made, table, source)
     return made.sort_values(["id", "day"], kind="stable", ignore_index=True)
 
 
@@ -271,8 +342,9 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
     tu : DataFrame
         USUBJID, TULNKID, TUSTRESC or TUORRES (TARGET, NON-TARGET, NEW), TULOC.
     tr : DataFrame
-        USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESC, DAY (as
-        ``data.read_sdtm`` adds it), VISIT.
+        USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESU (mm or cm),
+        TRSTRESC, DAY (as ``data.read_sdtm`` adds it), VISIT. The baseline is the visit so called,
+        else the last one by the infusion.
     **options
         As for ``endpoints.read_lesions``.
 
@@ -284,8 +356,8 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
     Raises
     ------
     DataError
-        If a column is missing, a result belongs to no lesion of TU, or ``read_lesions`` refuses
-        the records.
+        If a column is missing, a result belongs to no lesion of TU, sizes have several units or
+        an unknown one, or ``read_lesions`` refuses the records.
     """
     require(tu, ("USUBJID", "TULNKID"), "records of TU", "data.read_sdtm")
     require(tr, ("USUBJID", "TRLNKID", "TRTESTCD", "DAY"), "records of TR", "data.read_sdtm")
@@ -306,10 +378,39 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
                         value=key[1])
             )  # fmt: skip
         rows.append(_lesion(r, key, *held[key]))
-    first = pd.DataFrame(rows).groupby("id")["day"].transform("min")
-    table = pd.DataFrame(rows)
-    table.loc[table["day"] == first, "visit"] = "baseline"
-    return read_lesions(table, **options)
+    unit = _unit(tr)
+    if unit and options.setdefault("unit", unit) != unit:
+        raise DataError(f"unit= is {options['unit']!r}, and TR says that its sizes are in {unit}.")
+    return read_lesions(pd.DataFrame(rows), **options)
+
+
+_UNITS = {"MM": "mm", "MILLIMETER": "mm", "MILLIMETRE": "mm", "CM": "cm", "CENTIMETER": "cm",
+          "CENTIMETRE": "cm"}  # fmt: skip
+
+
+def _unit(tr: pd.DataFrame) -> str:
+    """Return the one unit of the sizes in TR, "" where it has no column of units."""
+    column = next((c for c in ("TRSTRESU", "TRORRESU") if c in tr), None)
+    if column is None or "TRSTRESN" not in tr:
+        return ""
+    sized = tr[tr["TRTESTCD"].isin(("LDIAM", "SAXIS"))]
+    sized = sized[pd.to_numeric(sized["TRSTRESN"], errors="coerce").notna()]
+    seen: dict[str, str] = {}
+    for r in sized.to_dict("records"):
+        who, said = str(r["USUBJID"]), str(r[column]).strip()
+        if said.upper() not in _UNITS:
+            raise DataError(
+                Problem("tr_unit", f"patient {who!r}: {column} of the lesion {str(r['TRLNKID'])!r} "
+                        f"is {said!r}; write mm or cm.", who, column=column, value=said)
+            )  # fmt: skip
+        seen.setdefault(_UNITS[said.upper()], who)
+    if len(seen) > 1:
+        (one, first), (other, then) = list(seen.items())[:2]
+        raise DataError(
+            Problem("tr_units", f"{column} is {one} (patient {first!r}) and {other} (patient "
+                    f"{then!r}); bring all sizes to one unit.", then, column=column, value=other)
+        )  # fmt: skip
+    return next(iter(seen), "")
 
 
 def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) -> dict[str, Any]:
@@ -322,6 +423,24 @@ def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) ->
         "node": int(r["TRTESTCD"] == "SAXIS" or "LYMPH NODE" in site.upper()),
         "diameter": float(size) if measured else np.nan, "status": said,
     }  # fmt: skip
+
+
+_GRADE = re.compile(r"(?:CTCAE\s*)?(?:GRADE|GR\.?|G)?\s*([0-5])(?:\.0)?", re.IGNORECASE)
+
+
+def _grade(r: Mapping[Any, Any]) -> float:
+    """Return the grade of an event, NaN where it has none; ``GRADE 4`` is 4."""
+    said = str(r["AETOXGR"]).strip()
+    if said.lower() in _MISSING:
+        return np.nan
+    found = _GRADE.fullmatch(said)
+    if found is None:
+        who = str(r["USUBJID"])
+        raise DataError(
+            Problem("ae_grade", f"patient {who!r}: AETOXGR is {said!r}; write a grade from 1 to 5, "
+                    "or leave it empty.", who, column="AETOXGR", value=said)
+        )  # fmt: skip
+    return float(found[1])
 
 
 def from_ae(table: pd.DataFrame) -> pd.DataFrame:
@@ -341,7 +460,7 @@ def from_ae(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column is missing.
+        If a column is missing, or a grade is none.
     """
     require(table, ("USUBJID", "AETOXGR", "DAY"), "records of AE", "data.read_sdtm")
     term = next((c for c in ("AEDECOD", "AETERM") if c in table), None)
@@ -352,7 +471,7 @@ def from_ae(table: pd.DataFrame) -> pd.DataFrame:
         {
             "id": table["USUBJID"].astype(str),
             "term": table[term].astype(str),
-            "grade": pd.to_numeric(table["AETOXGR"], errors="coerce"),
+            "grade": [_grade(r) for r in table.to_dict("records")],
             "start_day": table["DAY"].astype(float),
             "end_day": table["END_DAY"].astype(float) if "END_DAY" in table else np.nan,
             "serious": table.get("AESER", empty).astype(str).str.upper() == "Y",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.validate import at_least_0, one_of, positive_int
 from cart_pkpd._endpoints.schedule import Schedule, planned
 from cart_pkpd._endpoints.tables import NE, PD, TIMEPOINTS, require
 
@@ -98,13 +98,15 @@ def evidence(
     start: float | None = None,
 ) -> Evidence:
     """Gather what is known up to the cut-off."""
+    if cutoff is not None:
+        at_least_0(cutoff, "cutoff")
     end = float(np.fmin(who.cut_off_day, math.inf if cutoff is None else cutoff))
     first = float(who.start_day if start is None else start)
     seen = [row for row in own if not row.baseline and first <= row.day <= end]
     worse = min((row.day for row in seen if row.overall == PD), default=math.nan)
     by = "RECIST"
     called = _until(who.pd_day, end) if who.pd_day >= first else math.nan
-    is_clinical = str(who.pd_basis).lower().startswith("clinical")
+    is_clinical = who.pd_basis == "clinical"
     if progression == "investigator":
         worse, by = (called, "investigator") if clinical or not is_clinical else (math.nan, "")
     elif clinical and is_clinical and called < np.fmin(worse, math.inf):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.errors import DataError, DataWarning
+from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._endpoints.grading import Grades
 
 Source = Literal["crs", "icans", "adverse events"]
@@ -66,8 +68,8 @@ def adverse_event_at_least(
     grade: int,
     *,
     lasting_hours: float = 0.0,
-    terms: Sequence[str] = (),
-    except_terms: Sequence[str] = (),
+    terms: str | Sequence[str] = (),
+    except_terms: str | Sequence[str] = (),
 ) -> DltRule:
     """Return the rule: an adverse event of at least a grade.
 
@@ -77,16 +79,17 @@ def adverse_event_at_least(
         CTCAE grade.
     lasting_hours : float
         It counts only if it lasts longer than this. [h]
-    terms, except_terms : sequence of str
+    terms, except_terms : str or sequence of str
         Preferred terms that count (all by default), and those that do not, such as
         lymphopenia after lymphodepletion.
     """
-    lower = [tuple(t.lower() for t in given) for given in (terms, except_terms)]
+    both = [(given,) if isinstance(given, str) else given for given in (terms, except_terms)]
+    lower = [tuple(t.lower() for t in given) for given in both]
     return DltRule("adverse events", grade, lasting_hours, *lower)
 
 
 def dlt(
-    dlt_rules: Sequence[DltRule],
+    dlt_rules: DltRule | Sequence[DltRule],
     *,
     crs: Grades | None = None,
     icans: Grades | None = None,
@@ -97,7 +100,7 @@ def dlt(
 
     Parameters
     ----------
-    dlt_rules : sequence of DltRule
+    dlt_rules : DltRule or sequence of DltRule
         Those that the protocol names; at least one.
     crs, icans : Grades, optional
         From `crs_grade` and `icans_grade`.
@@ -116,7 +119,12 @@ def dlt(
     Raises
     ------
     DataError
-        If no rule is given, or a rule's source is missing.
+        If no rule is given, a rule's source is missing, or the window ends before it begins.
+
+    Warns
+    -----
+    DataWarning
+        If a rule names a term that no adverse event has.
 
     Notes
     -----
@@ -124,21 +132,27 @@ def dlt(
     A grade lasts from the first record that has it to the first record below it; between
     records nothing is known, so that a duration is as fine as the records are. A toxicity that is
     still there at the last record, followed for less than the rule's hours, makes the answer NaN.
+    So do, without a toxicity that counts: an adverse event without a grade, or without the day on
+    which it began; a record of CRS or ICANS whose grade is not known and may be as high; and
+    records of which none could be graded.
     """
+    if isinstance(dlt_rules, DltRule):
+        dlt_rules = [dlt_rules]
     if not dlt_rules:
         raise DataError(
             "no DLT rule is switched on; name those of the protocol, such as "
             "dlt_rules=[endpoints.crs_at_least(3, lasting_hours=72), endpoints.icans_at_least(3)]."
         )
+    _check_rules(dlt_rules, window)
     given = {"crs": crs, "icans": icans, "adverse events": adverse_events}
     for rule in dlt_rules:
         if given[rule.source] is None:
             word = rule.source.replace(" ", "_")
             raise DataError(f"the rule '{rule}' needs {word}=, which was not given.")
     if adverse_events is not None:
-        _check_events(adverse_events)
+        _check_events(adverse_events, dlt_rules)
     spells = pd.concat([_spells(r, given[r.source]) for r in dlt_rules], ignore_index=True)
-    inside = (spells["start"] >= window[0]) & (spells["start"] <= window[1])
+    inside = spells["start"].isna() | spells["start"].between(*window)
     spells = spells[inside].sort_values("start", kind="stable")
     rows = [_verdict(who, spells[spells["id"] == who]) for who in _patients(given)]
     table = pd.DataFrame(rows, columns=["id", "dlt", "dlt_day", "rule", "reason"])
@@ -155,10 +169,23 @@ def _patients(given: dict[str, Any]) -> list[str]:
     return list(ids)
 
 
-def _check_events(table: pd.DataFrame) -> None:
+def _check_rules(rules: Sequence[DltRule], window: tuple[float, float]) -> None:
+    for rule in rules:
+        if not isinstance(rule, DltRule):
+            raise DataError(f"{rule!r} is no DLT rule; write endpoints.crs_at_least(3), for one.")
+    if not window[0] <= window[1]:
+        raise DataError(f"window= must be (first day, last day), not {tuple(window)}.")
+
+
+def _check_events(table: pd.DataFrame, rules: Sequence[DltRule]) -> None:
     missing = [c for c in ("id", "term", "grade", "start_day", "end_day") if c not in table]
     if missing:
         raise DataError(f"the adverse events lack the column {missing[0]!r}.")
+    known = set(table["term"].astype(str).str.lower())
+    named = dict.fromkeys(t for r in rules for t in (*r.terms, *r.except_terms))
+    for term in (t for t in named if t not in known):
+        hint = did_you_mean(term, known)
+        warnings.warn(f"no adverse event has the term {term!r}.{hint}", DataWarning, stacklevel=3)
 
 
 def _spells(rule: DltRule, source: Any) -> pd.DataFrame:
@@ -172,6 +199,10 @@ def _spells(rule: DltRule, source: Any) -> pd.DataFrame:
         elif ongoing:
             why = f"{rule}: still there when last seen, {hours:g} h after it began"
             rows.append({"id": who, "start": start, "met": False, "rule": str(rule), "why": why})
+    unknown = _ungraded if isinstance(source, Grades) else _untold
+    for who, start, what in unknown(rule, source):
+        why = f"{rule}: {what}"
+        rows.append({"id": who, "start": start, "met": False, "rule": str(rule), "why": why})
     return pd.DataFrame(rows, columns=["id", "start", "met", "rule", "why"])
 
 
@@ -182,6 +213,16 @@ def _graded(rule: DltRule, grades: Grades) -> list[tuple[str, float, float, bool
         day, high = known["day"].to_numpy(float), known["grade"].to_numpy() >= rule.grade
         out += [(str(who), *spell) for spell in _runs(day, high)]
     return out
+
+
+def _ungraded(rule: DltRule, grades: Grades) -> Iterator[tuple[str, float, str]]:
+    """Yield id, day and reason of records without a grade that may meet the rule."""
+    for who, part in grades.records.groupby("id", sort=False):
+        if part["grade"].isna().all() and part["most"].isna().all():
+            yield str(who), float("nan"), "no record could be graded"
+        for row in part[part["most"] >= rule.grade].to_dict("records"):
+            day = float(row["day"])
+            yield str(who), day, f"day {day:g} could not be graded, {row['rule']}"
 
 
 def _runs(day: np.ndarray, high: np.ndarray) -> list[tuple[float, float, bool]]:
@@ -197,17 +238,32 @@ def _runs(day: np.ndarray, high: np.ndarray) -> list[tuple[float, float, bool]]:
 
 
 def _adverse(rule: DltRule, table: pd.DataFrame) -> list[tuple[str, float, float, bool]]:
-    term = table["term"].astype(str).str.lower()
-    chosen = (table["grade"].astype(float) >= rule.grade) & ~term.isin(rule.except_terms)
-    if rule.terms:
-        chosen &= term.isin(rule.terms)
+    chosen = _counts(rule, table) & (table["grade"].astype(float) >= rule.grade)
     out = []
-    for row in table[chosen].to_dict("records"):
+    for row in table[chosen & table["start_day"].notna()].to_dict("records"):
         start, end = float(row["start_day"]), float(row["end_day"])
         # An event without an end is ongoing, and nothing says for how long it was followed.
         ongoing = np.isnan(end)
         out.append((str(row["id"]), start, start if ongoing else end, bool(ongoing)))
     return out
+
+
+def _counts(rule: DltRule, table: pd.DataFrame) -> pd.Series:
+    """Return which adverse events the rule looks at, by their terms."""
+    term = table["term"].astype(str).str.lower()
+    chosen = ~term.isin(rule.except_terms)
+    return chosen & term.isin(rule.terms) if rule.terms else chosen
+
+
+def _untold(rule: DltRule, table: pd.DataFrame) -> Iterator[tuple[str, float, str]]:
+    """Yield id, day and reason of adverse events without a grade, or without their first day."""
+    for row in table[_counts(rule, table)].to_dict("records"):
+        who, start, grade = str(row["id"]), float(row["start_day"]), float(row["grade"])
+        hours = (float(row["end_day"]) - start) * _HOURS
+        if np.isnan(grade) and not hours < rule.lasting_hours:
+            yield who, start, f"{row['term']} has no grade"
+        elif grade >= rule.grade and np.isnan(start):
+            yield who, start, f"the day on which {row['term']} began is not known"
 
 
 def _verdict(who: str, spells: pd.DataFrame) -> dict[str, Any]:

@@ -99,7 +99,8 @@ class ExposureResponse:
         row = self.ratios.iloc[0]
         found = (
             row["reason"] if np.isnan(row["estimate"])
-            else f"{row['estimate']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})"
+            else f"{row['estimate']:.2f} ({100 * row['prob']:g} % interval {row['lower']:.2f}–"
+            f"{row['upper']:.2f})"
         )  # fmt: skip
         return (
             f"{self.outcome} on {self.exposure.quantity}: {row['kind']}, {row['change']} change: "
@@ -121,7 +122,7 @@ def exposure_response(
     exclude_truncated: bool = False,
     landmark: float | None = None,
     method: Method = "ml",
-    prob: float = 0.9,
+    prob: float = 0.95,
     groups: int = 4,
     **sampler: Any,
 ) -> ExposureResponse:
@@ -158,7 +159,7 @@ def exposure_response(
         Maximum likelihood with Wald intervals, or weakly informative priors (Normal(0, 1) per
         factor e).
     prob : float
-        Level of the intervals.
+        Level of the intervals; ``ratios["prob"]`` repeats it.
     groups : int
         Groups by exposure, for observed shares and survival curves.
     **sampler
@@ -199,6 +200,7 @@ def exposure_response(
                  positive_int(groups, "groups"), sampler)  # fmt: skip
     made = _survival(task) if kind == "survival" else _layer(task)
     notes = (*_of_truncation(cut, window_end, exclude_truncated), *_immortal(task, window_end))
+    made = replace(made, ratios=made.ratios.assign(prob=prob))
     made = _labelled(replace(made, truncated=cut, notes=(*notes, *made.notes)), found)
     if cut and not exclude_truncated:
         made = replace(made, sensitivity=_sensitivity(task, made, cut))

@@ -45,7 +45,12 @@ def frame(source: Source) -> pd.DataFrame:
     """Return the table as text cells and numbers, whatever it came from."""
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True)
-    return pd.read_csv(source, dtype=str, keep_default_na=False)
+    try:
+        return pd.read_csv(source, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {str(source)!r}; correct the path.") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"the file {str(source)!r} is empty; it needs a header and rows.") from None
 
 
 def pick(
@@ -127,10 +132,47 @@ def numbers(
     return out
 
 
-def flags(column: pd.Series | None, size: int) -> NDArray[np.bool_]:
-    """Return cells as yes or no; missing is no."""
-    yes = {"1", "Y", "YES", "TRUE", "T"}
-    return np.array([cell.upper() in yes for cell in text(column, size)], dtype=bool)
+_YES, _NO = ("1", "Y", "YES", "TRUE", "T"), ("0", "N", "NO", "FALSE", "F")
+
+
+def flags(column: pd.Series | None, ids: list[str], name: str, found: Found) -> NDArray[np.bool_]:
+    """Return cells as yes or no; missing is no, and another word is an error."""
+    cells = [cell.upper().removesuffix(".0") for cell in text(column, len(ids))]
+    for i, cell in enumerate(cells):
+        if cell and cell not in _YES + _NO:
+            found.error(
+                "not_a_flag",
+                f"the {name} of patient {ids[i]} in row {i + 2} is {cell!r}; write yes or no, or "
+                "leave it empty.",
+                patient=ids[i], row=i + 2, column=name, value=cell,
+            )  # fmt: skip
+    return np.array([cell in _YES for cell in cells], dtype=bool)
+
+
+def events(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return the events of a time-to-event table; False where there is no time.
+
+    Raises
+    ------
+    DataError
+        If a cell is neither an event (True, 1, yes) nor a censoring (False, 0, no). A competing
+        risk is neither.
+    """
+    cells = [cell.upper().removesuffix(".0") for cell in text(table["event"], len(table))]
+    timed = table["time"].notna().to_numpy()
+    problems = [
+        Problem(
+            "tte_event",
+            f"patient {who!r} has the event {cell or 'missing'!r}; write 1 for an event and 0 for "
+            "a censoring (a competing risk has to be made one of both).",
+            str(who), column="event", value=cell,
+        )
+        for who, cell, known in zip(table["id"], cells, timed, strict=True)
+        if known and cell not in _YES + _NO
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
+    return np.array([cell in _YES for cell in cells], dtype=bool) & timed
 
 
 def from_day_one(day: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._endpoints import fields
+from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Source
 from cart_pkpd._endpoints.tables import FOLLOWUP, shape
 
@@ -58,7 +58,8 @@ def read_followup(
     Raises
     ------
     DataError
-        If a patient stands twice, or a progression, therapy or contact comes after the death.
+        If a patient stands twice, a flag or the basis of a progression is no known word, or a
+        progression, therapy or contact comes after the death.
     """
     raw, found = fields.frame(table), Found()
     given = fields.pick(raw, HEADERS, columns, ("id",), "follow-up")
@@ -70,16 +71,28 @@ def read_followup(
             days = fields.numbers(column, ids, c.name, found)
             made[c.name] = fields.from_day_one(days) if day_one else days
         elif c.kind == "flag":
-            made[c.name] = fields.flags(column, len(ids))
+            made[c.name] = fields.flags(column, ids, c.name, found)
         else:
             made[c.name] = fields.text(column, len(ids))
     found.stop()
     out = pd.DataFrame(made)
     out["start_day"] = out["start_day"].fillna(0.0)
+    out["pd_basis"] = _bases(out, found)
     _check(out, found)
     found.stop()
     out["last_contact_day"] = out["death_day"].fillna(out["last_contact_day"])
     return shape(out.to_dict("records"), FOLLOWUP)
+
+
+def _bases(table: pd.DataFrame, found: Found) -> list[str]:
+    """Return what every progression rests on, radiological or clinical; "" where not said."""
+    bases = [words.basis(cell) for cell in table["pd_basis"]]
+    for i, (who, cell) in enumerate(zip(table["id"], table["pd_basis"], strict=True)):
+        if cell and not bases[i]:
+            found.error("unknown_basis", f"the basis of the progression of patient {who} (row "
+                        f"{i + 2}) is {cell!r}; write radiological or clinical.", patient=who,
+                        row=i + 2, column="pd_basis", value=cell)  # fmt: skip
+    return bases
 
 
 def _check(table: pd.DataFrame, found: Found) -> None:

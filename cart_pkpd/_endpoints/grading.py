@@ -24,15 +24,17 @@ class Grades:
     name : str
         ``"CRS"`` or ``"ICANS"``.
     records : DataFrame
-        Every record with ``grade`` and ``rule``.
+        Every record with ``grade``, ``rule``, and ``most``: the highest grade that a record
+        without one could have (NaN where it has one, or nothing was assessed).
     days : DataFrame
         One row per patient and whole day with a record: ``id``, ``day``, ``grade`` (the highest),
         ``rule``.
     patients : DataFrame
         One row per patient: ``id``, ``grade`` (the highest; 0 without the toxicity; NaN where no
-        record could be graded), ``grade_day`` (first record with it), ``onset_day``, ``end_day``
-        (first record of grade 0 after the last of 1 or more), ``duration`` [day], ``rule`` (of
-        the highest grade), ``reason`` (why a number is missing).
+        record could be graded, or one without a grade could be higher), ``grade_day``
+        (first record with it), ``onset_day``, ``end_day`` (first record of
+        grade 0 after the last of 1 or more), ``duration`` [day], ``rule`` (of the highest grade),
+        ``reason`` (why a number is missing).
     """
 
     name: str
@@ -161,8 +163,9 @@ def icans_grade(records: pd.DataFrame) -> Grades:
 
 def _grades(name: str, found: pd.DataFrame, graded: list[Finding]) -> Grades:
     records = found.assign(
-        grade=np.array([f.grade for f in graded], dtype=float), rule=[f.words for f in graded]
-    )
+        grade=np.array([f.grade for f in graded], dtype=float), rule=[f.words for f in graded],
+        most=np.array([f.most for f in graded], dtype=float),
+    )  # fmt: skip
     days = [_highest(part) for _, part in records.groupby(["id", np.floor(records["day"])])]
     patients = [_patient(str(who), part) for who, part in records.groupby("id", sort=False)]
     return Grades(name, records, pd.DataFrame(days), pd.DataFrame(patients))
@@ -196,6 +199,12 @@ def _patient(who: str, part: pd.DataFrame) -> dict[str, Any]:
     if unknown:
         reasons.append(f"{unknown} of {len(part)} records could not be graded")
     grade = float(top["grade"])
+    higher = part[part["most"] > grade]
+    if len(higher):
+        row = higher.iloc[0]
+        reasons.insert(0, f"at least grade {grade:g}: day {row['day']:g} could be "
+                       f"{row['most']:g} ({row['rule']})")  # fmt: skip
+        grade = np.nan
     return {
         "id": who, "grade": grade, "grade_day": float(top["day"]) if grade >= 1 else np.nan,
         "onset_day": onset, "end_day": end, "duration": end - onset, "rule": str(top["rule"]),

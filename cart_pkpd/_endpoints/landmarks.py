@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._endpoints.fields import events
 from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, TIME_TO_EVENT, require
 
 _PARAMETERS = {
@@ -34,7 +36,7 @@ def landmark(times: pd.DataFrame, months: float = 12.0) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If `times` is no table of times to event.
+        If `times` is no table of times to event, or `months` is not above 0.
 
     Notes
     -----
@@ -42,8 +44,10 @@ def landmark(times: pd.DataFrame, months: float = 12.0) -> pd.DataFrame:
     those whose state is known is biased; a Kaplan–Meier estimate is not.
     """
     require(times, [c.name for c in TIME_TO_EVENT], "times to event", "endpoints.pfs or os")
+    if not 0 < months < np.inf:
+        raise DataError(f"months= must be above 0, not {months!r}.")
     day = months * DAYS_PER_MONTH
-    time, event = times["time"].to_numpy(), times["event"].to_numpy()
+    time, event = times["time"].to_numpy(float), events(times)
     state = np.select(
         [np.isnan(time), event & (time <= day), time > day], ["", "event", "event-free"], "unknown"
     )
@@ -77,6 +81,7 @@ def adtte(times: pd.DataFrame, *, study: str = "") -> pd.DataFrame:
     """
     require(times, [c.name for c in TIME_TO_EVENT], "times to event", "endpoints.pfs or os")
     own = times[times["time"].notna()].reset_index(drop=True)
+    own = own.assign(event=events(own))
     day = own["day"].to_numpy()
     return pd.DataFrame(
         {

@@ -29,6 +29,7 @@ HEADERS: fields.Headers = {
     "site": ("SITE", "TULOC", "TRLOC", "ORGAN", "LOCATION"),
     "node": ("NODE", "NODAL", "LYMPHNODE", "NODEFL"),
     "diameter": ("DIAMETER", "TRSTRESN", "SIZE", "LENGTH", "DIAMETERMM", "DIAMETERCM"),
+    "measure": ("MEASURE", "MEASUREMENT", "AXIS", "TRTEST", "TRTESTCD"),
     "status": ("STATUS", "TRSTRESC", "LESIONSTATUS", "STATE"),
 }
 REQUIRED = ("id", "day", "lesion", "kind", "diameter")
@@ -58,7 +59,8 @@ def read_lesions(
         One row per patient, assessment and lesion. Days count from the infusion (day 0).
     columns : dict, optional
         Headers by our names, where they are not recognised: ``{"diameter": "Size"}``. Needed are
-        id, day, lesion, kind, diameter; visit, site, node and status are used where they are.
+        id, day, lesion, kind, diameter; visit, site, node, measure (such as "short axis") and
+        status are used where they are.
     unit : {"mm", "cm"}, optional
         Unit of the diameters. By default mm, unless no target reaches 10 at the baseline: then
         they are taken to be cm, and a warning says so.
@@ -93,7 +95,8 @@ def read_lesions(
     -----
     DataWarning
         More than 5 targets or more than 2 per organ (all lymph nodes are one organ), a baseline
-        earlier than `baseline_window`, no baseline, diameters taken to be cm.
+        earlier than `baseline_window`, no baseline, diameters taken to be cm, lesions taken to be
+        nodes by their site or short axis.
 
     Notes
     -----
@@ -138,7 +141,7 @@ def _cells(given: dict[str, pd.Series], size: int, day_one: bool, found: Found) 
         for cells in zip(
             range(2, size + 2), ids, days.tolist(), fields.text(given.get("visit"), size),
             fields.text(given["lesion"], size), [words.kind(cell) for cell in kinds],
-            fields.text(given.get("site"), size), fields.flags(given.get("node"), size).tolist(),
+            fields.text(given.get("site"), size), _nodes(given, ids, found),
             fields.numbers(given["diameter"], ids, "diameter", found).tolist(),
             fields.text(given.get("status"), size),
             strict=True,
@@ -147,6 +150,29 @@ def _cells(given: dict[str, pd.Series], size: int, day_one: bool, found: Found) 
     for record, cell in zip(made, kinds, strict=True):
         _identity(record, cell, found)
     return made
+
+
+def _nodes(given: dict[str, pd.Series], ids: list[str], found: Found) -> list[bool]:
+    """Return which lesions are lymph nodes: as the table says, or by measure and site."""
+    if "node" in given:
+        return [bool(v) for v in fields.flags(given["node"], ids, "node", found)]
+    lesions = fields.text(given["lesion"], len(ids))
+    measures = fields.text(given.get("measure"), len(ids))
+    sites = fields.text(given.get("site"), len(ids))
+    nodes = {
+        (who, lesion)
+        for who, lesion, measure, site in zip(ids, lesions, measures, sites, strict=True)
+        if words.is_node(measure, site)
+    }
+    if nodes:
+        named = ", ".join(sorted({f"{lesion} of {who}" for who, lesion in nodes}))
+        found.warn(
+            "taken_as_node",
+            "the table has no column for lymph nodes; by the short axis or the site these are "
+            f"taken to be nodes: {named}. Add a column NODE to settle it.",
+            column="node",
+        )
+    return [key in nodes for key in zip(ids, lesions, strict=True)]
 
 
 def _identity(r: Record, kind: str, found: Found) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import at_least_0, did_you_mean
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -112,13 +113,18 @@ def best_response(
     Raises
     ------
     DataError
-        If `timepoints` is no table of `recist`, or the follow-up lacks one of its patients.
+        If `timepoints` is no table of `recist`, the follow-up lacks one of its patients or has a
+        death before an assessment, a rule is below 0, or `new_therapy` names an unknown patient.
 
     Notes
     -----
-    Assessments count up to the first PD, that one among them, up to and on the day of the new
-    therapy, and up to the data cut-off. The best of CR, PR, SD, NON-CR/NON-PD, PD and NE is
-    taken, the earliest if there are several.
+    Assessments count from the start, up to the first PD, that one among them, up to and on the
+    day of the new therapy, and up to the data cut-off. The best of CR, PR, SD,
+    NON-CR/NON-PD, PD and NE is taken, the earliest if there are several.
+
+    Responses without a baseline, as of ``endpoints.from_rs``, do not tell whether disease was
+    measurable; then whoever has a response that was not NE is evaluable, and ``attrs["notes"]``
+    says so.
 
     Confirmed CR: CR again at least `confirmation_days` later with nothing but CR and NE between.
     Confirmed PR: PR or CR that late, with nothing but PR, CR, NE (and SD where `allow_sd` lets it)
@@ -134,14 +140,32 @@ def best_response(
     names = [c.name for c in TIMEPOINTS]
     require(timepoints, names, "time-point responses", "endpoints.recist")
     rules = Rules(confirmation_days, min_sd_days, allow_ne, allow_sd)
+    for name, value in vars(rules).items():
+        at_least_0(value, name, whole=name.startswith("allow"))
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
+        strange = [str(k) for k in new_therapy if str(k) not in set(known["id"])]
+        if strange:
+            raise DataError(
+                f"new_therapy= names the unknown patient {strange[0]!r}."
+                f"{did_you_mean(strange[0], known['id'])} Correct the name."
+            )
         known["new_therapy_day"] = known["id"].map({str(k): v for k, v in new_therapy.items()})
     groups = by_patient(timepoints)
     rows = [_patient(who, groups.get(who.id, []), rules, until) for who in each(known)]
     table = shape(rows, BEST)
-    table.attrs |= {"rules": vars(rules), "until": until}
+    table.attrs |= {"rules": vars(rules), "until": until, "notes": _unknown_disease(groups)}
     return table
+
+
+def _unknown_disease(groups: Mapping[str, list[Any]]) -> tuple[str, ...]:
+    out = [who for who, own in groups.items() if not any(row.baseline for row in own)]
+    if not out:
+        return ()
+    return (
+        f"{len(out)} without a baseline assessment ({', '.join(out)}): whether disease was "
+        "measurable is not known, so they are evaluable where a response was not NE.",
+    )
 
 
 def people(
@@ -154,13 +178,16 @@ def people(
     Raises
     ------
     DataError
-        If the follow-up is given and lacks a patient of the other tables.
+        If the follow-up is given and lacks a patient of the other tables, or has a death before
+        an assessment.
     """
     seen = [] if timepoints is None else [str(i) for i in timepoints["id"].unique()]
     seen += [str(p) for p in patients or ()]
     if followup is None:
         return read_followup(pd.DataFrame({"id": list(dict.fromkeys(seen))}))
     table = read_followup(followup)
+    if timepoints is not None:
+        _alive(timepoints, table)
     lacking = sorted(set(seen) - set(table["id"]))
     if lacking:
         raise DataError(
@@ -171,9 +198,26 @@ def people(
     return table
 
 
+def _alive(timepoints: pd.DataFrame, followup: pd.DataFrame) -> None:
+    """Refuse assessments after death."""
+    died = dict(zip(followup["id"], followup["death_day"], strict=True))
+    problems = [
+        Problem(
+            "after_death",
+            f"patient {who} has an assessment on day {day:g}, after the death on day "
+            f"{died[str(who)]:g}; correct one of both.",
+            str(who), column="day", value=f"{day:g}",
+        )
+        for who, day in zip(timepoints["id"], timepoints["day"], strict=True)
+        if day > died.get(str(who), math.nan)
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
+
+
 def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dict[str, Any]:
     last = np.fmin(who.cut_off_day, math.inf if until is None else until)
-    seen = [row for row in own if not row.baseline and row.day <= last]
+    seen = [row for row in own if not row.baseline and who.start_day <= row.day <= last]
     counted = counting(seen, who.new_therapy_day)
     points = [Point(row.day, row.overall) for row in counted]
     why = _why_missing(who, own, seen)
@@ -182,7 +226,9 @@ def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dic
     worse = next((row for row in seen if row.overall == PD), None)
     sizes = [row for row in counted if not math.isnan(row.pct_baseline)]
     low = min(sizes, key=lambda row: row.pct_baseline, default=None)
-    measurable = any(row.baseline and not math.isnan(row.sum) for row in own)
+    baseline = [row for row in own if row.baseline]
+    # Responses that were read as such have no baseline: then nothing speaks against it.
+    measurable = not baseline or any(not math.isnan(row.sum) for row in baseline)
     return {
         "id": who.id, "best": best.response, "best_day": best.day, "best_reason": best.reason,
         "confirmed": sure.response, "confirmed_day": sure.day, "confirmed_reason": sure.reason,
@@ -192,7 +238,7 @@ def _patient(who: Any, own: list[Any], rules: Rules, until: float | None) -> dic
         "pd_day": math.nan if worse is None else worse.day,
         "pd_by": "" if worse is None else _pd_by(worse),
         "new_therapy_day": who.new_therapy_day, "n_assessments": len(points),
-        "evaluable": measurable and any(p.response != NE for p in points),
+        "evaluable": measurable and any(p.response not in (NE, MISSING, "") for p in points),
         "best_pct": math.nan if low is None else low.pct_baseline,
         "best_pct_day": math.nan if low is None else low.day,
     }  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import at_least_0
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ def planned(timepoints: pd.DataFrame, days: Sequence[float] | None, window: floa
     DataError
         If days are given that do not rise above 0, or none are given and visits have no names.
     """
+    at_least_0(window, "window")
     if days is not None:
+        if isinstance(days, str):
+            raise DataError(f"schedule= must be days such as [28, 61, 91], not {days!r}.")
         given = tuple(float(d) for d in days)
         rising = all(np.diff([0.0, *given]) > 0)
         if not given or not rising:

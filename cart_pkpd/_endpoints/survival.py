@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import probability
+from cart_pkpd._endpoints.fields import events
 from cart_pkpd._endpoints.groups import Patients, group_of
 from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, require
 from cart_pkpd._nca.survival import kaplan_meier as curve_of
@@ -88,8 +89,8 @@ def usable(tte: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises
     ------
     DataError
-        If a column is missing, a time is not above 0 or not finite, a patient is there twice, or
-        nobody has a time.
+        If a column is missing, a time is not above 0 or not finite, an event is neither yes nor
+        no, a patient is there twice, or nobody has a time.
     """
     require(tte, ("id", "time", "event"), "times to event", "endpoints.pfs or endpoints.os")
     names = sorted(set(tte["endpoint"])) if "endpoint" in tte else []
@@ -114,7 +115,8 @@ def usable(tte: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise DataError("nobody has a time to this event, so there is nothing to estimate.")
     out = [str(i) for i in tte.loc[~there, "id"]]
     note = f"{len(out)} without a time left out ({', '.join(out)})." if out else ""
-    return tte[there].reset_index(drop=True), (note,) if note else ()
+    rows = tte[there].reset_index(drop=True)
+    return rows.assign(event=events(rows)), (note,) if note else ()
 
 
 def _wrong_times(tte: pd.DataFrame, time: pd.Series) -> list[Problem]:

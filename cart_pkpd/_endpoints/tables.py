@@ -120,7 +120,10 @@ BEST = (
     _text("pd_by", "target, non-target, new lesion, or several"),
     _day("new_therapy_day", "first dose of another anti-cancer treatment"),
     _number("n_assessments", "1", "assessments that counted"),
-    _flag("evaluable", "measurable disease, and an assessment that counted and was not NE"),
+    _flag(
+        "evaluable",
+        "measurable disease (or not known), and an assessment that counted and was not NE",
+    ),
     _number("best_pct", "%", "smallest change of the sum from the baseline of those that counted"),
     _day("best_pct_day", "day of it"),
 )

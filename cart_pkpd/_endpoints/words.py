@@ -39,7 +39,30 @@ _READ_AS = {  # a lesion seen that is not measured for the sum
     NEW: {MEASURED: UNEQUIVOCAL, TOO_SMALL: UNEQUIVOCAL, PRESENT: UNEQUIVOCAL},
 }
 
+_BASES = {
+    "radiological": (
+        "radiological", "radiologic", "radiographic", "radiology", "imaging", "scan", "ct", "mri",
+        "recist", "radiological progression", "radiographic progression", "disease progression",
+    ),
+    "clinical": (
+        "clinical", "clinically", "symptomatic", "symptoms", "clinical progression",
+        "clinical deterioration", "symptomatic progression", "symptomatic deterioration",
+    ),
+}  # fmt: skip
+
 _BASELINE = ("baseline", "screening", "bl", "base", "week 0", "day 0")
+
+
+def basis(cell: str) -> str:
+    """Return whether a progression is radiological or clinical, or "" for an unknown word."""
+    return _word(cell, _BASES)
+
+
+def is_node(measure: str, site: str) -> bool:
+    """Return whether a lesion is a lymph node by the axis measured, or by its site."""
+    axis = measure.lower().replace("-", " ").replace("_", " ")
+    place = site.lower().replace("-", " ")
+    return "short axis" in axis or axis == "saxis" or "lymph node" in place
 
 
 def is_baseline(visit: str) -> bool:

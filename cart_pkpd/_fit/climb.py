@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.marginal import Evaluated, Marginal
+from cart_pkpd._fit.flat import Told, told_by
+from cart_pkpd._fit.marginal import MOST_LOGIT, Evaluated, Marginal
 
 _ROUNDS, _GTOL = 4, 2e-4
 _ENOUGH, _VAIN = 1e-5, 1e-4
@@ -19,7 +20,9 @@ _NO_VALUE = 1e3
 _WARMING = 6
 _JITTER = 0.3
 _IN_VAIN = 6
-_NEAR_ZERO = 1e-3
+_NEAR_ZERO, _NEAR_LIMIT = 1e-3, 1e-2
+_LIMIT = 2.0 * float(np.arctanh(0.999))
+_AGAIN = 3
 _RIDGE = 1e-3
 _LEAST_EIGENVALUE = 1e-13
 _STEP_OF_SD, _LEAST_STEP, _MOST_STEP = 0.05, 1e-3, 0.05
@@ -90,7 +93,7 @@ def climb(marginal: Marginal, *, starts: int, seed: int, iterations: int) -> Opt
     best = min(solved, key=lambda f: f.total)
     best = _with_better_modes(marginal, best, iterations)
     best = _without_small(marginal, best, iterations)
-    return _finished(marginal, best, values)
+    return _without_edges(marginal, best, _finished(marginal, best, values), iterations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +280,58 @@ def _finished(marginal: Marginal, best: _Found, starts: tuple[float, ...]) -> Op
         if at.value.sum() <= best.total + 1e-9:
             best = replace(best, x=x, at=at)
     return Optimum(best.x, best.at, hessian, best.held, best.iterations, starts)
+
+
+def _without_edges(marginal: Marginal, best: _Found, found: Optimum, iterations: int) -> Optimum:
+    """Hold what is at an edge of what it may be after the last search too, and search again.
+
+    A correlation may reach its limit in the last search only; an omega that the curvature says
+    nothing of is 0 as far as the data tell if that costs next to nothing.
+    """
+    for _ in range(_AGAIN):
+        x, held = _edges(marginal, found)
+        if np.array_equal(held, found.held):
+            break
+        best = replace(best, x=found.x, at=found.at, held=held)
+        best = _continued(marginal, best, x, found.at.z, iterations, held)
+        found = _finished(marginal, best, found.starts)
+    return found
+
+
+def _edges(marginal: Marginal, found: Optimum) -> tuple[Array, NDArray[np.bool_]]:
+    """Return coordinates with those at an edge put there, and which are to be held."""
+    best = float(found.at.value.sum())
+
+    def costs_nothing(x: Array) -> bool:
+        return bool(marginal.evaluate(x, found.at.z).value.sum() < best + _NEAR_LIMIT)
+
+    held, x = found.held.copy(), found.x.copy()
+    for i in (i for i in marginal.pair_places if not held[i] and abs(x[i]) > _LIMIT):
+        there = x.copy()
+        there[i] = np.copysign(MOST_LOGIT, x[i])
+        if costs_nothing(there):
+            x, held[i] = there, True
+    unsaid = ~np.isfinite(np.diag(told(marginal, found).covariance))
+    for i in (i for i in marginal.sd_places if not held[i] and unsaid[i]):
+        zero = held.copy()
+        zero[i] = True
+        zero = marginal.held_with(zero)
+        if costs_nothing(marginal.at_held(x, zero)):
+            held = zero
+    return marginal.at_held(x, held), held
+
+
+def told(marginal: Marginal, found: Optimum) -> Told:
+    """Return what the curvature at an optimum tells of all coordinates, by their places."""
+    free = np.flatnonzero(~found.held)
+    d = found.x.size
+    inner = told_by(
+        found.hessian[np.ix_(free, free)] / 2.0, marginal.sizes[free], marginal.widest[free]
+    )
+    covariance = np.full((d, d), np.nan)
+    covariance[np.ix_(free, free)] = inner.covariance
+    flat = tuple(tuple(free[list(group)].tolist()) for group in inner.flat)
+    return Told(covariance, flat, tuple(free[list(inner.wide)].tolist()))
 
 
 def positive_definite(matrix: Array) -> bool:

@@ -41,7 +41,7 @@ def population_draws(structure: Structure, posterior: xr.Dataset) -> xr.Dataset:
         raw = own if own is not None else _raw(q.name, q.role, structure, posterior)
         if q.role == "typical" and TYPICAL in posterior:
             raw = xr.apply_ufunc(model.parameters[q.name].to_natural, raw)
-        raw.attrs = {"units": q.unit, "long_name": q.label, "role": q.role}
+        raw.attrs = {"units": q.unit, "long_name": q.label, "role": structure.role(q)}
         out[q.name] = raw
     return xr.Dataset(out)
 
@@ -284,7 +284,7 @@ def prior_draws(structure: Structure, size: int, seed: int | np.random.Generator
             q.name: (
                 "draw",
                 draws[q.name],
-                {"units": q.unit, "long_name": q.label, "role": q.role},
+                {"units": q.unit, "long_name": q.label, "role": structure.role(q)},
             )
             for q in structure.quantities
         }

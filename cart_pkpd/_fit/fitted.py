@@ -9,6 +9,8 @@ from typing import Any
 
 import xarray as xr
 
+from cart_pkpd._core.errors import FitError, WriteError
+from cart_pkpd._core.validate import as_path, shown
 from cart_pkpd._stats.population import Structure
 
 INDIVIDUAL_SUFFIX = "_i"
@@ -77,7 +79,13 @@ class PopulationFit:
         """Write the fit as one netCDF file; :func:`cart_pkpd.fit.load` reads it back."""
         from cart_pkpd._fit.files import save
 
-        return save(self, Path(path))
+        target = as_path(path, "the file to write")
+        if target.is_dir():
+            raise WriteError(
+                f"{str(target)!r} is a folder; name a file in it, such as "
+                f"{str(target / 'fit.nc')!r}."
+            )
+        return save(self, target)
 
     def _said(self) -> str:
         design = self.structure.design
@@ -85,3 +93,26 @@ class PopulationFit:
             f"{type(self).__name__} {self.label!r}: {self.model_name} on "
             f"{', '.join(self.endpoints)} of {design.n_patients} patients, {design.n_obs} records"
         )
+
+
+def as_fit(value: Any, asking: str) -> Any:
+    """Return `value` if it is a fitted population.
+
+    Parameters
+    ----------
+    value : object
+        What the caller passed.
+    asking : str
+        What needs it, for the message: ``"checks.vpc"``.
+
+    Raises
+    ------
+    FitError
+        For anything else.
+    """
+    if isinstance(value, PopulationFit):
+        return value
+    raise FitError(
+        f"{asking}: give a fit, from fit.bayes(...), fit.laplace(...) or fit.load(...), not "
+        f"{shown(value)}."
+    )

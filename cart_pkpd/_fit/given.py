@@ -55,6 +55,12 @@ def with_given(
             f"{who}: its parameters change with {first.acting[0]}, which one number for each "
             "patient cannot say; give a fit without covariates that are linear or change in time."
         )
+    if first.population.iov:
+        raise FitError(
+            f"{who}: {', '.join(first.population.iov)} varies between occasions there, and a "
+            "second fit cannot hold deviations of occasions (not supported); fit the cells again "
+            "without iov and give that fit, or fit all endpoints together (endpoint=[...])."
+        )
     _check_parameters(model, own, population, who)
     places = _places(design, first.design, who)
     values = _individual(earlier, own.estimated, average)
@@ -96,7 +102,11 @@ def _check_parameters(model: Model, own: Model, population: Population, who: str
                 f"fit has it {'estimated' if name in own.estimated else 'at another value'}; "
                 "leave it free here."
             )
-        for what, names in (("iiv", population.iiv), ("covariates", population.covariates)):
+        for what, names in (
+            ("iiv", population.iiv),
+            ("iov", population.iov),
+            ("covariates", population.covariates),
+        ):
             if name in names:
                 raise FitError(
                     f"{who}: {name!r} is known for each patient, so it cannot be in {what}; leave "

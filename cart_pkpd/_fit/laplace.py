@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._fit.climb import Optimum, climb, positive_definite
+from cart_pkpd._fit.climb import Optimum, climb, told
 from cart_pkpd._fit.draws import record_coords
 from cart_pkpd._fit.laplace_result import LaplaceResult
-from cart_pkpd._fit.laplace_verdict import LaplaceVerdict, judged
+from cart_pkpd._fit.laplace_verdict import TOO_WIDE, LaplaceVerdict, judged, said_of
 from cart_pkpd._fit.marginal import LAPLACE, Marginal
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.design import QUANTIFIED
@@ -53,7 +53,7 @@ def fit_structure(
     marginal = Marginal(structure, method, starting_values(structure))
     _check_kinks(marginal)
     optimum = climb(marginal, starts=starts, seed=seed, iterations=iterations)
-    spread = _spread(optimum)
+    spread = _spread(marginal, optimum)
     return LaplaceResult(
         label=label,
         structure=structure,
@@ -93,38 +93,48 @@ def _check_kinks(marginal: Marginal) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Spread:
-    """Covariances of the coordinates, NaN by those held or where there is none."""
+    """Covariances of the coordinates, NaN by those held or of which the curvature says nothing.
+
+    `apart` names what cannot be told apart, and `wide` what has no useful error.
+    """
 
     hessian: Array
     sandwich: Array
     left: float
-    positive: bool
     condition: float
+    apart: tuple[tuple[str, ...], ...]
+    wide: tuple[str, ...]
+
+    def reason(self, name: str) -> str:
+        """Return why a quantity has no error."""
+        if name in self.wide:
+            return TOO_WIDE
+        return next((said_of(group) for group in self.apart if name in group), "")
 
 
-def _spread(optimum: Optimum) -> _Spread:
+def _spread(marginal: Marginal, optimum: Optimum) -> _Spread:
     """Return covariances from the curvature, and from curvature and patients' scores.
 
     With R half the second derivatives of -2 ln L and S the sum of outer products of the
-    patients' scores: R⁻¹, and R⁻¹ S R⁻¹ (Huber 1967; NONMEM's default).
+    patients' scores: R⁻¹, and R⁻¹ S R⁻¹ (Huber 1967; NONMEM's default). One patient's score
+    is 0 at the optimum and tells nothing of its scatter.
     """
-    free = np.flatnonzero(~optimum.held)
-    d = optimum.x.size
-    nothing = np.full((d, d), np.nan)
-    r = optimum.hessian[np.ix_(free, free)] / 2.0
-    if not positive_definite(r):
-        return _Spread(nothing, nothing, np.nan, False, np.nan)
-    inverse = np.linalg.inv(r)
-    scores = optimum.at.gradient[:, free] / 2.0
+    found, names = told(marginal, optimum), marginal.coordinates
+    known = np.flatnonzero(np.isfinite(np.diag(found.covariance)))
+    inverse = found.covariance[np.ix_(known, known)]
+    scores = optimum.at.gradient[:, known] / 2.0
     gradient = scores.sum(axis=0)
     sizes = np.sqrt(np.diag(inverse))
     eigenvalues = np.linalg.eigvalsh(inverse / np.outer(sizes, sizes))
+    robust = inverse @ scores.T @ scores @ inverse if len(scores) > 1 else inverse * np.nan
+    whole = known.size > 0 and not found.flat
     return _Spread(
-        hessian=_placed(inverse, free, d),
-        sandwich=_placed(inverse @ scores.T @ scores @ inverse, free, d),
-        left=float(gradient @ inverse @ gradient),
-        positive=True,
-        condition=float(eigenvalues[-1] / eigenvalues[0]),
+        hessian=found.covariance,
+        sandwich=_placed(robust, known, optimum.x.size),
+        left=float(gradient @ inverse @ gradient) if whole else np.nan,
+        condition=float(eigenvalues[-1] / eigenvalues[0]) if whole else np.nan,
+        apart=tuple(tuple(names[i] for i in group) for group in found.flat),
+        wide=tuple(names[i] for i in found.wide),
     )
 
 
@@ -140,13 +150,15 @@ def _verdict(
     ids, at = marginal.structure.design.ids, optimum.at
     return judged(
         left=spread.left,
-        positive_definite=spread.positive,
+        positive_definite=bool(np.isfinite(spread.left)),
         condition_number=spread.condition,
         at_zero=_held(marginal, optimum, correlations=False),
         at_limit=_held(marginal, optimum, correlations=True),
         unresolved=tuple(map(str, ids[at.unresolved])),
         replaced=tuple(map(str, ids[at.replaced])),
         ran_out=optimum.iterations >= iterations,
+        apart=spread.apart,
+        wide=spread.wide,
     )
 
 
@@ -168,6 +180,7 @@ def _tree(marginal: Marginal, optimum: Optimum, spread: _Spread) -> xr.DataTree:
             "coordinate": ("quantity", _shown(marginal, optimum)),
             "gradient": ("quantity", optimum.gradient),
             "held": ("quantity", optimum.held),
+            "reason": ("quantity", np.array([spread.reason(n) for n in names], dtype=str)),
             "covariance": (twice, spread.hessian),
             "sandwich": (twice, spread.sandwich),
         },

@@ -24,6 +24,7 @@ _AT_ZERO = "0 as far as the data tell"
 _OF_ZERO = "the standard deviation of one of the two is 0"
 _AT_LIMIT = "at the limit, where a deviation follows wholly from others"
 _STEP = 1e-6
+_ONE_PATIENT = "se_sandwich compares patients, and there is one"
 _NO_CURVATURE = "the curvature at the end is not that of a minimum"
 
 type Array = NDArray[np.float64]
@@ -247,7 +248,7 @@ class LaplaceResult(PopulationFit):
             slope[j] = (up - down) / (2.0 * _STEP)
         own, robust = (self._error(k, slope) for k in ("covariance", "sandwich"))
         held = bool(self._estimates["held"][i])
-        why = _OF_ZERO if self._unknown(name) else _AT_LIMIT if held else _NO_CURVATURE
+        why = _OF_ZERO if self._unknown(name) else _AT_LIMIT if held else self._lacking(name)
         percent = 100.0 / abs(value) if value else np.nan
         with np.errstate(all="ignore"):
             middle, width = np.arctanh(value), z * own / (1.0 - value**2)
@@ -266,7 +267,7 @@ class LaplaceResult(PopulationFit):
             "shrinkage_sd": np.nan,
             "shrinkage_var": np.nan,
             "gradient": float(self._estimates["gradient"][i]),
-            "reason": why if held or not np.isfinite(own) else "",
+            "reason": why if held or not np.isfinite(own) else self._one_patient(),
         }
 
     def _error(self, kind: str, slope: Array) -> float:
@@ -275,6 +276,16 @@ class LaplaceResult(PopulationFit):
         covariance = self._estimates[kind].to_numpy()[np.ix_(acting, acting)]
         variance = float(slope[acting] @ covariance @ slope[acting]) if acting.size else np.nan
         return float(np.sqrt(variance)) if variance > 0 else np.nan
+
+    def _lacking(self, name: str) -> str:
+        """Return why a quantity that is not held has no error."""
+        if "reason" not in self._estimates:  # files written before there were reasons
+            return _NO_CURVATURE
+        own = str(self._estimates["reason"].to_numpy()[self._names.index(name)])
+        return own or _NO_CURVATURE
+
+    def _one_patient(self) -> str:
+        return _ONE_PATIENT if self.structure.design.n_patients < 2 else ""
 
     def _row(self, name: str, z: float) -> dict[str, Any]:
         if self.structure.quantity(name).role == "correlation":
@@ -286,7 +297,8 @@ class LaplaceResult(PopulationFit):
         se, robust = (s * abs(self._slope(q, value)) for s in (own, sandwich))
         percent = 100.0 / abs(value) if value else np.nan
         held = bool(self._estimates["held"][i])
-        lacking = "" if np.isfinite(own) else (_AT_ZERO if held else _NO_CURVATURE)
+        why = _AT_ZERO if held else self._lacking(name)
+        lacking = self._one_patient() if np.isfinite(own) else why
         return {
             "label": q.label,
             "unit": q.unit,
@@ -334,9 +346,13 @@ class LaplaceResult(PopulationFit):
     def _individual_draws(
         self, draws: xr.Dataset, rng: np.random.Generator
     ) -> dict[str, xr.DataArray]:
-        """Return parameters of patients; those that vary stay about the patient's own mode."""
+        """Return parameters of patients; those that vary stay about the patient's own mode.
+
+        What does not vary, its standard deviation being 0, follows the population.
+        """
         structure, own = self.structure, self.tree["individual"].to_dataset()
-        names = list(structure.random.names)
+        names, sds = list(structure.random.names), structure.random.sds
+        vary = {n for n, sd in zip(names, sds, strict=True) if self.estimates[sd] > 0}
         values, vectors = np.linalg.eigh(own["eta_covariance"].to_numpy())
         roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         noise = rng.standard_normal((_DRAWS, *own["eta"].shape))
@@ -344,7 +360,7 @@ class LaplaceResult(PopulationFit):
         out = {}
         for name in structure.model.estimated:
             parameter = structure.model.parameters[name]
-            if name in names:
+            if name in vary:
                 free = parameter.to_free(own[name].to_numpy()) + shift[:, :, names.index(name)]
             else:
                 free = patient_means(structure, name, draws).to_numpy()[0]

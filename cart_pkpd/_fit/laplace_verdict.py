@@ -7,6 +7,7 @@ from typing import Any
 
 MAX_LEFT = 0.01
 MAX_CONDITION = 1e4
+TOO_WIDE = "the data say next to nothing of it: its error would cover all values"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class LaplaceVerdict:
     at_limit : tuple of str
         Correlations at the limit that the earlier ones of their block leave, as far as the data
         tell (1 or -1 in a block of two).
+    apart : tuple of tuple of str
+        Quantities that the data could not tell apart, in groups; of one alone they say nothing.
+    wide : tuple of str
+        Omegas and correlations whose error would cover all values.
     """
 
     ok: bool
@@ -46,10 +51,13 @@ class LaplaceVerdict:
     unresolved: tuple[str, ...]
     replaced: tuple[str, ...]
     at_limit: tuple[str, ...] = ()
+    apart: tuple[tuple[str, ...], ...] = ()
+    wide: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("at_zero", "unresolved", "replaced", "at_limit"):  # files have lists
+        for name in ("at_zero", "unresolved", "replaced", "at_limit", "wide"):  # files have lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "apart", tuple(tuple(group) for group in self.apart))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for files."""
@@ -66,13 +74,15 @@ def judged(
     replaced: tuple[str, ...],
     ran_out: bool,
     at_limit: tuple[str, ...] = (),
+    apart: tuple[tuple[str, ...], ...] = (),
+    wide: tuple[str, ...] = (),
 ) -> LaplaceVerdict:
     """Return the verdict on numbers at the end of a search."""
     failed = []
     if ran_out:
         failed.append("the search stopped at max_iterations")
     if not positive_definite:
-        failed.append("the curvature at the end is not that of a minimum, so there are no errors")
+        failed.append(_no_minimum(apart))
     elif not left <= MAX_LEFT:
         failed.append(f"-2 ln L could still fall by {left:.2g} (limit {MAX_LEFT})")
     if unresolved:
@@ -87,6 +97,11 @@ def judged(
             f"{what} {verb} at the limit, where a deviation follows wholly from others: leave out "
             "of corr, or vary fewer parameters"
         )
+    if wide:
+        said.append(
+            f"the data say next to nothing of {', '.join(wide)}, whose error would cover all "
+            "values: leave out"
+        )
     if condition_number > MAX_CONDITION:
         said.append(f"estimates are strongly correlated (condition number {condition_number:.2g})")
     if replaced:
@@ -95,9 +110,23 @@ def judged(
     sentence = f"{'; '.join([begin, *said])}."
     return LaplaceVerdict(
         not failed, sentence, left, positive_definite, condition_number, at_zero, unresolved,
-        replaced, at_limit,
+        replaced, at_limit, apart, wide,
     )  # fmt: skip
 
 
 def _converged(left: float) -> str:
     return f"Converged: -2 ln L at a minimum, at most {max(left, 1e-6):.1g} more to gain"
+
+
+def said_of(group: tuple[str, ...]) -> str:
+    """Return in words that the data do not determine what is in a group."""
+    if len(group) == 1:
+        return f"the data say nothing of {group[0]}"
+    return f"the data could not tell {', '.join(group[:-1])} and {group[-1]} apart"
+
+
+def _no_minimum(apart: tuple[tuple[str, ...], ...]) -> str:
+    begin = "the curvature at the end is not that of a minimum"
+    if not apart:
+        return f"{begin}, so there are no errors"
+    return f"{begin}: {', and '.join(said_of(group) for group in apart)}"

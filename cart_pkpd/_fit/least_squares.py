@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_names, one_of
 from cart_pkpd._fit.objective import HUGE, Matrix, Problem, Vector
 from cart_pkpd._fit.profile import profile
 from cart_pkpd._fit.search import best, hessian
@@ -110,7 +110,7 @@ def least_squares(
           several endpoints), ``n_obs``, ``n_censored``, ``loglik``, ``aic``, ``status`` (``"ok"``,
           or why there is no estimate or no trust in it)
         - ``stderr_robust``, of the pooled method only: it allows for the records of a patient
-          being alike, which ``stderr`` does not (sandwich by patient)
+          being alike, which ``stderr`` does not (sandwich by patient; NaN for one patient)
 
         Parameters held at their typical value are not listed.
 
@@ -132,7 +132,14 @@ def least_squares(
 
 def names_to_estimate(model: Model, estimate: Sequence[str] | None) -> tuple[str, ...]:
     """Return the parameters to estimate; FitError for one that is unknown or fixed."""
-    names = tuple(estimate) if estimate is not None else model.estimated
+    names = model.estimated
+    if estimate is not None:
+        names = as_names(estimate, "estimate", such_as="['cmax', 'alpha']")
+    if not names:
+        raise FitError("estimate: name at least one parameter; leave it out for all.")
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise FitError(f"estimate: {twice[0]!r} is named twice; name each once.")
     model.check_names(names, "estimate")
     held = [n for n in names if n in model.fixed]
     if held:
@@ -238,13 +245,15 @@ def _robust(x: Vector, covariance: Matrix, problem: Problem) -> Matrix:
     """Return the covariance if only patients, not records, are independent of each other.
 
     H⁻¹ (Σ gᵢ gᵢ') H⁻¹ with the slopes gᵢ of each patient's log-likelihood (Liang & Zeger 1986,
-    Biometrika 73:13).
+    Biometrika 73:13). NaN for one patient, whose slope is 0 and tells nothing of its scatter.
     """
     scores = np.nan_to_num(problem.scores(x))
     of = problem.records.patient
     by_patient = np.stack([scores[of == i].sum(axis=0) for i in np.unique(of)])
     known = np.isfinite(np.diag(covariance))
     out = np.full_like(covariance, np.nan)
+    if len(by_patient) < 2:
+        return out
     inner = covariance[np.ix_(known, known)]
     middle = by_patient[:, known].T @ by_patient[:, known]
     out[np.ix_(known, known)] = inner @ middle @ inner

@@ -44,6 +44,7 @@ _CHANGE = 3.0
 _LEAST = 1e-4
 _RANGE = (-700.0, 700.0)
 _WARM = 0.9
+_WIDEST_LN, _WIDEST_FISHER = 1.5, 2.0
 MOST_LOGIT = 12.0
 """Where a correlation counts as 1: 1 - 1.2e-5."""
 
@@ -205,6 +206,35 @@ class Marginal:
         return range(m + e, m + e + q)
 
     @property
+    def pair_places(self) -> range:
+        """Which coordinates are correlations."""
+        return range(self._pair_places.start, self._pair_places.stop)
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Size of each coordinate: 1, but of those on a scale with a unit what is expected."""
+        m, e, _, _, _ = self._counts
+        own = [self.structure.model.parameters[n] for n in self.structure.located]
+        acting = [self.structure.model.parameters[x.parameter] for x in self.structure.effects]
+        out = np.ones(self.size)
+        out[:m] = [p.spread if p.scale == "identity" else 1.0 for p in own]
+        out[m : m + e] = [p.spread if p.scale == "identity" else 1.0 for p in acting]
+        scatter = np.array([column.std() for column in self.columns])
+        out[m : m + e] /= np.where(scatter > 0, scatter, 1.0)
+        return out
+
+    @cached_property
+    def widest(self) -> Array:
+        """Largest standard error that says something of a coordinate.
+
+        An omega is known to a factor of 20 then, and a correlation to 2 on Fisher's scale.
+        """
+        out = np.full(self.size, np.inf)
+        out[self.sd_places.start : self.sd_places.stop] = _WIDEST_LN
+        out[self._pair_places] = 2.0 * _WIDEST_FISHER
+        return out
+
+    @property
     def _pair_places(self) -> slice:
         m, e, q, pairs, _ = self._counts
         return slice(m + e + q, m + e + q + pairs)
@@ -305,7 +335,10 @@ class Marginal:
         """Return -2 ln L and its gradient, by patient, modes being searched from `z` (k, q)."""
         # A search may try anything; what is not finite is refused there.
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._evaluated(x, z)
+            try:
+                return self._evaluated(x, z)
+            except np.linalg.LinAlgError:
+                return _without_value(z, x.size)
 
     def _evaluated(self, x: Array, z: Array) -> Evaluated:
         p = self.point(x)
@@ -517,6 +550,13 @@ class Marginal:
         by_pair = np.einsum("tpq,kpq->kt", turns, b) * slope
         free = np.abs(p.partial) < partial_of(np.array(MOST_LOGIT))
         return by_sd, np.where(free, by_pair, 0.0)
+
+
+def _without_value(z: Array, d: int) -> Evaluated:
+    """Return what stands for a point whose curvature has no inverse."""
+    k, q = z.shape
+    nothing, all_of = np.full((k, q, q), np.nan), np.ones(k, dtype=bool)
+    return Evaluated(np.full(k, np.inf), np.full((k, d), np.nan), z, nothing, all_of, ~all_of)
 
 
 def partial_of(u: Array) -> Array:

@@ -72,7 +72,7 @@ class FitResult(PopulationFit):
             rows[q.name] = {
                 "label": q.label,
                 "unit": q.unit,
-                "role": q.role,
+                "role": self.structure.role(q),
                 "prior_median": prior[0],
                 "prior_lower": prior[1],
                 "prior_upper": prior[2],

@@ -15,6 +15,7 @@ from cart_pkpd._fit.start import guessed_measure
 from cart_pkpd.models import ClosedFormModel
 
 _MOST_EVALUATIONS = 6000
+_MOST_SIMPLEXES, _LEAST_GAIN = 10, 1e-4
 _NOTHING_LEFT = 1e-14
 _WIDEST = 20.0
 _STARTS, _START_SPREAD, _START_SEED = 6, 0.4, 1
@@ -39,6 +40,19 @@ def hessian(x: Vector, problem: Problem) -> tuple[Matrix, list[int]]:
 
 
 def _by_simplex(start: Vector, problem: Problem) -> tuple[Vector, float]:
+    """Return where the simplex ends that no fresh one improves: at a kink it may collapse."""
+    x, value = _one_simplex(start, problem)
+    for _ in range(_MOST_SIMPLEXES):
+        again, lower = _one_simplex(x, problem)
+        if not lower < value:
+            break
+        gained, (x, value) = value - lower, (again, lower)
+        if gained < _LEAST_GAIN:
+            break
+    return x, value
+
+
+def _one_simplex(start: Vector, problem: Problem) -> tuple[Vector, float]:
     def value(parameters: Parameters) -> Vector:
         return np.array([problem.minus_loglik(_vector(parameters))])
 

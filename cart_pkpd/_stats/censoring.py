@@ -40,6 +40,13 @@ def check(method: str) -> None:
     one_of(method, METHODS, "censoring method", error=FitError)
 
 
+def method(given: str) -> str:
+    """Return the key of `METHODS` that is meant, whatever its capitals; FitError for none."""
+    key = given.lower() if isinstance(given, str) else given
+    check(key)
+    return key
+
+
 def check_values(design: Design, method: str, on_log: NDArray[np.bool_]) -> None:
     """Refuse records that a method cannot have.
 

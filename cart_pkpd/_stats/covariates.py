@@ -372,6 +372,13 @@ def _categorical(
     levels, counts = np.unique(text[text != ""], return_counts=True)
     if levels.size < 2:
         raise FitError(f"covariates: {covariate!r} has one value or none, so it has no effect.")
+    if term.form != CATEGORY and levels.size > max(2, counts.sum() / 2):
+        raise FitError(
+            f"covariates: {covariate!r} has {levels.size} categories in {counts.sum()} patients, "
+            "about one for each patient, so their effects cannot be told from the variability "
+            "between patients; leave it out, or group its categories in the table. "
+            f"fit.covariate({covariate!r}, form='category') fits it all the same."
+        )
     frequent = str(levels[np.argmax(counts)])
     reference = frequent
     if term.reference is not None:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from cart_pkpd import data
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_names, as_trial, one_of
 from cart_pkpd._stats.occasions import FRACTION_GAP, Occasion, check_infusions, occasions_of
 from cart_pkpd.models import ClosedFormModel, Model
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
+SECOND_INFUSION = "after a second infusion"
+"""Why a record is left out that a closed form cannot describe."""
 _CODES = {"none": QUANTIFIED, "left": BELOW, "right": ABOVE, "interval": BETWEEN}
 
 
@@ -165,8 +167,10 @@ class Design:
         """Label of the sole measure; FitError if there are several."""
         return self.measures[self.index(None)].label
 
-    def index(self, endpoint: str | None) -> int:
+    def index(self, endpoint: str | None, asking: str = "endpoint") -> int:
         """Return the position of a measure; None stands for the sole one.
+
+        `asking` is the argument that names the endpoint, for the message.
 
         Raises
         ------
@@ -180,7 +184,7 @@ class Design:
         if self.several:
             raise FitError(
                 f"this fit has several endpoints ({', '.join(self.endpoints)}); say which: "
-                "endpoint=..."
+                f"{asking}=..."
             )
         return 0
 
@@ -188,15 +192,17 @@ class Design:
         """Return the positions of the records with this censoring code."""
         return np.flatnonzero(self.code == code)
 
-    def only(self, endpoint: str | None) -> Design:
+    def only(self, endpoint: str | None, asking: str = "endpoint") -> Design:
         """Return the design with the records of one measure; patients and doses stay.
+
+        `asking` is the argument that names the endpoint, for the message.
 
         Raises
         ------
         FitError
             If there is no such measure, or None is given and there are several.
         """
-        chosen = self.index(endpoint)
+        chosen = self.index(endpoint, asking)
         rows = np.flatnonzero(self.measure == chosen)
         kept = self.taken(rows)
         zeros = np.zeros(rows.size, dtype=np.int64)
@@ -289,6 +295,7 @@ def design(
     DataError
         If the trial has no such endpoint.
     """
+    trial = as_trial(trial)
     names = _named(endpoints)
     measures = tuple(_measure(data.endpoint(trial, name)) for name in names)
     chosen = trial.isel(obs=np.flatnonzero(np.isin(trial["endpoint"].to_numpy(), names)))
@@ -299,7 +306,7 @@ def design(
     keep = (time >= 0) & ~too_late
     exclusions = [
         *_records(chosen, time < 0, "before the infusion"),
-        *_records(chosen, too_late & (time >= 0), "after a second infusion"),
+        *_records(chosen, too_late & (time >= 0), SECOND_INFUSION),
     ]
     said = " or ".join(names)
     if not keep.any():
@@ -353,7 +360,7 @@ def design(
 
 
 def _named(endpoints: str | Sequence[str]) -> list[str]:
-    names = [endpoints] if isinstance(endpoints, str) else [str(name) for name in endpoints]
+    names = list(as_names(endpoints, "endpoint", such_as="'transgene'"))
     if not names:
         raise FitError("no endpoint to fit; name at least one.")
     twice = [name for name in names if names.count(name) > 1]

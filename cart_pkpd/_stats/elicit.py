@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from cart_pkpd._core.errors import FitError, FitWarning
+from cart_pkpd._core.validate import as_mapping, shown
 from cart_pkpd._stats.priors import KINDS, Prior, known_kind
 
 _EXACT = 1e-8
@@ -116,6 +117,9 @@ def prior_from_quantiles(kind: str, quantiles: Mapping[float, float], **given: f
             "to start from; give its eta, such as fit.LKJ(eta=2)."
         )
     family = _FAMILIES[known_kind(kind)]
+    quantiles = as_mapping(
+        quantiles, "quantiles", such_as="{0.05: 10, 0.5: 100}, probability: value"
+    )
     numbers = _checked_numbers(kind, family, given)
     p, x = _checked(kind, family, numbers, quantiles)
     try:
@@ -196,7 +200,13 @@ def _checked(
 
 
 def _arrays(quantiles: Mapping[float, float]) -> tuple[Array, Array]:
-    pairs = sorted((float(p), float(x)) for p, x in quantiles.items())
+    try:
+        pairs = sorted((float(p), float(x)) for p, x in quantiles.items())
+    except (TypeError, ValueError) as problem:
+        raise FitError(
+            "quantiles: give numbers, probability: value, such as {0.05: 10, 0.5: 100}, not "
+            f"{shown(dict(quantiles))}."
+        ) from problem
     p, x = np.array(pairs, dtype=float).reshape(-1, 2).T
     return p, x
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import did_you_mean, one_of
+from cart_pkpd._core.validate import did_you_mean, one_of, shown
+from cart_pkpd._stats import arguments, left_out
 from cart_pkpd._stats import censoring as censored
 from cart_pkpd._stats.agreement import (
     check_inputs,
@@ -47,6 +48,7 @@ from cart_pkpd._stats.quantities import (
     typical_quantities,
 )
 from cart_pkpd._stats.random_effects import (
+    CORRELATION,
     RandomEffects,
     blocks_of,
     effects_of,
@@ -279,6 +281,16 @@ class Structure:
         both = zip(self.errors, self.design.measures, strict=True)
         return ", ".join(f"{error.label} error of {m.label}" for error, m in both)
 
+    def role(self, q: Quantity) -> str:
+        """Return what a quantity is, for tables.
+
+        Factors of endpoints and coefficients that act along the course are parameters of the
+        model that is fitted, as typical values are, and not of the one declared.
+        """
+        if q.role != "typical" or q.name in plain(without_occasions(self.model)).parameters:
+            return q.role
+        return "scale" if q.name in {f"scale_{e}" for e in self.population.scale} else "covariate"
+
     def quantity(self, name: str) -> Quantity:
         """Return the quantity called `name`."""
         return next(q for q in self.quantities if q.name == name)
@@ -351,19 +363,34 @@ def population(
     """
     if errors is not None and error is not None:
         raise FitError("give either error= or errors=: one for all endpoints, or each its own.")
-    mixture = "cmax" if non_expanders is True else (non_expanders or None)
+    varying = arguments.parameters(iiv, "iiv")
+    mixture = arguments.mixture_of(non_expanders)
     return Population(
-        iiv=(iiv,) if isinstance(iiv, str) else tuple(iiv),
-        error=error or "lognormal",
-        errors=dict(errors or {}),
-        covariates={k: named_terms(v) for k, v in (covariates or {}).items()},
+        iiv=varying,
+        error="lognormal" if error is None else arguments.error_name(error),
+        errors={} if errors is None else arguments.error_names(errors),
+        covariates={} if covariates is None else arguments.covariates(covariates),
         non_expanders=mixture,
-        priors={k: prior_from(v) for k, v in (priors or {}).items()},
-        centred=None if centred is None else tuple(centred),
-        scale=(scale,) if isinstance(scale, str) else tuple(scale),
-        censoring=censoring,
-        corr=blocks_of(corr, (iiv,) if isinstance(iiv, str) else tuple(iiv), mixture),
-        iov=(iov,) if isinstance(iov, str) else tuple(iov),
+        priors={} if priors is None else arguments.priors(priors),
+        centred=None if centred is None else arguments.parameters(centred, "centred"),
+        scale=arguments.endpoints(scale, "scale"),
+        censoring=censored.method(censoring),
+        corr=blocks_of(corr, varying, mixture),
+        iov=arguments.parameters(iov, "iov"),
+    )
+
+
+def as_population(value: Any) -> Population:
+    """Return `value` if it is a population; FitError says how to make one."""
+    if isinstance(value, Population):
+        return value
+    example = "fit.population(iiv=['cmax', 'tmax'])"
+    if isinstance(value, str) or (isinstance(value, list | tuple) and value):
+        names = [value] if isinstance(value, str) else list(value)
+        if all(isinstance(name, str) for name in names):
+            example = f"fit.population(iiv={names})"
+    raise FitError(
+        f"population: give what varies between patients as {example}, not {shown(value)}."
     )
 
 
@@ -379,8 +406,10 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     declared = without_occasions(plain(model))
     design = censored.treated(design, population.censoring)
     more = extend(declared, design, population.scale, population.covariates)
+    exclusions = () if design.treatment else left_out.notes(design)
     model, design = more.model, more.design
     _check_parameters(model, population)
+    _check_occasions(declared, population)
     check_measures(model, design)
     check_units(model, design)
     errors = error_models(population, design)
@@ -400,7 +429,13 @@ def resolve(model: Model, population: Population, design: Design) -> Structure:
     quantities = tuple(replace(q, prior=more.priors.get(q.name, q.prior)) for q in quantities)
     quantities = _with_priors(quantities, population)
     check_priors(quantities, model)
-    said = (*notes, *more.notes, *check_inputs(declared, design), *censored.notes(design, errors))
+    said = (
+        *exclusions,
+        *notes,
+        *more.notes,
+        *check_inputs(declared, design),
+        *censored.notes(design, errors),
+    )
     if population.iov:
         model = more.around(with_occasions(declared, population.iov, occasion_labels(design)))
     return Structure(model, population, design, errors, quantities, effects, said, more.words)
@@ -453,12 +488,29 @@ def _check_parameters(model: Model, population: Population) -> None:
         raise FitError(f"non_expanders: {mixture!r} must vary between patients; add it to iiv.")
 
 
+def _check_occasions(declared: Model, population: Population) -> None:
+    """Refuse occasions of what is not the model's own, a factor or a coefficient."""
+    for name in population.iov:
+        if name not in declared.parameters:
+            what = "the factor of an endpoint" if name.startswith("scale_") else "a coefficient"
+            raise FitError(
+                f"iov: {name!r} is {what}, which is the same on all occasions; name it in iiv for "
+                "variability between patients, or name in iov a parameter of the model: "
+                f"{', '.join(declared.estimated)}."
+            )
+
+
 def _with_priors(quantities: tuple[Quantity, ...], population: Population) -> tuple[Quantity, ...]:
     known = {q.name for q in quantities}
     # Those of correlations are of whole blocks, and stand there already.
     _, blocks = shapes_of(effects_of(population.iiv, population.corr, {}), population.priors)
     for name in population.priors:
         if name not in known and name not in blocks:
+            if not population.corr and (name == CORRELATION or name.startswith(f"{CORRELATION}_")):
+                raise FitError(
+                    f"priors: {name!r} is of correlations, and this population has none; add "
+                    "corr='full' or blocks such as corr=[['cmax', 'alpha']], or leave it out."
+                )
             raise FitError(
                 f"priors: no quantity {name!r} in this fit.{did_you_mean(name, known)} "
                 f"There are: {', '.join(q.name for q in quantities)}."

@@ -10,7 +10,9 @@ import pandas as pd
 
 from cart_pkpd._core.validate import probability
 from cart_pkpd._stats.population import Structure, resolve
+from cart_pkpd._stats.priors import TruncatedNormal
 from cart_pkpd._stats.quantities import DEFAULT_IIV, Quantity
+from cart_pkpd._stats.random_effects import CORRELATION
 from cart_pkpd.models import Model, Parameter
 from cart_pkpd.models._compose import pieces
 from cart_pkpd.models._extended import plain
@@ -55,12 +57,12 @@ def _row(structure: Structure, q: Quantity, usual: Quantity, prob: float) -> dic
     edges = np.array([0.5, (1 - prob) / 2, (1 + prob) / 2])
     median, lower, upper = (float(v) for v in q.prior.quantile(edges))
     origin, source = _origin(structure, usual)
-    if q.name in structure.population.priors:
+    if _changed(structure, q):
         origin, source = CHANGED, f"instead of {usual.prior}: {source}"
     return {
         "label": q.label,
         "unit": q.unit,
-        "role": q.role,
+        "role": structure.role(q),
         "prior": str(q.prior),
         "median": median,
         "lower": lower,
@@ -68,6 +70,19 @@ def _row(structure: Structure, q: Quantity, usual: Quantity, prob: float) -> dic
         "origin": origin,
         "source": source,
     }
+
+
+def _changed(structure: Structure, q: Quantity) -> bool:
+    """Return whether the user gave the prior; that of a correlation is of its whole block."""
+    given = structure.population.priors
+    if q.role != "correlation" or q.name in given:
+        return q.name in given
+    random = structure.random
+    block = next(b for b in random.blocks if random.names.index(q.parameter) in b)
+    inside = {random.names[i] for i in block}
+    pairs = zip(random.pairs, random.correlations, strict=True)
+    names = {name for (a, _), name in pairs if random.names[a] in inside}
+    return CORRELATION in given or bool(names & set(given))
 
 
 def _held(structure: Structure, name: str) -> dict[str, Any]:
@@ -101,7 +116,11 @@ def _held_at(model: Model, name: str, value: float, parameter: Parameter) -> str
 def _origin(structure: Structure, q: Quantity) -> tuple[str, str]:
     """Return where an unchanged prior is from, in a word and in words."""
     parameter = structure.model.parameters.get(q.parameter)
-    match q.role:
+    match structure.role(q):
+        case "scale":
+            return ASSUMED, "centred at 1; 2.7-fold is one SD on the log scale: default"
+        case "covariate" if q.role == "typical":
+            return _of_acting(q)
         case "typical" if parameter is not None:
             return _of_typical(structure.model, q.parameter, parameter)
         case "omega" if parameter is not None:
@@ -123,6 +142,16 @@ def _origin(structure: Structure, q: Quantity) -> tuple[str, str]:
         case "residual":
             return ASSUMED, "default of this package: wide for errors of assays"
     return ASSUMED, "default of this package"
+
+
+def _of_acting(q: Quantity) -> tuple[str, str]:
+    """Return where the prior of a coefficient is from that is linear or acts along the course."""
+    if isinstance(q.prior, TruncatedNormal):
+        return SCALED, (
+            "centred at no effect; SD 0.5 for one SD of the covariate, as far as the parameter "
+            "stays above 0"
+        )
+    return ASSUMED, "centred at no effect; as wide as of a covariate that does not change"
 
 
 def _of_typical(model: Model, name: str, parameter: Parameter) -> tuple[str, str]:

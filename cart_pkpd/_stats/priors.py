@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, shown
 from cart_pkpd._engine import forms
 
 _ANY_SIGN = ("mu", "low", "high", "lower", "upper")
@@ -500,7 +500,7 @@ def prior_from(record: Any) -> Prior:
     from cart_pkpd._stats.elicit import from_record
 
     given = dict(record)
-    kind = known_kind(str(given.pop("kind", "")))
+    kind = known_kind(given.pop("kind", ""))
     quantiles = from_record(kind, given)
     if quantiles is not None:
         return quantiles.prior
@@ -513,6 +513,8 @@ def prior_from(record: Any) -> Prior:
 
 def known_kind(kind: str) -> str:
     """Return the name of a kind of prior; FitError if there is no such kind."""
+    if not isinstance(kind, str):
+        raise FitError(f"kind of a prior: give a name, such as 'lognormal', not {shown(kind)}.")
     if kind not in KINDS:
         raise FitError(
             f"unknown prior kind {kind!r}.{did_you_mean(kind, KINDS)} Known: {', '.join(KINDS)}."

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, shown
 from cart_pkpd._stats.priors import LKJ, Prior
 
 type Array = NDArray[np.float64]
@@ -196,7 +196,13 @@ def blocks_of(corr: Any, iiv: Sequence[str], mixture: str | None) -> tuple[tuple
     FitError
         For unknown names, blocks of one, names in two blocks, or the mixture.
     """
-    if corr is None or len(corr) == 0:
+    if corr is None or corr is False:
+        return ()
+    if not isinstance(corr, str | Sequence):
+        raise FitError(
+            f"corr: give 'full', or blocks of names such as [['cmax', 'alpha']], not {shown(corr)}."
+        )
+    if not corr:
         return ()
     if isinstance(corr, str):
         if corr != "full":
@@ -222,6 +228,10 @@ def _block(given: Any, iiv: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise FitError(
             f"corr: {given!r} is one name; give blocks of names, such as [['cmax', 'alpha']]."
+        )
+    if not isinstance(given, Sequence):
+        raise FitError(
+            f"corr: give blocks of names, such as [['cmax', 'alpha']], not {shown(given)} for one."
         )
     names = [str(n) for n in given]
     for name in names:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from cart_pkpd._core.errors import ConfigError
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._stats.random_effects import CORRELATION
 from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
@@ -104,7 +105,23 @@ class Config:
         merged = self._merged(name, self.spec.population, PopulationKeys)
         own = self.spec.models[name].given()
         replaced = [other for mine, other in _EITHER if mine in own and other not in own]
-        return {key: value for key, value in merged.items() if key not in replaced}
+        apart = self.unused_priors(name)
+        priors = {**(self.spec.population.given().get("priors", {})), **own.get("priors", {})}
+        merged["priors"] = {key: value for key, value in priors.items() if key not in apart}
+        return {key: value for key, value in merged.items() if key not in replaced and value != {}}
+
+    def unused_priors(self, name: str) -> tuple[str, ...]:
+        """Return the shared priors of correlations that a model without any cannot use."""
+        own, shared = self.spec.models[name], self.spec.population
+        corr = shared.corr if own.corr is None else own.corr
+        if corr:
+            return ()
+        return tuple(
+            key
+            for key in shared.priors or {}
+            if key not in (own.priors or {})
+            and (key == CORRELATION or key.startswith(f"{CORRELATION}_"))
+        )
 
     def sampling(self, name: str) -> dict[str, Any]:
         """Return the sampler's arguments of `fit.bayes` for one of the models."""
@@ -209,6 +226,7 @@ def _resolve(name: str, models: Mapping[str, Model], seen: tuple[str, ...]) -> M
     changes: dict[str, Any] = {key: getattr(own, key) for key in own.given() if key != "like"}
     changes |= {other: None for mine, other in _EITHER if mine in changes}
     changes["parameters"] = {**base.parameters, **own.parameters}
+    changes["priors"] = {**(base.priors or {}), **(own.priors or {})} or None
     return base.model_copy(update=changes)
 
 

@@ -47,7 +47,7 @@ class ExposureTable(_Table):
     method: Literal["ml", "bayes"] = Field(
         default="ml", description="maximum likelihood, or with priors where events are few"
     )
-    prob: Share = Field(default=0.9, description="probability of the intervals of ratios")
+    prob: Share = Field(default=0.95, description="probability of the intervals of ratios")
 
 
 class Endpoints(_Table):

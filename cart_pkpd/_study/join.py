@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cart_pkpd._core.errors import FitError, ModelError
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._stats.design import Design, Exclusion, design_for
+from cart_pkpd._stats.design import Design, design_for
 from cart_pkpd._study import plan
 from cart_pkpd._study.config import Config, RunFileError
 
@@ -67,21 +65,3 @@ def _sentence(config: Config, name: str, message: str) -> str:
         return f"models.{name}: {text}"
     own = key in config.spec.models[name].given()
     return f"models.{name}.{key}: {rest}" if own else f"population.{key}: {rest}"
-
-
-def left_out(exclusions: Iterable[Exclusion]) -> str:
-    """Return how many records and patients a fit leaves out and why; empty if none.
-
-    Examples
-    --------
-    >>> left_out([Exclusion("1", 2, "before the infusion"), Exclusion("2", 9, "too late")])
-    'Left out: 1 record before the infusion, 1 record too late.'
-    """
-    counts = Counter(("patient" if e.row is None else "record", e.reason) for e in exclusions)
-    parts = [_counted(n, what, why) for (what, why), n in counts.items()]
-    return f"Left out: {', '.join(parts)}." if parts else ""
-
-
-def _counted(n: int, what: str, why: str) -> str:
-    joint = " with " if what == "patient" else " "
-    return f"{n} {what}{'' if n == 1 else 's'}{joint}{why}"

@@ -85,6 +85,9 @@ def _fit_text(config: Config, name: str) -> str:
         said.append(f"IIV on {', '.join(population['iiv'])}")
     if "corr" in population:
         said.append("correlated")
+    unused = config.unused_priors(name)
+    if unused:
+        said.append(f"shared prior {', '.join(unused)} not used: no corr here")
     if "iov" in population:
         said.append(f"IOV on {', '.join(population['iov'])}")
     for parameter, names in population.get("covariates", {}).items():

@@ -29,6 +29,7 @@ from pydantic import (
     Field,
     Strict,
     create_model,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -266,6 +267,18 @@ class PopulationKeys(Table):
     corr: Literal["full"] | list[list[str]] | None = Field(
         default=None, description="'full', or blocks of parameters that are correlated"
     )
+
+    @field_validator("corr", mode="before")
+    @classmethod
+    def _full_or_blocks(cls, value: Any) -> Any:
+        listed = isinstance(value, list) and all(isinstance(block, list) for block in value)
+        if value is None or value == "full" or listed:
+            return value
+        shown = f'"{value}"' if isinstance(value, str) else value
+        raise _sentence(
+            f'= {shown} should be "full", or blocks of parameters such as [["cmax", "alpha"]]'
+        )
+
     iov: list[str] | None = Field(
         default=None, description="parameters that differ between occasions of a patient"
     )

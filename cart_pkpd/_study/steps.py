@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._stats.left_out import left_out as words_of_left_out
 from cart_pkpd._study import fit_checks, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, write_text
@@ -116,7 +117,7 @@ def join_models(config: Config, trial: xr.Dataset, folder: RunFolder) -> dict[st
 
 def left_out(found: Findings, name: str) -> str:
     """Return what the fit of a model leaves out, as a sentence; empty if nothing."""
-    return join.left_out(found.structures[name].design.exclusions)
+    return words_of_left_out(found.structures[name].design.exclusions)
 
 
 def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, shown
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.schedule import Schedule
 from cart_pkpd._engine.solve import Solver
@@ -354,6 +354,12 @@ def get(name: str, values: str | None = None) -> Model:
     >>> models.get("stein2019")
     >>> models.get("hardiansyah2019", "UPN3")
     """
+    if not isinstance(name, str):
+        raise ModelError(f"give the name of a model, such as 'stein2019', not {shown(name)}.")
+    if values is not None and not isinstance(values, str):
+        raise ModelError(
+            f"values: give the name of one of the model's parameter sets, not {shown(values)}."
+        )
     if name not in _REGISTRY:
         raise ModelError(
             f"unknown model {name!r}.{did_you_mean(name, _REGISTRY)} Known: {', '.join(names())}."

@@ -297,6 +297,7 @@ def mark_day(ax: Axes, day: float, *, text: bool = True) -> None:
 # --- limits of quantification -----------------------------------------------------------------
 
 LLOQ_STYLE: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (5, 3))}
+ULOQ_STYLE: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (1, 2))}
 OPEN: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
 
 
@@ -305,30 +306,41 @@ def below(censoring: NDArray[Any]) -> Mask:
     return np.isin(censoring, ("left", "interval"))
 
 
-def quantification_limit(ax: Axes, lloq: Floats) -> None:
-    """Draw the LLOQ as a dashed line, or as a band where it differs between records."""
-    limits = np.unique(lloq[np.isfinite(lloq)])
+def quantification_limit(ax: Axes, limit: Floats, style: dict[str, Any] | None = None) -> None:
+    """Draw a limit (LLOQ) as a dashed line, or as a band where it differs between records."""
+    limits = np.unique(limit[np.isfinite(limit)])
     if limits.size == 1:
-        ax.axhline(float(limits[0]), zorder=1, **LLOQ_STYLE)
+        ax.axhline(float(limits[0]), zorder=1, **(style or LLOQ_STYLE))
     elif limits.size > 1:
         ax.axhspan(float(limits[0]), float(limits[-1]), color=PALE, alpha=0.6, zorder=0.5)
 
 
-def limit_key(lloq: Floats, units: str) -> list[Line2D]:
-    """Return the legend entry of the LLOQ with its value, or none where there is no LLOQ."""
-    limits = np.unique(lloq[np.isfinite(lloq)])
+def limit_key(
+    limit: Floats, units: str, name: str = "LLOQ", style: dict[str, Any] | None = None
+) -> list[Line2D]:
+    """Return the legend entry of a limit with its value, or none where there is none."""
+    limits = np.unique(limit[np.isfinite(limit)])
     if not limits.size:
         return []
     shown = _text.unit(units)
     if limits.size == 1:
-        return [key(f"LLOQ {_text.short(float(limits[0]))} {shown}".strip(), **LLOQ_STYLE)]
+        text = f"{name} {_text.short(float(limits[0]))} {shown}".strip()
+        return [key(text, **(style or LLOQ_STYLE))]
     span = f"{_text.short(float(limits[0]))}–{_text.short(float(limits[-1]))}"
-    return [key(f"LLOQ {span} {shown}, by sample".strip(), color=PALE, linewidth=7)]
+    return [key(f"{name} {span} {shown}, by sample".strip(), color=PALE, linewidth=7)]
 
 
 def blq_key(colour: str = INK) -> Line2D:
     """Return the legend entry of a value below the LLOQ."""
     return key("below LLOQ", marker="v", markersize=5.5, markeredgecolor=colour, **OPEN)
+
+
+def censored_keys(censoring: NDArray[Any], colour: str = INK) -> list[Line2D]:
+    """Return the legend entries of the marks of :func:`censored_marks` that there are."""
+    keys = [blq_key(colour)] if below(censoring).any() else []
+    if (censoring == "right").any():
+        keys.append(key("above ULOQ", marker="^", markersize=5.5, markeredgecolor=colour, **OPEN))
+    return keys
 
 
 def censored_marks(

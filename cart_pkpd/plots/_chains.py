@@ -16,21 +16,26 @@ from scipy import stats
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import tree_of
 
 _CHAINS = ("#0b5a9d", "#b8480a", "#00755e", "#8c3f7d", "#7a6200", "#3f4854")
 _BINS = 20
 
 
 def trace(
-    tree: xr.DataTree, parameters: Sequence[str] | None = None, *, ncols: int | None = None
+    tree: xr.DataTree | PopulationFit,
+    parameters: Sequence[str] | None = None,
+    *,
+    ncols: int | None = None,
 ) -> Figure:
     """Draw the draws of each chain in order, with divergent draws marked.
 
     Parameters
     ----------
-    tree : xr.DataTree
-        A fit's results with group ``posterior`` and, if present, ``sample_stats``.
+    tree : fit or xr.DataTree
+        A fit, or its results with group ``posterior`` and, if present, ``sample_stats``.
     parameters : sequence of str, optional
         Which to draw; by default every variable with dims ``chain`` and ``draw`` only.
     ncols : int, optional
@@ -46,6 +51,7 @@ def trace(
     DataError
         If a parameter is not in the posterior.
     """
+    tree = tree_of(tree, "trace")
     draws = scalars(tree, parameters)
     diverging = _diverging(tree)
     figure, panels = _axes.small_multiples(len(draws), ncols, (2.75, 1.45), common="x")
@@ -69,14 +75,17 @@ def trace(
 
 
 def ranks(
-    tree: xr.DataTree, parameters: Sequence[str] | None = None, *, ncols: int | None = None
+    tree: xr.DataTree | PopulationFit,
+    parameters: Sequence[str] | None = None,
+    *,
+    ncols: int | None = None,
 ) -> Figure:
     """Draw how each chain's draws rank among all draws: level lines mean that chains agree.
 
     Parameters
     ----------
-    tree : xr.DataTree
-        A fit's results with group ``posterior``.
+    tree : fit or xr.DataTree
+        A fit, or its results with group ``posterior``.
     parameters : sequence of str, optional
         Which to draw; by default every variable with dims ``chain`` and ``draw`` only.
     ncols : int, optional
@@ -98,7 +107,7 @@ def ranks(
     ----------
     .. [1] Vehtari et al., Bayesian Analysis 16 (2021) 667, rank plots.
     """
-    draws = scalars(tree, parameters)
+    draws = scalars(tree_of(tree, "ranks"), parameters)
     figure, panels = _axes.small_multiples(len(draws), ncols, (2.75, 1.45), common="xy")
     n = draws[0].sizes["draw"]
     band = stats.binom.ppf([0.005, 0.995], n, 1 / _BINS) * _BINS / n

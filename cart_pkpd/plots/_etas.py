@@ -14,12 +14,14 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _MOST_COVARIATES = 6
 _FEWEST = 8  # patients that a covariate needs to be drawn without being asked for
 _LOG_SPAN = 30.0  # a covariate that spans more is drawn on a log axis
 
 
+@drawn_from("checks.etas(fit)", "shrinkage", "mean", "omega")
 def etas(check: xr.Dataset, *, ncols: int | None = None) -> Figure:
     """Draw the distribution of patients' deviations beside the normal of the population.
 
@@ -47,7 +49,9 @@ def etas(check: xr.Dataset, *, ncols: int | None = None) -> Figure:
     figure, panels = _axes.small_multiples(len(names), ncols, (2.7, 2.5))
     for name, ax in zip(names, panels, strict=True):
         _distribution(ax, check.sel(parameter=name))
-        _axes.heading(ax, name, note=f"shrinkage {_percent(check, name)}")
+        _axes.heading(
+            ax, _name(check, name).removeprefix("η "), note=f"shrinkage {_percent(check, name)}"
+        )
     _axes.shared_labels(figure, "Deviation from the population (free scale)", "Density")
     _axes.figure_legend(figure, [
         _axes.key("posterior means", color=_axes.BLUE, linewidth=6, alpha=0.35),
@@ -55,6 +59,13 @@ def etas(check: xr.Dataset, *, ncols: int | None = None) -> Figure:
         _axes.key("normal with omega", color=_axes.INK, linewidth=1.3),
     ])  # fmt: skip
     return figure
+
+
+def _name(check: xr.Dataset, parameter: str) -> str:
+    """Return what a deviation is called: ``η cmax``, or ``κ cmax, occasion 2``."""
+    if "label" not in check.coords:
+        return f"η {parameter}"
+    return str(check["label"].sel(parameter=parameter).item())
 
 
 def _percent(check: xr.Dataset, name: str) -> str:
@@ -79,6 +90,7 @@ def _distribution(ax: Axes, one: xr.Dataset) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(4))
 
 
+@drawn_from("checks.etas(fit)", "spearman", "mean")
 def eta_covariates(
     check: xr.Dataset,
     covariates: Sequence[str] | None = None,
@@ -124,7 +136,7 @@ def eta_covariates(
         for j, covariate in enumerate(columns):
             one = check.sel(parameter=parameter, covariate=covariate)
             _one_covariate(panels[i, j], one)
-        _axes.label(panels[i, 0], y=f"η {parameter}")
+        _axes.label(panels[i, 0], y=_name(check, parameter).replace(", ", ",\n"))
     for j, covariate in enumerate(columns):
         _axes.label(panels[-1, j], x=_covariate_label(check, covariate))
     return figure

@@ -70,4 +70,5 @@ def _said(found: ExposureResponse) -> str:
         return f"{outcome}: no {row['kind']}, because the likelihood has no maximum"
     between = _text.interval(float(row["lower"]), float(row["upper"]))
     number = _text.number(float(row["estimate"]))
-    return f"{outcome}: {row['kind']} {number} ({between}) per {change} of {row['label']}"
+    level = f"{_text.percent(float(row['prob']))} {'CI' if found.method == 'ml' else 'CrI'}"
+    return f"{outcome}: {row['kind']} {number} ({level} {between}) per {change} of {row['label']}"

@@ -14,12 +14,14 @@ from matplotlib.patches import Patch
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._records import Records, records
 
 _TYPICAL = "#98a0a9"
 _LONGEST = 16  # characters of a patient's identifier
 
 
+@drawn_from("checks.predictions(fit)", "median", "dv")
 def individual(
     predictions: xr.Dataset,
     patients: Sequence[str] | None = None,
@@ -64,7 +66,7 @@ def individual(
     _limits(panels, shown, chosen, end, time_scale)
     known, titles = records(shown), _titles(shown)
     for ax, patient in zip(panels, chosen, strict=True):
-        one = shown[["median", "lower", "upper"]].sel(id=patient)
+        one = shown[_drawn(shown)].sel(id=patient)
         _curves(ax, shown, one)
         _data(ax, known.of(patient))
         _axes.heading(ax, titles[patient])
@@ -91,10 +93,16 @@ def grid_time(predictions: xr.Dataset) -> xr.DataArray:
     return predictions["grid_time" if "grid_time" in predictions.coords else "grid"]
 
 
+def _drawn(shown: xr.Dataset) -> list[str]:
+    """Return the variables with a curve of each patient."""
+    return [n for n in ("median", "lower", "upper", "typical") if n in shown]
+
+
 def _curves(ax: Axes, shown: xr.Dataset, one: xr.Dataset) -> None:
     time = grid_time(shown).values
-    if "population" in shown:
-        ax.plot(time, shown["population"].values, color=_TYPICAL, linewidth=1.3, zorder=2,
+    if "typical" in one or "population" in shown:
+        typical = one["typical"] if "typical" in one else shown["population"]
+        ax.plot(time, typical.values, color=_TYPICAL, linewidth=1.3, zorder=2,
                 label="population")  # fmt: skip
     lower, upper = one["lower"].values, one["upper"].values
     ax.fill_between(time, lower, upper, color=_axes.BLUE, alpha=0.22, linewidth=0, zorder=1.5)
@@ -153,9 +161,10 @@ def _keys(shown: xr.Dataset) -> list[Any]:
         _axes.key("individual prediction (median)", color=_axes.BLUE, linewidth=1.8),
         Patch(color=_axes.BLUE, alpha=0.22, linewidth=0, label=f"{prob} credible interval"),
     ]
-    if "population" in shown:
+    if "typical" in shown:
+        keys.append(_axes.key("typical patient, same doses", color=_TYPICAL, linewidth=1.5))
+    elif "population" in shown:
         keys.append(_axes.key("typical patient (median)", color=_TYPICAL, linewidth=1.5))
-    if _axes.below(shown["censoring"].values).any():
-        keys.append(_axes.blq_key())
+    keys += _axes.censored_keys(shown["censoring"].values)
     units = str(shown.attrs.get("units") or shown["dv"].attrs.get("units", ""))
     return keys + _axes.limit_key(shown["lloq"].values, units)

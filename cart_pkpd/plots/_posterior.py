@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import did_you_mean, probability
+from cart_pkpd._core.validate import did_you_mean, probability, shown
+from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import draws_of
 
 Floats = NDArray[np.float64]
 _BINS = 400  # the draws are counted in bins first: a kernel for every draw is slow
@@ -36,7 +38,7 @@ class _Sample:
 
 
 def posterior(
-    draws: xr.Dataset,
+    draws: xr.Dataset | PopulationFit,
     prior_draws: xr.Dataset | None = None,
     *,
     parameters: Sequence[str] | None = None,
@@ -48,9 +50,9 @@ def posterior(
 
     Parameters
     ----------
-    draws : xr.Dataset
-        Posterior draws, one variable per parameter, dims ``chain`` and ``draw``; attrs
-        ``long_name`` and ``units``.
+    draws : fit or xr.Dataset
+        A fit, whose priors are drawn too, or posterior draws: one variable per parameter, dims
+        ``chain`` and ``draw``; attrs ``long_name`` and ``units``.
     prior_draws : xr.Dataset, optional
         Draws from the prior under the same names.
     parameters : sequence of str, optional
@@ -74,6 +76,7 @@ def posterior(
         If a parameter is not among the draws.
     """
     probability(prob, "prob")
+    draws, prior_draws = draws_of(draws, prior_draws)
     samples = _samples(draws, prior_draws, parameters, truth or {})
     figure, panels = _axes.small_multiples(len(samples), ncols, (2.75, 2.05))
     for ax, sample in zip(panels, samples, strict=True):
@@ -180,14 +183,18 @@ def _density_keys(prior: bool, truth: bool, prob: float) -> list[Any]:
 
 
 def intervals(
-    table: pd.DataFrame, *, prob: float = 0.9, label: str = "", ax: Axes | None = None
+    table: pd.DataFrame | PopulationFit,
+    *,
+    prob: float = 0.9,
+    label: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw every positive parameter's posterior and prior, relative to its prior median.
 
     Parameters
     ----------
-    table : pd.DataFrame
-        Parameter table as ``FitResult.table()`` returns it.
+    table : fit or pd.DataFrame
+        A Bayesian fit, or its parameter table as ``FitResult.table()`` returns it.
     prob : float
         Probability of the table's intervals, for the legend.
     label : str
@@ -206,6 +213,7 @@ def intervals(
     DataError
         If no parameter is positive.
     """
+    table = _table(table, prob)
     positive = (table[["prior_median", "prior_lower", "lower"]] > 0).all(axis=1)
     rows = table[positive]
     if rows.empty:
@@ -221,6 +229,17 @@ def intervals(
     note = f"\nNot on this scale: {', '.join(omitted)}" if omitted else ""
     _axes.label(ax, f"Value relative to prior median{f', {label}' if label else ''}{note}")
     return ax
+
+
+def _table(value: pd.DataFrame | PopulationFit, prob: float) -> pd.DataFrame:
+    """Return the table of a fit, given as the fit or as the table."""
+    own = getattr(value, "table", None) if isinstance(value, PopulationFit) else None
+    table = value if own is None else own(prob)
+    if isinstance(table, pd.DataFrame) and {"prior_median", "lower", "label"} <= set(table):
+        return table
+    raise DataError(
+        f"plots.intervals: give a fit of fit.bayes, or its .table(), not {shown(value)}."
+    )
 
 
 def _interval_row(ax: Axes, at: float, row: pd.Series[Any]) -> list[float]:

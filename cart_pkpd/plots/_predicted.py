@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 Against = Literal["ipred", "pred"]
 _NAMES = {"ipred": "Individual prediction", "pred": "Population prediction"}
 
 
+@drawn_from("checks.predictions(fit)", "dv", "censoring")
 def observed_vs_predicted(
     predictions: xr.Dataset, against: Against = "ipred", *, ax: Axes | None = None
 ) -> Axes:
@@ -93,11 +95,10 @@ def _keys(predictions: xr.Dataset) -> list[Any]:
         _axes.key("observation", color=_axes.BLUE, marker="o", markersize=4, linestyle="none"),
         _axes.key("identity", color=_axes.INK, linewidth=1.1),
     ]
-    if _axes.below(predictions["censoring"].values).any():
-        keys.append(_axes.blq_key(_axes.GREY))
-    return keys
+    return keys + _axes.censored_keys(predictions["censoring"].values, _axes.GREY)
 
 
+@drawn_from("checks.predictions(fit)", "dv", "censoring")
 def goodness_of_fit(predictions: xr.Dataset) -> Figure:
     """Draw observed against population and individual predictions, side by side.
 

@@ -15,6 +15,7 @@ from cart_pkpd._core import names
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._vpc import stratum_title
 
 Statistic = Literal["geometric_mean", "geometric_cv", "share"]
@@ -26,6 +27,7 @@ _WORDS = {
 _HEIGHT = 0.78
 
 
+@drawn_from("checks.predictive_exposure(fit)")
 def predictive_exposure(check: xr.Dataset, statistic: Statistic = "geometric_mean") -> Figure:
     """Draw the exposure of the real trial among that of simulated trials.
 

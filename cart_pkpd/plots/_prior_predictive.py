@@ -14,14 +14,15 @@ from scipy.stats import gaussian_kde
 from cart_pkpd._core import names
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._vpc import observations, stratum_title
 
 _BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.30))
-_ULOQ_STYLE: dict[str, Any] = {**_axes.LLOQ_STYLE, "linestyle": (0, (1, 2))}
 _TALL = 1.25
 _FAR_BELOW = 1000.0
 
 
+@drawn_from("checks.prior_predictive(model, trial, population)", "simulated", "exposure_simulated")
 def prior_predictive(check: xr.Dataset, *, time_scale: _axes.TimeScale = "log") -> Figure:
     """Draw what the priors expect, and what was measured.
 
@@ -96,7 +97,7 @@ def _levels(ax: Axes, one: xr.Dataset, records: xr.Dataset | None) -> None:
     _axes.censored_marks(ax, at, dv, censoring, _axes.ORANGE, size=4.0)
     _axes.quantification_limit(ax, records["lloq"].values)
     for limit in _upper(records):
-        ax.axhline(limit, zorder=1, **_ULOQ_STYLE)
+        ax.axhline(limit, zorder=1, **_axes.ULOQ_STYLE)
 
 
 def _upper(records: xr.Dataset) -> list[float]:
@@ -187,9 +188,8 @@ def _keys(check: xr.Dataset) -> list[Any]:
         _axes.key("expected median", color=_axes.BLUE, linewidth=1.8),
         _axes.key("measured", color=_axes.ORANGE, marker="o", markersize=4, linestyle="none"),
     ]  # fmt: skip
-    if _axes.below(check["censoring"].values).any():
-        keys.append(_axes.blq_key(_axes.ORANGE))
+    keys += _axes.censored_keys(check["censoring"].values, _axes.ORANGE)
     keys += _axes.limit_key(check["lloq"].values, str(check.attrs.get("units", "")))
     if _upper(check):
-        keys.append(_axes.key("ULOQ", **_ULOQ_STYLE))
+        keys.append(_axes.key("ULOQ", **_axes.ULOQ_STYLE))
     return keys

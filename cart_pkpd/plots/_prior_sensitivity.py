@@ -11,12 +11,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes
+from cart_pkpd.plots._given import drawn_from
 
 _ROW, _LEAST = 0.27, 1e-3
 _TICKS = (0.001, 0.01, 0.05, 0.2, 1.0)
 _FINE = ("data decide",)
 
 
+@drawn_from("checks.prior_sensitivity(fit)")
 def prior_sensitivity(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the sensitivity of each quantity's posterior to the priors and to the data.
 

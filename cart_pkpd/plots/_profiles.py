@@ -164,8 +164,7 @@ def _mark_keys(shown: xr.Dataset, mean: bool) -> list[Any]:
     marks = [_axes.key("patient", color=_axes.INK, linewidth=0.9, marker="o", markersize=2.6)]
     if mean:
         marks.append(_axes.key("geometric mean\n(BLQ as LLOQ/2)", color=_axes.INK, linewidth=2.6))
-    if _axes.below(shown["censoring"].values).any():
-        marks.append(_axes.blq_key())
+    marks += _axes.censored_keys(shown["censoring"].values)
     return marks + _axes.limit_key(shown["lloq"].values, units)
 
 

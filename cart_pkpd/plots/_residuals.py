@@ -14,6 +14,7 @@ from cart_pkpd._checks.reference import count_band, ordered_band, running_quanti
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._predicted import observed_vs_predicted
 
 Residual = Literal["iwres", "cwres", "npd", "npde"]
@@ -27,6 +28,7 @@ _EDGES = np.concatenate([[-np.inf], np.arange(-2.5, 2.51, 0.5), [np.inf]])
 _SHOWN = np.concatenate([[-3.0], _EDGES[1:-1], [3.0]])
 
 
+@drawn_from("checks.residuals(fit)", "iwres", "npde")
 def residual(
     residuals: xr.Dataset,
     name: Residual = "npde",
@@ -118,6 +120,7 @@ def _running(ax: Axes, x: _axes.Floats, y: _axes.Floats) -> None:
                 zorder=4, label="running")  # fmt: skip
 
 
+@drawn_from("checks.residuals(fit)", "iwres", "npde")
 def gof(residuals: xr.Dataset, *, time_scale: _axes.TimeScale = "log") -> Figure:
     """Draw the goodness of a fit on one sheet.
 
@@ -161,8 +164,8 @@ def _keys(residuals: xr.Dataset, *, censored: bool, identity: bool = False) -> l
     keys: list[Any] = [
         _axes.key("observation", color=_axes.BLUE, marker="o", markersize=4, linestyle="none")
     ]
-    if censored and _axes.below(residuals["censoring"].values).any():
-        keys.append(_axes.blq_key(_axes.GREY))
+    if censored:
+        keys += _axes.censored_keys(residuals["censoring"].values, _axes.GREY)
     if identity:
         keys.append(_axes.key("identity", color=_axes.INK, linewidth=0.9))
     percent = _text.percent(_PROB)
@@ -180,6 +183,7 @@ def _keys(residuals: xr.Dataset, *, censored: bool, identity: bool = False) -> l
     ]
 
 
+@drawn_from("checks.residuals(fit)", "npde")
 def npde(
     residuals: xr.Dataset, name: Residual = "npde", *, time_scale: _axes.TimeScale = "log"
 ) -> Figure:

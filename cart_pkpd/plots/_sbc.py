@@ -14,10 +14,12 @@ from cart_pkpd._checks.uniform import Walk
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of, probability
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _CELL = (2.2, 1.75)
 
 
+@drawn_from("checks.sbc(model, trial, population)")
 def sbc(
     found: xr.Dataset,
     quantities: Sequence[str] | None = None,

@@ -27,7 +27,7 @@ __all__ = [
     "interval", "label", "name_of", "number", "percent", "sentence", "short", "superscript", "unit",
     "with_unit",
 ]  # fmt: skip
-SMALLEST_DOSE = 1000.0  # cells; a smaller dose level is a label
+SMALLEST_DOSE = names.SMALLEST_DOSE
 _ACRONYMS = {"crs", "icans", "dlt", "ldh", "crp", "msln", "muc1", "ecog", "bmi", "ld"}
 
 
@@ -66,11 +66,9 @@ def dose_unit(dataset: xr.Dataset) -> str:
     too small to be amounts of cells: then they are labels such as 1, 2, 3.
     """
     level = dataset["dose_level"]
-    unit = str(level.attrs.get("units", ""))
-    if unit or level.dtype.kind not in "fiu" or not (level.values >= SMALLEST_DOSE).any():
-        return unit
     given = [dataset[v] for v in ("amount", "dose") if v in dataset.variables]
-    return str(given[0].attrs.get("units", "")) if given else ""
+    of_amounts = str(given[0].attrs.get("units", "")) if given else ""
+    return names.level_unit(str(level.attrs.get("units", "")), level.values, of_amounts)
 
 
 def endpoint_label(dataset: xr.Dataset, variable: str = "dv") -> str:

@@ -13,12 +13,14 @@ from matplotlib.ticker import FuncFormatter
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _DASHES: tuple[Any, ...] = ((0, (4, 2)), "solid", (0, (4, 2)))
 _TAILS = {"alq": "Above ULOQ", "blq": "Below LLOQ"}
 _BANDS = ((_axes.GREY, 0.24), (_axes.BLUE, 0.34))  # outer quantiles, median
 
 
+@drawn_from("checks.vpc(fit)", "simulated_median", "bin_time", "blq_observed")
 def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
     """Draw a visual predictive check with its shares of values beyond the limits.
 
@@ -117,6 +119,8 @@ def _levels(ax: Axes, one: xr.Dataset, observations: xr.Dataset | None) -> None:
                 color=_axes.GREY, alpha=0.55, markeredgewidth=0, zorder=2)  # fmt: skip
         if not corrected:
             _axes.quantification_limit(ax, observations["lloq"].values)
+            if "uloq" in observations:
+                _axes.quantification_limit(ax, observations["uloq"].values, _axes.ULOQ_STYLE)
     for i, quantile in enumerate(one["quantile"].values):
         q = one.sel(quantile=quantile)
         colour, alpha = _BANDS[i == 1]
@@ -203,4 +207,6 @@ def _keys(check: xr.Dataset) -> list[Any]:
     if "dv" in check and "dv_corrected" not in check:
         units = str(check.attrs.get("units", ""))
         keys += _axes.limit_key(check["lloq"].values, units)
+        if "uloq" in check:
+            keys += _axes.limit_key(check["uloq"].values, units, "ULOQ", _axes.ULOQ_STYLE)
     return keys

@@ -89,7 +89,7 @@ def section(found: EndpointFindings | NotDone | None) -> Section | None:
 
 
 def _not_done(found: NotDone) -> list[Block]:
-    blocks: list[Block] = [Text(f"Not derived. {found.sentence}", "warn")]
+    blocks: list[Block] = [Text(f"Not derived. {found.said()}", "warn")]
     if found.problems:
         columns = (
             Column("patient", "Patient", kind="text"), Column("row", "Row", kind="count"),
@@ -454,12 +454,19 @@ def _drawn(one: ExposureResponse, key: str, what: str) -> Block:
     )  # fmt: skip
 
 
+def _level(found: EndpointFindings) -> str:
+    """Return the level of the intervals of ratios: ``95 %``."""
+    made = [one for one in found.exposure.values() if not isinstance(one, str)]
+    return f"{100 * float(made[0].ratios['prob'].iloc[0]):g} %" if made else ""
+
+
 def _ratios(found: EndpointFindings) -> Table:
+    level = _level(found)
     columns = (
         Column("outcome", "Outcome", kind="text"), Column("exposure", "Exposure", kind="text"),
         Column("n", "Patients", kind="count"), Column("events", "With outcome", kind="count"),
         Column("kind", "Ratio per doubling", kind="text"), Column("estimate", "Estimate"),
-        Column("lower", "Lower"), Column("upper", "Upper"),
+        Column("lower", f"Lower {level}".strip()), Column("upper", f"Upper {level}".strip()),
     )  # fmt: skip
     odds = found.odds()
     rows = tuple(
@@ -483,11 +490,12 @@ def _sensitivity(found: EndpointFindings) -> Table | None:
     ]
     if not parts:
         return None
+    level = _level(found)
     columns = (
         Column("outcome", "Outcome", kind="text"), Column("exposure", "Exposure", kind="text"),
         Column("patients", "Patients", kind="text"), Column("n", "n", kind="count"),
-        Column("estimate", "Ratio per doubling"), Column("lower", "Lower"),
-        Column("upper", "Upper"),
+        Column("estimate", "Ratio per doubling"), Column("lower", f"Lower {level}".strip()),
+        Column("upper", f"Upper {level}".strip()),
     )  # fmt: skip
     rows = pd.concat(parts, ignore_index=True).to_dict("records")
     reasons = {(i, "estimate"): str(r["reason"]) for i, r in enumerate(rows) if r["reason"]}

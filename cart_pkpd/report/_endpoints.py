@@ -230,7 +230,18 @@ class NotDone:
 
     def answers(self) -> list[tuple[str, str]]:
         """Return why there is no answer."""
-        return [("Clinical endpoints:", f"not derived. {self.sentence}")]
+        return [("Clinical endpoints:", f"not derived. {self.said()}")]
+
+    def said(self) -> str:
+        """Return the first problem in a sentence, and how many more the page lists."""
+        if not self.problems:
+            return self.sentence
+        first, *more = self.problems
+        text = f"{first.message[:1].upper()}{first.message[1:]}"
+        if not more:
+            return text
+        others = _text.count(len(more), "further problem")
+        return f"{text} {others} {'is' if len(more) == 1 else 'are'} in the table of problems."
 
     def numbers(self) -> dict[str, Any]:
         """Return the problems as plain data."""

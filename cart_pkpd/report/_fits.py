@@ -281,6 +281,10 @@ def _comparison_picture(table: pd.DataFrame) -> Block:
     )
 
 
+def _not_reliable(names: list[str]) -> str:
+    return f"the elpd of {', '.join(names)} is not"
+
+
 def best_model(table: pd.DataFrame) -> str:
     """Return which model predicts best, and by how much, in one or two sentences."""
     ranked = table[table["rank"].notna()].sort_values("rank")
@@ -294,6 +298,11 @@ def best_model(table: pd.DataFrame) -> str:
     second, row = str(ranked.index[1]), ranked.iloc[1]
     difference, error = abs(float(row["elpd_diff"])), float(row["dse"])
     clear = "" if difference >= 2 * error else ", too little to separate the two"
+    trusted = ranked.get("reliable", pd.Series(True, index=ranked.index))
+    doubtful = [str(name) for name, good in trusted.items() if not bool(good)]
+    if doubtful:
+        which = "neither elpd is" if set(doubtful) == {best, second} else _not_reliable(doubtful)
+        left = f" This ranking is not to be trusted: {which} reliable.{left}"
     return (
         f"{best} predicts best: its elpd is {_text.number(difference)} higher than that of "
         f"{second} (standard error {_text.number(error, 2)}){clear}.{left}"
