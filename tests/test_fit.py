@@ -1,6 +1,7 @@
 """Fits of the bundled trial: recovery, convergence, files, checks, comparison."""
 
 import dataclasses
+import errno
 import json
 
 import numpy as np
@@ -154,12 +155,12 @@ def test_a_failed_save_leaves_the_old_file(simple, tmp_path, monkeypatch):
     path = simple.save(tmp_path / "fit.nc")
     before = path.read_bytes()
 
-    def full_disk(self, name, **_):
-        with open(name, "wb") as part:
-            part.write(b"half")
-        raise OSError("No space left on device")
+    def full_disk(self, content):
+        with self.open("wb") as part:
+            part.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full_disk)
+    monkeypatch.setattr(type(path), "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         simple.save(path)
     assert path.read_bytes() == before
