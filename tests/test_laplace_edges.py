@@ -105,7 +105,7 @@ def with_and_without(trial):
 def test_residuals_with_an_omega_of_0_are_those_without_the_effect(with_and_without):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, plain = (checks.residuals(x, n_sims=50) for x in with_and_without)
+        found, plain = (checks.residuals(x, n_sims=100) for x in with_and_without)
     assert_allclose(found["cwres"], plain["cwres"], atol=1e-3)
 
 
