@@ -342,7 +342,10 @@ def test_specifications_that_make_no_sense_are_refused(options, words):
     ("options", "words"),
     [
         ({"iiv": ["a", "b"], "corr": "full", "priors": {"corr": fit.Beta(2, 2)}}, "need an LKJ"),
-        ({"iiv": ["a", "b"], "priors": {"corr": fit.LKJ(2)}}, "no quantity 'corr' in this fit"),
+        (
+            {"iiv": ["a", "b"], "priors": {"corr": fit.LKJ(2)}},
+            "is of correlations, and this population has none",
+        ),
         ({"iov": ["c"]}, "iov: the model has no parameter 'c'"),
         ({"iiv": ["a"], "priors": {"omega_a": fit.LKJ(2)}}, "omega_a is above 0"),
     ],

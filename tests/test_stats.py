@@ -264,6 +264,7 @@ def test_a_prior_outside_the_support_is_refused(small, name, prior, words):
         structure(small, iiv=["cmax"], priors={name: prior})
 
 
+@pytest.mark.filterwarnings("ignore:1 of 6 records after a second infusion")
 def test_every_level_and_time_must_be_in_the_units_of_the_data(small):
     class Mine(models.ClosedFormModel):
         """Decline from a level."""
