@@ -15,6 +15,9 @@ from cart_pkpd._fit.verdict import judge
 from cart_pkpd._stats.design import design
 from cart_pkpd.datasets import simulate_fast01
 
+# One worker: the fit that most tests look at takes half a minute.
+pytestmark = pytest.mark.xdist_group("fit")
+
 MODEL = models.get("stein2019").with_(cmax={"typical": 5000})
 POPULATION = fit.population(
     iiv=["cmax", "tmax", "rho", "alpha", "fb"],
