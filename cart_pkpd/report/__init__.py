@@ -18,12 +18,22 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _trial, _twin
+from cart_pkpd.report import (
+    _clinical,
+    _diagnostics,
+    _dose,
+    _explorer,
+    _exposure,
+    _fits,
+    _opening,
+    _trial,
+    _twin,
+)
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
-from cart_pkpd.report._dose import DoseFindings as DoseFindings
 from cart_pkpd.report._endpoints import EndpointFindings as EndpointFindings
 from cart_pkpd.report._endpoints import NotDone as NotDone
 from cart_pkpd.report._files import write_all
+from cart_pkpd.report._findings import DoseFindings as DoseFindings
 from cart_pkpd.report._html import page
 from cart_pkpd.report._inputs import Fit as Fit
 from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames
@@ -168,15 +178,17 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
     return [
         ("summary", lambda: _opening.summary(inputs)),
         ("dose", lambda: _dose.section(inputs.dose)),
-        ("endpoints", lambda: _clinical.section(inputs.endpoints)),
-        ("data", lambda: _trial.section(inputs)),
+        ("patients", lambda: _explorer.section(inputs)),
         ("kinetics", lambda: _trial.kinetics(inputs)),
         ("exposure", lambda: _exposure.section(inputs)),
         ("cytokines", lambda: _trial.cytokines(inputs)),
+        ("endpoints", lambda: _clinical.section(inputs.endpoints)),
         *((f"fit {name}", fit(name)) for name in inputs.fits),
         ("fits", lambda: _fits.section(inputs, parts)),
         ("exposure from the model", lambda: _twin.section(inputs)),
         ("comparison", lambda: _fits.comparison_section(inputs)),
+        ("sensitivity", lambda: _diagnostics.sensitivity_section(inputs)),
+        ("data", lambda: _trial.section(inputs)),
         ("methods", lambda: _opening.methods(inputs)),
         ("provenance", lambda: _opening.provenance(inputs, version("cart-pkpd"))),
     ]

@@ -14,8 +14,8 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 
 if TYPE_CHECKING:
-    from cart_pkpd.report._dose import DoseFindings
     from cart_pkpd.report._endpoints import EndpointFindings, NotDone
+    from cart_pkpd.report._findings import DoseFindings
 
 
 class FitLike(Protocol):

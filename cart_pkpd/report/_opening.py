@@ -9,9 +9,19 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _text
 from cart_pkpd.plots._axes import below
-from cart_pkpd.report import _safety
-from cart_pkpd.report._blocks import Block, Bullets, Details, Facts, Section, Text, flat
-from cart_pkpd.report._exposure import headline
+from cart_pkpd.report import _glance, _safety
+from cart_pkpd.report._blocks import (
+    Answer,
+    Block,
+    Bullets,
+    Details,
+    Facts,
+    Section,
+    Text,
+    Verdicts,
+    flat,
+)
+from cart_pkpd.report._exposure import Headline, headline
 from cart_pkpd.report._fits import best_model
 from cart_pkpd.report._inputs import Inputs
 from cart_pkpd.report._trial import cells, label
@@ -20,37 +30,75 @@ MOST_NAMED = 4  # endpoints in the first sentence
 
 
 def summary(inputs: Inputs) -> Section:
-    """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
-    trial = inputs.trial
-    items = [] if inputs.dose is None else inputs.dose.answers()
-    items += [] if inputs.endpoints is None else inputs.endpoints.answers()
-    items += [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
+    """Return the first page: the answer in a box, every dose at a glance, what was checked."""
     found = headline(inputs)
-    if found is not None:
-        items.append(("Exposure:", found.sentence))
-    items += [
-        (f"Fit {name}:", _lowered(fit.result.verdict.sentence)) for name, fit in inputs.fits.items()
-    ]
-    items += [
-        (f"Fit {name}:", f"failed. {why[:1].upper()}{why[1:]}")
-        for name, why in inputs.failures.items()
-    ]
-    if inputs.comparison is not None and not inputs.comparison.empty:
-        items.append(("Best model:", best_model(inputs.comparison)))
-    elif not inputs.fits:
-        items.append(("Models:", "none fitted."))
-    blocks: list[Block] = [Bullets(tuple(items))]
+    blocks: list[Block] = [_answer(inputs)]
+    glance = _glance.table(inputs)
+    if glance is not None:
+        blocks.append(glance)
+    blocks += [_outcomes(inputs, found), Verdicts(tuple(_verdicts(inputs)), "Can it be trusted?")]
     bad = [name for name, fit in inputs.fits.items() if not fit.result.verdict.ok]
     if bad:
         text = f"Did not converge, not to be used for decisions: {', '.join(bad)}."
         blocks.append(Text(text, "warn"))
-    if found is not None:
-        blocks.append(found.table)
-    safety = _safety.table(trial)
-    if safety is not None:
-        blocks.append(safety)
     blocks += [Text(note) for note in inputs.notes]
+    more = [t for t in (found and found.table, _safety.table(inputs.trial)) if t is not None]
+    if more:
+        blocks.append(Details("Exposure and safety by dose level in full", tuple(more)))
     return Section("summary", "Summary", tuple(blocks))
+
+
+def _answer(inputs: Inputs) -> Answer:
+    """Return the box: the dose and its rule, or what was analysed where no dose was asked for."""
+    n, cutoff = inputs.trial.sizes["id"], inputs.data_cutoff or "not stated"
+    state = "draft, not for decisions" if inputs.draft else "final"
+    ends = (("Data cut-off", cutoff), ("Report", state))
+    found = inputs.dose
+    if found is None:
+        return Answer("Analysed", _text.count(n, "patient"), analysed(inputs), facts=ends)
+    lead, dose, why = found.answer()
+    d = found.data
+    pairs = (
+        ("Treated", _text.count(len(d.patients), "patient")),
+        ("DLTs", f"{int(d.dlts.sum())} of {int(d.n.sum())} evaluable"),
+        ("Pending", f"{int(d.pending.sum())} in {d.window:g} days"),
+        *ends,
+    )
+    rules = [*found.reasons()]
+    if len(found.decisions) > 1:
+        rules.append(("Together:", found.agreement()))
+    return Answer(lead, dose, _text.sentence(why), tuple(rules), pairs, tuple(found.flags()))
+
+
+def _outcomes(inputs: Inputs, found: Headline | None) -> Facts:
+    """Return the outcomes of all patients, and what was analysed, each in a sentence."""
+    said = [] if inputs.endpoints is None else inputs.endpoints.answers()
+    pairs = [(lead.rstrip(":"), text) for lead, text in said]
+    if found is not None:
+        pairs.append(("Exposure", found.sentence))
+    if inputs.dose is not None:
+        pairs += [("Evidence", inputs.dose.evidence()), ("Analysed", analysed(inputs))]
+    return Facts((*pairs, ("Data", source(inputs))), "All patients")
+
+
+def _verdicts(inputs: Inputs) -> list[tuple[str, bool | None, str]]:
+    """Return whether each fit converged, whether the chain did, and which model predicts best."""
+    items: list[tuple[str, bool | None, str]] = [
+        (f"Fit {name}", bool(fit.result.verdict.ok), fit.result.verdict.sentence)
+        for name, fit in inputs.fits.items()
+    ]
+    items += [
+        (f"Fit {name}", False, f"Failed. {why[:1].upper()}{why[1:]}")
+        for name, why in inputs.failures.items()
+    ]
+    chain = inputs.dose.chain if inputs.dose is not None else None
+    if chain is not None:
+        items.append(("From dose to DLT", bool(chain.verdict.ok), chain.verdict.sentence))
+    if inputs.comparison is not None and not inputs.comparison.empty:
+        items.append(("Best model", None, best_model(inputs.comparison)))
+    elif not inputs.fits:
+        items.append(("Models", None, "None fitted."))
+    return items
 
 
 def analysed(inputs: Inputs) -> str:
@@ -149,10 +197,6 @@ def subtitle(inputs: Inputs) -> tuple[str, ...]:
     """Return the lines under the title."""
     written = inputs.generated.strftime("%d %B %Y")
     return (f"Written {written}. Data: {source(inputs)}",)
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
 
 
 def check(inputs: Inputs) -> None:

@@ -98,6 +98,8 @@ class Table:
         Printed below.
     shown : tuple of str
         Keys of the columns that are printed, where the files hold more; empty for all.
+    chosen : tuple of int
+        Rows that stand out, such as the recommended dose; their text has to say why.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Table:
     remarks: Mapping[tuple[int, str], str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    chosen: tuple[int, ...] = ()
 
     kind = "table"
 
