@@ -64,7 +64,12 @@ def _endpoints(inputs: Inputs, place: Mapping[str, int]) -> list[dict[str, Any]]
         if made and room < 0:
             break
         unit = _text.unit(str(one["dv"].attrs.get("units", "")))
-        made.append({"label": label(trial, name), "unit": unit, "records": _records(one, place)})
+        limits = one["lloq"].values.astype(float)
+        limits = np.unique(limits[np.isfinite(limits)])
+        made.append({
+            "label": label(trial, name), "unit": unit, "records": _records(one, place),
+            "lloq": _rounded(float(limits[0])) if limits.size == 1 else None,
+        })  # fmt: skip
     return made
 
 

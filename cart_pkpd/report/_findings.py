@@ -125,6 +125,21 @@ class DoseFindings:
         first = next(iter(self.decisions.values()))
         return "recommended" if first.action == "select" else "next"
 
+    @property
+    def judge(self) -> str | None:
+        """The design whose P(over) is shown: the first with a model of all doses, else any."""
+        able = [n for n, d in self.decisions.items() if "over" in d.table]
+        modelled = [n for n in able if isinstance(self.designs[n], BLRM)]
+        return next(iter([*modelled, *able]), None)
+
+    def barred(self) -> set[float]:
+        """Return the doses that the first design does not permit."""
+        table = next(iter(self.decisions.values())).table
+        out = ~table["eligible"].astype(bool)
+        if "eliminated" in table:
+            out |= table["eliminated"].astype(bool)
+        return {float(d) for d in table["dose"][out]}
+
     def over_words(self, name: str) -> str:
         """Return what P(over) is the probability of, by one design."""
         design = self.designs[name]
@@ -150,6 +165,11 @@ class DoseFindings:
             return ""
         k = self.data.levels.index(dose)
         return f"Seen there: {self.data.dlts[k]} DLT in {self.data.n[k]} evaluable patients. "
+
+    @property
+    def agree(self) -> bool:
+        """Whether there are several designs and all say the same."""
+        return len(self.decisions) > 1 and len({d.headline for d in self.decisions.values()}) == 1
 
     def agreement(self) -> str:
         """Return whether the designs say the same, in one sentence."""

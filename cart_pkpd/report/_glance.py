@@ -47,7 +47,7 @@ class _Rows:
 
     def text(self, key: str, label: str, cells: list[tuple[str, Any]], unit: str = "") -> None:
         """Add a column of texts, each with the number that sorts it."""
-        self.columns.append(Column(key, label, unit, sort_by=f"{key}_value"))
+        self.columns.append(Column(key, label, sort_by=f"{key}_value"))
         self.columns.append(Column(f"{key}_value", f"{label}, as a number", unit))
         self.shown.append(key)
         for row, (said, value) in zip(self.rows, cells, strict=True):
@@ -98,11 +98,13 @@ def _doses(made: _Rows, inputs: Inputs, unit: str) -> tuple[int, ...]:
     wanted = None if inputs.dose is None else inputs.dose.dose
     chosen = tuple(i for i, d in enumerate(made.levels) if wanted is not None and d == wanted)
     word = "" if inputs.dose is None else f", {inputs.dose.word}"
+    barred = set() if inputs.dose is None else inputs.dose.barred()
     made.columns += [Column("dose_text", "Dose", kind="text", sort_by="dose"),
                      Column("dose", "Dose", unit, "dose")]  # fmt: skip
     made.shown.append("dose_text")
     for i, level in enumerate(made.levels):
-        said = _text.dose(level, unit) + (word if i in chosen else "")
+        said = word if i in chosen else ", not permitted" if level in barred else ""
+        said = f"{_text.dose(level, unit)}{said}"
         made.rows.append({"dose_text": said, "dose": level})
     made.rows.append({"dose_text": "All patients", "dose": _ALL})
     return chosen
@@ -112,26 +114,26 @@ def _dose_limiting(made: _Rows, inputs: Inputs, here: list[Mask]) -> None:
     """Add patients treated and DLTs as the decision counts them, and P(over-dosing)."""
     found = inputs.dose
     if found is None:
-        made.number("n", "Treated", [int(m.sum()) for m in here], kind="count")
+        made.number("n", "n", [int(m.sum()) for m in here], kind="count")
         if "dlt" in inputs.trial:
             _counted(made, "dlt", "DLTs", inputs.trial["dlt"].values.astype(float) > 0, here,
                      _evaluable(inputs.trial))  # fmt: skip
         return
     d = found.data
-    made.number("n", "Treated", [*map(int, d.treated), int(d.treated.sum())], kind="count")
+    made.number("n", "n", [*map(int, d.treated), int(d.treated.sum())], kind="count")
     pairs = [*zip(d.dlts, d.n, strict=True), (d.dlts.sum(), d.n.sum())]
     made.text("dlt", "DLTs", [_of(int(y), int(n)) for y, n in pairs])
-    for name, decision in found.decisions.items():
-        if "over" in decision.table:
-            over = [f"{v:.3f}" for v in decision.table["over"]]
-            values = [*zip(over, decision.table["over"], strict=True), (_text.MISSING, None)]
-            made.text("over", f"P(over), {name}", values)
-            made.notes.append(_over(found, name))
-            break
+    made.notes.append("n: treated. DLTs: of evaluable patients.")
+    name = found.judge
+    if name is not None:
+        over = found.decisions[name].table["over"].astype(float)
+        cells = [*zip(map(_small, over), over, strict=True), (_text.MISSING, None)]
+        made.text("over", "P(over)", cells)
+        made.notes[-1] += f" P(over): {found.over_words(name)}, by {name}."
 
 
-def _over(found: Any, name: str) -> str:
-    return f"DLTs: of evaluable patients. P(over): {found.over_words(name)}."
+def _small(p: float) -> str:
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _evaluable(trial: xr.Dataset) -> Mask:
@@ -187,10 +189,12 @@ def _efficacy(made: _Rows, inputs: Inputs) -> None:
     cells = [_of(int(r.x), int(r.n)) if r else (_text.MISSING, None) for r in rates]
     made.text("orr", "ORR", cells)
     who = DENOMINATORS[found.choices["denominator"]]
-    made.notes.append(f"ORR: {kind} CR or PR, of {who}s. NR: median not reached.")
+    made.notes.append(
+        f"ORR: {kind} CR or PR, of {who}s. PFS, OS: medians in months; NR: not reached."
+    )
     for name in ("PFS", "OS"):
         if name in found.curves:
-            made.text(name.lower(), f"{name}, median", _medians(found, name, made.levels), "month")
+            made.text(name.lower(), name, _medians(found, name, made.levels), "month")
 
 
 def _at(known: Mapping[float, str], level: float) -> str | None:

@@ -6,7 +6,9 @@
   if (!source || !root) { return; }
   var data = JSON.parse(source.textContent);
   if (!data.endpoints.length) { return; }
-  var NS = "http://www.w3.org/2000/svg";
+  var holder = document.createElement("div");
+  holder.innerHTML = "<svg></svg>";
+  var NS = holder.firstChild.namespaceURI;
   var MARGIN = { top: 14, right: 16, bottom: 44, left: 64 };
   var NEAR = 26; // pixels within which a point is pointed at
   var state = { endpoint: 0, level: "log", time: "linear", span: "short", mark: -1, pinned: -1, over: -1, doses: data.doses.map(function () { return true; }) };
@@ -190,6 +192,11 @@
     var days = [1, 2, 7, 14, 28, 56, 91, 182, 364];
     axis(state.level === "log" ? logTicks(v[0], v[1]) : linearTicks(v[0], v[1]), y, box, false, endpoint.label + (endpoint.unit ? " (" + endpoint.unit + ")" : ""));
     axis(state.time === "log" ? logTicks(t[0], t[1]) : linearTicks(t[0], t[1], days), x, box, true, "Time since first infusion (day)");
+    if (endpoint.lloq && endpoint.lloq >= v[0] && endpoint.lloq <= v[1]) {
+      var limit = y(endpoint.lloq);
+      svg.appendChild(draw("line", { x1: box.left, x2: box.right, y1: limit, y2: limit, "class": "limit" }));
+      svg.appendChild(draw("text", { x: box.right, y: limit - 5, "text-anchor": "end" }, "LLOQ " + number(endpoint.lloq)));
+    }
     svg.appendChild(draw("path", { d: "M" + box.left + " " + box.top + "V" + box.bottom + "H" + box.right, "class": "axis" }));
     if (!records.length) {
       svg.appendChild(draw("text", { x: (box.left + box.right) / 2, y: (box.top + box.bottom) / 2, "text-anchor": "middle" }, "No record to show: choose a dose."));

@@ -15,6 +15,10 @@
     figure.insertBefore(button, figure.querySelector("figcaption"));
   });
 
+  // On a narrow screen the contents would stand between the reader and the answer.
+  var contents = document.querySelector("details.contents");
+  if (contents && window.matchMedia("(max-width: 74.99rem)").matches) { contents.open = false; }
+
   // A link into a closed <details> opens it.
   function open() {
     var target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
