@@ -218,8 +218,8 @@ def test_every_design_has_its_scenarios_or_says_why_not(ask):
     # Every outcome leads to the same, which is then one sentence.
     assert set(got["BLRM"]["next_dose"]) == {1e7}
     assert same.text == {
-        "mtd": "After a further cohort of 2 at 1×10⁷ cells the MTD by BLRM is 1×10⁷ cells, whatever "
-               "its number of DLTs (0 to 2).",
+        "mtd": "After a further cohort of 2 at 1×10⁷ cells the MTD by BLRM is 1×10⁷ cells, "
+               "whatever its number of DLTs (0 to 2).",
         "next": "After the next cohort of 2 at 1×10⁷ cells BLRM says stay: 1×10⁷ cells, whatever "
                 "its number of DLTs (0 to 2).",
     }[ask]  # fmt: skip

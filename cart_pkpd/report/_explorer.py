@@ -117,8 +117,8 @@ def _outcomes(inputs: Inputs) -> dict[str, dict[str, str]]:
         heading = f"Best response, {inputs.endpoints.choices['response']}"
         said[heading] = dict(zip(best["id"].astype(str), best[kind].astype(str), strict=True))
         for name in ("PFS", "OS"):
-            rows = inputs.endpoints.times[name].itertuples()
-            said[name] = {str(r.id): _time(r) for r in rows if np.isfinite(r.months)}
+            rows = inputs.endpoints.times[name].to_dict("records")
+            said[name] = {str(r["id"]): _time(r) for r in rows if np.isfinite(r["months"])}
     return said
 
 
@@ -129,8 +129,8 @@ def _dlt(trial: xr.Dataset, i: int) -> str:
     return "not known" if np.isnan(value) else "yes" if value > 0 else "no"
 
 
-def _time(row: Any) -> str:
-    return f"{row.months:.1f} months, {'event' if row.event else 'censored'}"
+def _time(row: Mapping[Any, Any]) -> str:
+    return f"{row['months']:.1f} months, {'event' if row['event'] else 'censored'}"
 
 
 def _exposures(inputs: Inputs) -> dict[str, dict[str, str]]:

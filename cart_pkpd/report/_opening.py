@@ -36,9 +36,10 @@ def summary(inputs: Inputs) -> Section:
         text = f"Did not converge, not to be used for decisions: {', '.join(bad)}."
         blocks.append(Text(text, "warn"))
     blocks += [Text(note) for note in inputs.notes]
-    more = [t for t in (found and found.table, _safety.table(inputs.trial)) if t is not None]
+    exposure = None if found is None else found.table
+    more = tuple(t for t in (exposure, _safety.table(inputs.trial)) if t is not None)
     if more:
-        blocks.append(Details("Exposure and safety by dose level in full", tuple(more)))
+        blocks.append(Details("Exposure and safety by dose level in full", more))
     return Section("summary", "Summary", tuple(blocks))
 
 
