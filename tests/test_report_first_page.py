@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from cart_pkpd import dose, report
-from cart_pkpd.report import _answer, _blocks, _explorer, _glance
+from cart_pkpd.report import _answer, _blocks, _citations, _explorer, _glance
 
 LEVELS = (1e6, 3e6)
 NOTHING = {
     "nca": {}, "fits": {}, "failures": {}, "comparison": None, "endpoints": None, "dose": None,
-    "data_cutoff": None, "draft": True, "analysed": [], "notes": (),
+    "data_cutoff": None, "draft": True, "analysed": [], "notes": (), "references": (),
 }  # fmt: skip
 
 
@@ -162,3 +162,46 @@ def test_data_cannot_end_the_script(text) -> None:
     made_safe = _blocks.Explorer("x", {"id": text}).json
     assert not set(made_safe) & set("<>&\u2028")
     assert json.loads(made_safe) == {"id": text}
+
+
+# --- citations --------------------------------------------------------------------------------
+
+
+def test_citations_are_of_what_was_used() -> None:
+    """Authors, journals and pages as printed on the papers."""
+    boin = dose.BOIN(target=0.25) & dose.EWOC(0.33, 0.25)
+    found = decided({1e6: (0, 3)}, BOIN=boin)
+    fit = report.Fit(made.Result(), references=("Stein 2019.",), vpc=made.vpc())
+    said = _citations.used(
+        inputs(dose=found, fits={"a": fit}, comparison=made.comparison(), references=("Own.",))
+    )
+    assert list(said)[:2] == ["Own.", "Stein 2019."]
+    assert said["Liu & Yuan (2015), J R Stat Soc C 64:507."] == "BOIN"
+    assert said["Babb, Rogatko & Zacks (1998), Stat Med 17:1103."] == "EWOC"
+    assert said["Bergstrand, Hooker, Wallin & Karlsson (2011), AAPS J 13:143."] == (
+        "predictive checks"
+    )
+    assert any(text.startswith("Vehtari, Gelman and Gabry (2017), Stat Comput 27") for text in said)
+    assert not any("Eisenhauer" in text or "Kallioinen" in text for text in said)
+    assert _citations.used(inputs()) == {}
+
+
+def test_a_citation_is_read_from_a_docstring() -> None:
+    def thing() -> None:
+        """Do it.
+
+        References
+        ----------
+        .. [1] One and Two (2001), J Some 1:2,
+           :doi:`10.1/x`.
+        .. [2] Three (2002), J Other 3:4.
+
+        Examples
+        --------
+        >>> thing()
+        """
+
+    assert _citations.cited(thing) == [
+        "One and Two (2001), J Some 1:2, doi:10.1/x.", "Three (2002), J Other 3:4.",
+    ]  # fmt: skip
+    assert _citations.cited(len) == []

@@ -68,6 +68,7 @@ def _endpoints(inputs: Inputs, place: Mapping[str, int]) -> list[dict[str, Any]]
         limits = np.unique(limits[np.isfinite(limits)])
         made.append({
             "label": label(trial, name), "unit": unit, "records": _records(one, place),
+            "analysed": name in inputs.nca,
             "lloq": _rounded(float(limits[0])) if limits.size == 1 else None,
         })  # fmt: skip
     return made

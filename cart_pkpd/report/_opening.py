@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd.report import _answer, _glance, _safety
+from cart_pkpd.report import _answer, _citations, _glance, _safety
 from cart_pkpd.report._blocks import (
     Block,
     Bullets,
@@ -66,9 +66,8 @@ def source(inputs: Inputs) -> str:
 def methods(inputs: Inputs) -> Section:
     """Return how the numbers were made, with citations."""
     texts = [Text(text) for text in (*_standing(inputs), *inputs.methods)]
-    cited = dict.fromkeys(
-        (*inputs.references, *(r for fit in inputs.fits.values() for r in fit.references))
-    )
+    cited = [text + (f" For: {what}." if what else "")
+             for text, what in _citations.used(inputs).items()]  # fmt: skip
     parts = []
     if cited:
         listed = Bullets(tuple((f"[{i + 1}]", text) for i, text in enumerate(cited)))

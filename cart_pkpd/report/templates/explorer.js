@@ -237,7 +237,7 @@
     patient.facts.forEach(function (f) { list.appendChild(make("dt", {}, f[0])); list.appendChild(make("dd", {}, f[1])); });
     data.endpoints.forEach(function (e) {
       var p = peak(i, e);
-      if (!p) { return; }
+      if (!p || e.analysed) { return; } // whose Cmax stands above
       list.appendChild(make("dt", {}, "Peak " + e.label));
       list.appendChild(make("dd", {}, p[3] ? "below the LLOQ" : number(p[2]) + " " + e.unit + ", day " + number(p[1])));
     });
