@@ -504,8 +504,9 @@ def test_nca_is_taken_alone_by_name_or_in_windows() -> None:
     assert list(_inputs.by_endpoint(params)) == ["transgene"]
     assert len(_inputs.by_endpoint({"transgene": [params, params]})["transgene"]) == 2
     both = xr.concat([params, params], pd.Index(["transgene", "car_cells"], name="endpoint"))
-    with pytest.raises(DataError, match="one Dataset per endpoint"):
-        _inputs.by_endpoint(both)
+    for given in (both, {"transgene": both}):
+        with pytest.raises(DataError, match="one Dataset per endpoint"):
+            _inputs.by_endpoint(given)
 
 
 def test_label_table_becomes_doses_across() -> None:

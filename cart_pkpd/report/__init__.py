@@ -2,7 +2,8 @@
 
 >>> from cart_pkpd import data, datasets, nca, report
 >>> trial = datasets.load("fast01")
->>> report.write("out", title="Fast01", trial=trial, nca={"transgene": nca.table(trial)})
+>>> params = nca.table(trial, endpoint="transgene")
+>>> report.write("out", title="Fast01", trial=trial, nca=params)
 PosixPath('out/report.html')
 """
 

@@ -145,21 +145,22 @@ def by_endpoint(
     Raises
     ------
     DataError
-        If a lone Dataset holds several endpoints.
+        If one Dataset holds several endpoints.
     """
     if given is None:
         return {}
     if isinstance(given, xr.Dataset):
-        if "endpoint" in given.dims:
-            raise DataError(
-                "the NCA holds several endpoints in one Dataset: pass one Dataset per endpoint, "
-                "as nca.table(trial, endpoint=name) returns it, in a mapping by name."
-            )
-        return {str(given.attrs.get("endpoint", "endpoint")): (given,)}
-    return {
+        given = {str(given.attrs.get("endpoint", "endpoint")): given}
+    made = {
         str(name): (found,) if isinstance(found, xr.Dataset) else tuple(found)
         for name, found in given.items()
     }
+    if any("endpoint" in one.dims for windows in made.values() for one in windows):
+        raise DataError(
+            "the NCA holds several endpoints in one Dataset: pass one Dataset per endpoint, "
+            "as nca.table(trial, endpoint=name) returns it, in a mapping by name."
+        )
+    return made
 
 
 def frames(
