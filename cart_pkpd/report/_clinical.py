@@ -464,7 +464,7 @@ def _drawn(one: ExposureResponse, key: str, what: str) -> Block:
         "exposure, and every patient."
         if one.curve is not None
         else f"{what}: Kaplan–Meier curves of quarters of the exposure.",
-        alt=f"Exposure–response: {what}",
+        alt=f"{what}, with every patient and quarters of the exposure.",
     )  # fmt: skip
 
 
