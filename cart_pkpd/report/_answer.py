@@ -18,11 +18,11 @@ MOST_NAMED = 4  # endpoints in the first sentence
 
 def box(inputs: Inputs) -> Answer:
     """Return the box: the dose and its rule, or what was analysed where no dose was asked for."""
-    n, cutoff = inputs.trial.sizes["id"], inputs.data_cutoff or "not stated"
-    ends = (("Data cut-off", cutoff),)
+    ends = (("Data cut-off", inputs.data_cutoff or "not stated"),)
     found = inputs.dose
     if found is None:
-        return Answer("Analysed", _text.count(n, "patient"), analysed(inputs), facts=ends)
+        n = _text.count(inputs.trial.sizes["id"], "patient")
+        return Answer("Analysed", n, analysed(inputs), facts=ends)
     lead, dose, why = found.answer()
     d = found.data
     pairs = (

@@ -84,13 +84,13 @@ def _levels(inputs: Inputs) -> tuple[list[float], str]:
 def _patients(trial: xr.Dataset, levels: list[float]) -> list[Mask]:
     """Return who is at each dose, and last everybody."""
     if "dose_level" not in trial.variables:
-        return [np.zeros(trial.sizes["id"], dtype=bool) for _ in levels] + [_everybody(trial)]
+        return [np.zeros_like(_everybody(trial)) for _ in levels] + [_everybody(trial)]
     given = trial["dose_level"].values.astype(float)
     return [np.isclose(given, level) for level in levels] + [_everybody(trial)]
 
 
 def _everybody(trial: xr.Dataset) -> Mask:
-    return np.ones(trial.sizes["id"], dtype=bool)
+    return np.ones(trial.sizes.get("id", 0), dtype=bool)
 
 
 def _doses(made: _Rows, inputs: Inputs, unit: str) -> tuple[int, ...]:
