@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, ConfigError, DataError, Problem
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._study import dose_counts
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.dosetable import DesignTable, Dose
 
@@ -111,6 +112,13 @@ def problems(config: Config) -> list[str]:
         except CartError as error:
             found.append(str(error) if str(error).startswith("dose.") else f"dose: {error}")
             break
+    if isinstance(table.counts, str) and not config.path(table.counts).is_file():
+        found.append(
+            f'dose.counts = "{table.counts}" is not a file; relative paths count from the run '
+            "file's folder."
+        )
+    elif table.counts is not None and not found:
+        found += _said(lambda: dose_counts.of(config, levels_of(table)))
     if table.response is not None and not config.path(table.response).is_file():
         found.append(
             f"dose.response = \"{table.response}\" is not a file; relative paths count from the "
@@ -125,10 +133,21 @@ def problems(config: Config) -> list[str]:
     return found
 
 
+def _said(work: Callable[[], object]) -> list[str]:
+    """Return what an error says, as a list; none where there is none."""
+    try:
+        work()
+    except CartError as error:
+        return [str(error)]
+    return []
+
+
 def words(table: Dose) -> str:
     """Return what the step will do."""
     asked = "next dose" if table.ask == "next" else "MTD"
     said = f"{asked} by {', '.join(table.designs)}"
+    if table.counts is not None:
+        return f"{said}; from counts"
     return said if table.chain is None else f"{said}; the chain from dose to DLT"
 
 
@@ -162,13 +181,12 @@ def compute(
 
     table = config.spec.dose
     assert table is not None
+    if table.counts is not None:
+        return _from_counts(table, dose_counts.of(config, levels_of(table)))
     _check_days(trial)
     known = dose.data(trial, window=table.window, as_of=table.as_of, levels=levels_of(table))
     designs = designs_of(table)
-    decisions = {
-        name: one.recommend(known) if table.ask == "next" else one.mtd(known)
-        for name, one in designs.items()
-    }
+    decisions = _decisions(table, designs, known)
     params = nca.table(trial, table.endpoint, window=(0, 28))
     exposures = {m: dose.exposure(params, trial, m, data=known) for m in ("cmax", "auc0_28")}
     scenarios, without = _scenarios(designs, decisions, known, table)
@@ -190,6 +208,29 @@ def compute(
         limits=None if table.chain is None else (table.chain.limits[0], table.chain.limits[1]),
         below=_below(table, designs, known, exposures[table.metric], activity),
     )
+
+
+def _decisions(
+    table: Dose, designs: Mapping[str, dose.Design], known: dose.DoseData
+) -> dict[str, dose.Decision]:
+    return {
+        name: one.recommend(known) if table.ask == "next" else one.mtd(known)
+        for name, one in designs.items()
+    }
+
+
+def _from_counts(table: Dose, known: dose.DoseData) -> DoseFindings:
+    """Return what counts alone can say: no exposure, no activity."""
+    from cart_pkpd import dose, report
+    from cart_pkpd._stats.priors import Beta
+
+    designs = designs_of(table)
+    decisions = _decisions(table, designs, known)
+    scenarios, without = _scenarios(designs, decisions, known, table)
+    return report.DoseFindings(
+        data=known, designs=designs, decisions=decisions, scenarios=scenarios,
+        without_scenarios=without, free=dose.order_free(known, prior=Beta(*table.prior)),
+    )  # fmt: skip
 
 
 def _check_days(trial: xr.Dataset) -> None:
@@ -305,3 +346,17 @@ def _below(
         share=table.below.share, certainty=table.below.certainty, seed=1,
         prior=None if table.below.prior is None else Beta(*table.below.prior), **own,
     )  # fmt: skip
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Return each decision in a sentence, then what to look at before following it, once each.
+
+    `found` is what ``dose/decisions.json`` holds.
+    """
+    said: list[str] = []
+    flags: dict[str, list[str]] = {}
+    for name, one in found.items():
+        said.append(f"{name}: {one['sentence']}")
+        for flag in one["flags"]:
+            flags.setdefault(flag, []).append(name)
+    return [*said, *(f"! {', '.join(names)}: {flag}" for flag, names in flags.items())]

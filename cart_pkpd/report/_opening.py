@@ -23,6 +23,11 @@ def summary(inputs: Inputs) -> Section:
     """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
     trial = inputs.trial
     items = [] if inputs.dose is None else inputs.dose.answers()
+    items += [] if inputs.operating is None else inputs.operating.answers()
+    if not inputs.has_trial:
+        items.append(("Data:", source(inputs)))
+        notes = (Text(note) for note in inputs.notes)
+        return Section("summary", "Summary", (Bullets(tuple(items)), *notes))
     items += [] if inputs.endpoints is None else inputs.endpoints.answers()
     items += [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
     found = headline(inputs)
@@ -156,6 +161,14 @@ def _lowered(sentence: str) -> str:
 
 
 def check(inputs: Inputs) -> None:
-    """Raise DataError if there is no patient to report on."""
-    if not inputs.trial.sizes.get("id", 0):
+    """Raise DataError if there is nothing to report on."""
+    if not inputs.has_trial:
+        if inputs.dose is None and inputs.operating is None:
+            raise DataError(
+                "without a trial a report needs a dose decision or simulated trials; pass trial=, "
+                "dose= or operating=."
+            )
+        if inputs.nca or inputs.fits or inputs.endpoints is not None:
+            raise DataError("NCA, fits and endpoints are of a trial: pass it too, with trial=.")
+    elif not inputs.trial.sizes["id"]:
         raise DataError("the trial holds no patient: there is nothing to report.")
