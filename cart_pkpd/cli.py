@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc`.
+"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -573,7 +573,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {command.name or command.callback.__name__ for command in app.registered_commands}
+        known = {"run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

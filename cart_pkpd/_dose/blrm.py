@@ -17,7 +17,8 @@ from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.curves import Curve, summary_of
 from cart_pkpd._dose.design import Design, same_levels
 from cart_pkpd._dose.levels import Levels, as_levels
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, text_of
+from cart_pkpd._dose.onset import weight as share_weight
 from cart_pkpd._dose.patients import DoseData, counts
 from cart_pkpd._dose.priors import Prior
 from cart_pkpd._dose.rules import EWOC, Rule
@@ -110,7 +111,7 @@ class BLRM(Design):
             "largest probability of the target interval" if self.choice == "target"
             else "largest eligible dose"
         )  # fmt: skip
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return (
             f"BLRM, reference {words.dose(self.reference, self.planned.unit)}, {self.prior.text}; "
             f"target interval {low:g}–{high:g}; choice: {best}; {late}"
@@ -140,7 +141,7 @@ class BLRM(Design):
 
     def weight(self, share: Floats) -> Floats:
         """Return F at shares of the window."""
-        return share if self.onset is None else self.onset(share * self.onset.days[-1])
+        return share_weight(self.onset, share)
 
     def _summary(self, state: State, cutoffs: tuple[float, ...]) -> Summary:
         most = int((state.n + state.waiting).sum(axis=1).max(initial=0))
@@ -317,10 +318,10 @@ class BLRM(Design):
         target = float(found.between(low, high)[0, level])
         over = float(found.above[high][0, level])
         if self.choice == "largest":
-            return f"{dose} is the largest dose (P(DLT rate ≥ {high:g}) = {over:.3f})"
+            return f"{dose} is the largest dose (P(DLT rate ≥ {high:g}) = {words.chance(over)})"
         return (
-            f"{dose} has the largest P(DLT rate in {low:g}–{high:g}), {target:.3f} "
-            f"(P(≥ {high:g}) = {over:.3f}),"
+            f"{dose} has the largest P(DLT rate in {low:g}–{high:g}), {words.chance(target)} "
+            f"(P(≥ {high:g}) = {words.chance(over)}),"
         )
 
     def _flags(self, data: DoseData, found: Summary) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cart_pkpd._dose.interval import IntervalDesign
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, text_of, weight
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.state import Floats, Ints, Mask, State
 
@@ -163,7 +163,7 @@ class TITEBOIN(BOIN):
 
     @property
     def text(self) -> str:
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return f"{super().text}; waits above {self.max_pending:g} pending; {late}"
 
     @property
@@ -177,10 +177,8 @@ class TITEBOIN(BOIN):
 
     def _followed(self, state: State) -> Floats:
         """Return the total follow-up of pending patients in windows, shape (T, K)."""
-        share: Floats = state.share
-        if self.onset is not None:
-            share = self.onset(share * self.onset.days[-1])
-        return (state.pending * share).sum(axis=2, dtype=float)
+        share = weight(self.onset, state.share)
+        return np.asarray((state.pending * share).sum(axis=2, dtype=float))
 
     def expected(self, state: State) -> Floats:
         """Return observed and expected DLTs at each level, shape (T, K)."""

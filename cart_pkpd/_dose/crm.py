@@ -17,7 +17,8 @@ from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.blrm import logistic_curve
 from cart_pkpd._dose.curves import Curve, summary_of
 from cart_pkpd._dose.design import Design
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, text_of
+from cart_pkpd._dose.onset import weight as share_weight
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.priors import BivariateNormal, Prior
 from cart_pkpd._dose.rules import Rule
@@ -239,7 +240,7 @@ class TITECRM(CRM):
 
     @property
     def text(self) -> str:
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return f"{super().text}; {late}"
 
     @property
@@ -252,7 +253,7 @@ class TITECRM(CRM):
             self.onset.check_window(data.window)
 
     def weight(self, share: Floats) -> Floats:
-        return share if self.onset is None else self.onset(share * self.onset.days[-1])
+        return share_weight(self.onset, share)
 
 
 @lru_cache(maxsize=32)

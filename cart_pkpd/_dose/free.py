@@ -56,7 +56,7 @@ class OrderFree:
         if known.empty:
             return "Fewer than two doses have patients: no order of DLT rates can be checked."
         said = [
-            f"{p:.2f} at {words.dose(d, self.unit)}"
+            f"{words.chance(p, 2)} at {words.dose(d, self.unit)}"
             for d, p in zip(known.index, known, strict=True)
         ]
         least = " Some steps speak against a rising rate." if (known < 0.2).any() else ""

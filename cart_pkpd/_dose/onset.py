@@ -97,6 +97,16 @@ class Onset:
         return f"share of DLTs expected: {inner}"
 
 
+def weight(onset: Onset | None, share: Floats) -> Floats:
+    """Return F at shares of the window: those shares themselves without a curve."""
+    return share if onset is None else onset(share * onset.days[-1])
+
+
+def text_of(onset: Onset | None) -> str:
+    """Return how patients inside the window are weighed, in words."""
+    return onset.text if onset else "pending patients by share of follow-up"
+
+
 def uniform(window: float) -> Onset:
     """Return the onset curve with constant rate over the window: the linear weight."""
     return Onset((0.0, float(window)), (0.0, 1.0))

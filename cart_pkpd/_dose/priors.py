@@ -55,7 +55,8 @@ class BivariateNormal:
     def text(self) -> str:
         """The prior in words."""
         (m, k), (s, t) = self.mean, self.sd
-        return f"log α ~ N({m:.4g}, {s:.4g}²), log β ~ N({k:.4g}, {t:.4g}²), corr {self.corr:.3g}"
+        said = f"log α ~ N({m:.4g}, {s:.4g}²), log β ~ N({k:.4g}, {t:.4g}²), corr {self.corr:.3g}"
+        return said.replace("-", "−")
 
     def log_density(self, a: Floats, b: Floats) -> Floats:
         """Return the log density at (log α, log β)."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd import dose
     from cart_pkpd._study.folder import RunFolder
-    from cart_pkpd.report import DoseFindings
+    from cart_pkpd.report import DoseFindings, EndpointFindings
 
 _RULES = (
     "EWOC", "NoSkip", "MaxRatio", "Coherence", "CohortSize", "MaxPatients", "MaxPending",
@@ -152,15 +152,15 @@ def words(table: Dose) -> str:
 
 
 def decide(
-    config: Config, trial: xr.Dataset, folder: RunFolder, response: pd.DataFrame | None = None
+    config: Config, trial: xr.Dataset, folder: RunFolder, derived: EndpointFindings | None = None
 ) -> tuple[DoseFindings, str]:
     """Do the dose step: compute, write every decision, and say the first in a sentence.
 
-    `response` holds best responses, where the endpoints step derived them.
+    `derived` holds best responses and PFS, where the endpoints step derived them.
     """
     from cart_pkpd._study.folder import whole_file, write_json
 
-    found = compute(config, trial, response)
+    found = compute(config, trial, derived)
     write_json(folder / "dose/decisions.json", found.numbers())
     for name, table in found.frames().items():
         with whole_file(folder / f"dose/{name}.csv") as part:
@@ -173,7 +173,7 @@ def decide(
 
 
 def compute(
-    config: Config, trial: xr.Dataset, response: pd.DataFrame | None = None
+    config: Config, trial: xr.Dataset, derived: EndpointFindings | None = None
 ) -> DoseFindings:
     """Return every decision and what stands beside it."""
     from cart_pkpd import dose, nca, report
@@ -192,7 +192,8 @@ def compute(
     scenarios, without = _scenarios(designs, decisions, known, table)
     activity = dose.activity(
         trial, known, exposures=[e.measured for e in exposures.values()],
-        response=_responses(config, table, response),
+        response=_responses(config, table, None if derived is None else derived.responses()),
+        pfs=None if derived is None else _known(derived.times["PFS"], known),
     )  # fmt: skip
     return report.DoseFindings(
         data=known,
@@ -272,6 +273,12 @@ def _responses(config: Config, table: Dose, derived: pd.DataFrame | None) -> Any
                 f"{', '.join(map(str, found))}."
             )
     return found
+
+
+def _known(pfs: pd.DataFrame, known: dose.DoseData) -> pd.DataFrame | None:
+    """Return the PFS of the patients of a decision; None where nobody has a time."""
+    own = pfs[pfs["id"].astype(str).isin([p.id for p in known.patients])]
+    return own if own["time"].notna().any() else None
 
 
 def _scenarios(

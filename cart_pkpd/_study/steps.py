@@ -286,8 +286,8 @@ def decide(found: Findings, folder: RunFolder) -> str:
     from cart_pkpd._study import dosing
 
     known = found.endpoints
-    response = known.responses() if isinstance(known, report.EndpointFindings) else None
-    found.dose, said = dosing.decide(found.config, found.trial, folder, response)
+    derived = known if isinstance(known, report.EndpointFindings) else None
+    found.dose, said = dosing.decide(found.config, found.trial, folder, derived)
     return said
 
 

@@ -139,7 +139,7 @@ def _overall(found: OperatingFindings) -> Table:
     shares = [f"{k}{e}" for k in _SHARES for e in ("", "_se")]
     frame[shares] = 100 * frame[shares]
     worst = float(frame[[f"{k}_se" for k in _SHARES]].to_numpy().max())
-    labels: dict[str, tuple[str, str, Kind]] = {k: (v, "%", "number") for k, v in _SHARES.items()}
+    labels: dict[str, tuple[str, str, Kind]] = {k: (v, "%", "count") for k, v in _SHARES.items()}
     labels |= {k: (v, "", "number") for k, v in _MEANS.items()}
     labels |= {k: (v, "day", "count") for k, v in _DAYS.items()}
     note = (
