@@ -14,7 +14,7 @@ import xarray as xr
 
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import as_seed, one_of, positive_int, shown
+from cart_pkpd._core.validate import as_seed, instance, one_of, positive_int, shown
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.simulated_patients import BLOCK, Draws
 from cart_pkpd._dose.state import Floats, Ints
@@ -130,13 +130,8 @@ def _joined(
 
 def check(design: Design, scenario: Scenario) -> None:
     """Raise if there is no design or scenario, or the design is for other doses."""
-    for value, kind, such_as in (
-        (design, Design, "dose.BOIN(0.30)"), (scenario, Scenario, "dose.Scenario(levels=..., ...)"),
-    ):  # fmt: skip
-        if not isinstance(value, kind):
-            raise DataError(
-                f"a {kind.__name__.lower()} is needed, such as {such_as}, not {shown(value)}."
-            )
+    instance(design, Design, "a design", "dose.BOIN(0.30)")
+    instance(scenario, Scenario, "a scenario", "dose.Scenario(levels=..., ...)")
     doses, planned = design._doses, scenario.planned
     own = getattr(design, "planned", None)
     unit = planned.unit if own is None else own.unit
@@ -334,6 +329,7 @@ SHOWN = (
 def table_of(result: xr.Dataset, what: str, errors: bool) -> pd.DataFrame:
     """Return operating characteristics as rows; see ``dose.operating_table``."""
     one_of(what, ("overall", "levels"), "table")
+    instance(result, xr.Dataset, "a result", "dose.compare_designs(...)")
     if "correct" not in result or "selected" not in result:
         raise DataError(
             "this is no result of dose.simulate_trials or dose.compare_designs; pass one of them."
