@@ -565,6 +565,13 @@ class TestPictures:
         assert {"0/3", "2/9"} <= {t.get_text() for t in ax.texts}
         assert any(np.array_equal(line.get_ydata(), curve["mean"].to_numpy()) for line in ax.lines)
 
+    def test_observed_counts_stand_below_a_curve_without_rates(self, plain):
+        ax = plots.dlt_by_dose(plain)
+        level = plain.patients["dose_level"].values
+        expected = [f"{int(DLT[level == d].sum())}/{int((level == d).sum())}" for d in DOSES]
+        assert [t.get_text() for t in ax.texts] == expected
+        assert ax.get_ylim()[0] < min(t.xy[1] for t in ax.texts)
+
     def test_dlts_over_exposure(self, plain):
         figure = plots.toxicity_by_exposure(plain)
         assert len(figure.axes) == 1

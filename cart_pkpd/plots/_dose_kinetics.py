@@ -294,6 +294,8 @@ def dlt_by_dose(
     else:
         _counts(ax, result)
         ax.set_ylim(-0.09, 1.02)
+        keys.append(_axes.key("DLTs of patients who count", color=_axes.ORANGE, linestyle="none",
+                              marker="$y/n$", markersize=17))  # fmt: skip
     share_axis(ax.yaxis)
     _dose_axis(ax, x, result.doses, result.unit)
     _axes.label(ax, _text.with_unit("Dose", result.unit), "Probability of a DLT")
