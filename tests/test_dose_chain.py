@@ -448,16 +448,42 @@ class TestActivity:
     def test_responses_of_every_kind(self):
         best = {i: ("PR" if i in ("F01-007", "F01-013") else "SD") for i in self.ids}
         best["F01-014"], best["F01-015"] = "NE", ""
-        as_frame = pd.DataFrame({"id": list(best), "best_response": list(best.values()),
-                                 "pfs": np.arange(30.0)})  # fmt: skip
+        as_frame = pd.DataFrame({"id": list(best), "best_response": list(best.values())})
         one = dose.activity(self.trial, self.known, response=best)
-        two = dose.activity(self.trial, self.known, response=as_frame, pfs="pfs")
+        two = dose.activity(self.trial, self.known, response=as_frame)
         for found in (one, two):
             table = found.table()
             assert table.loc[3e7, ["response", "n_response"]].tolist() == [1, 5]
             assert table.loc[1e7, ["response", "n_response"]].tolist() == [1, 18]
-        assert two.table().loc[1e6, "pfs_median"] == 1.0
         assert any("no best response" in n for n in one.notes)
+
+    def test_pfs_is_the_median_of_kaplan_and_meier_with_its_interval(self):
+        # 1e6: events on days 30, 60, 90, so survival 2/3, 1/3, 0 and a median of day 60. 3e6: one
+        # censored before the event on day 61 and one after it: survival 1/2 from day 61. 1e7:
+        # nobody progressed. 3e7: nobody has a time.
+        start = {1e6: [30, 60, 90], 3e6: [20, 61, 100], 1e7: [50.0] * 18, 3e7: [np.nan] * 6}
+        had = {1e6: [1, 1, 1], 3e6: [0, 1, 0], 1e7: [0] * 18, 3e7: [0] * 6}
+        level = self.trial["dose_level"].values
+        time, event = np.zeros(30), np.zeros(30, dtype=bool)
+        for d in start:
+            time[level == d], event[level == d] = start[d], np.array(had[d], bool)
+        pfs = pd.DataFrame({"id": self.ids, "time": time, "event": event})
+        found = dose.activity(self.trial, self.known, pfs=pfs)
+        table, month = found.table(), 365.25 / 12
+        expected = [60 / month, 61 / month, np.nan, np.nan]
+        np.testing.assert_allclose(table["pfs_median"], expected, rtol=1e-9)
+        assert table["n_pfs"].tolist() == [3, 3, 18, 0]
+        assert table["pfs_events"].tolist() == [3, 1, 0, 0]
+        # The lower band of three events crosses one half at the first of them.
+        assert table.loc[1e6, "pfs_lower"] == pytest.approx(30 / month)
+        assert table.loc[1e7, "pfs_reason"].startswith("not reached")
+        said = found.counts()["pfs"].tolist()
+        assert said[0].startswith("2.0 months (1.0–")
+        assert said[2:] == ["not reached, 0/18 events", "—"]
+        with pytest.raises(DataError, match="PFS of patient 'Z'"):
+            dose.activity(self.trial, self.known, pfs=pfs.assign(id="Z"))
+        with pytest.raises(DataError, match=r"endpoints\.pfs"):
+            dose.activity(self.trial, self.known, pfs="pfs")
 
     def test_geometric_means_by_dose(self):
         params = nca.table(self.trial, "transgene", window=(0, 28))
@@ -539,6 +565,13 @@ class TestPictures:
         assert {"0/3", "2/9"} <= {t.get_text() for t in ax.texts}
         assert any(np.array_equal(line.get_ydata(), curve["mean"].to_numpy()) for line in ax.lines)
 
+    def test_observed_counts_stand_below_a_curve_without_rates(self, plain):
+        ax = plots.dlt_by_dose(plain)
+        level = plain.patients["dose_level"].values
+        expected = [f"{int(DLT[level == d].sum())}/{int((level == d).sum())}" for d in DOSES]
+        assert [t.get_text() for t in ax.texts] == expected
+        assert ax.get_ylim()[0] < min(t.xy[1] for t in ax.texts)
+
     def test_dlts_over_exposure(self, plain):
         figure = plots.toxicity_by_exposure(plain)
         assert len(figure.axes) == 1
@@ -567,7 +600,9 @@ class TestPictures:
                         peak=peak)  # fmt: skip
         rows["lloq"] = ("cytokine", np.array([5.0]))
         tree = xr.DataTree.from_dict({"posterior": draws, "patients": rows})
-        found = dose.ChainResult(links, tree, plain.verdict, (), {})
+        found = dose.ChainResult(
+            links=links, tree=tree, verdict=plain.verdict, notes=(), provenance={}
+        )
         # A new patient's ln peak is normal with mean 3 + 0.5 b x and SD √(0.4² + (0.5 σ)²).
         table = found.peaks_per_dose([1e7])
         assert table["median"].iloc[0] == pytest.approx(np.exp(3.0))

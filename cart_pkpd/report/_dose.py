@@ -30,8 +30,8 @@ _WORDS = {
     "n_above": "above a bound", "dlt": "DLT", "crs2": "CRS ≥ 2", "crs3": "CRS ≥ 3",
     "icans1": "ICANS ≥ 1", "icans3": "ICANS ≥ 3", "q2.5": "2.5 %", "q25": "25 %", "q50": "50 %",
     "q75": "75 %", "q97.5": "97.5 %", "id": "Patient", "seen": "DLTs of evaluable",
-    "interval": "95 % interval", "allowed": "Permitted", "geometric_mean": "Geometric mean",
-    "blocked_by": "Not permitted by",
+    "pfs": "PFS, median", "interval": "95 % interval", "allowed": "Permitted",
+    "geometric_mean": "Geometric mean", "blocked_by": "Not permitted by",
 }  # fmt: skip
 _EVERY_DOSE = (
     "dose", "seen", "isotonic", "skeleton", "plug_in", "mean", "interval", "under", "target",
@@ -154,7 +154,7 @@ def _every_dose(name: str, design: Design, decision: Decision) -> Table:
     )
     if {"q2.5", "q97.5"} <= set(table):
         ends = zip(table["q2.5"], table["q97.5"], strict=True)
-        frame["interval"] = [f"{low:.3f}–{high:.3f}" for low, high in ends]
+        frame["interval"] = [f"{_text.chance(low)}–{_text.chance(high)}" for low, high in ends]
     prior = design.prior_table() if hasattr(design, "prior_table") else pd.DataFrame()
     notes = _meanings(design, table)
     if "over" in prior and "over" in table:

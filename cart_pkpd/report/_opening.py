@@ -22,6 +22,8 @@ MOST_NAMED = 4  # endpoints in the first sentence
 
 def summary(inputs: Inputs) -> Section:
     """Return the first page: the answer in a box, every dose at a glance, what was checked."""
+    if not inputs.has_trial:
+        return _without_trial(inputs)
     found = headline(inputs)
     blocks: list[Block] = [_answer.box(inputs)]
     glance = _glance.table(inputs)
@@ -43,10 +45,23 @@ def summary(inputs: Inputs) -> Section:
     return Section("summary", "Summary", tuple(blocks))
 
 
+def _without_trial(inputs: Inputs) -> Section:
+    """Return the first page where there are no records: decisions from counts, simulated trials."""
+    glance = None if inputs.dose is None else _glance.table(inputs)
+    blocks: list[Block] = [] if inputs.dose is None else [_answer.box(inputs)]
+    blocks += [] if glance is None else [glance]
+    said = [] if inputs.operating is None else inputs.operating.answers()
+    pairs = [(lead.rstrip(":"), text) for lead, text in said]
+    blocks += [Facts((*pairs, ("Data", source(inputs)))), *(Text(note) for note in inputs.notes)]
+    return Section("summary", "Summary", tuple(blocks))
+
+
 def _outcomes(inputs: Inputs, found: Headline | None) -> Facts:
     """Return the outcomes of all patients, and what was analysed, each in a sentence."""
     said = [] if inputs.endpoints is None else inputs.endpoints.answers()
     pairs = [(lead.rstrip(":"), text) for lead, text in said]
+    if inputs.operating is not None:
+        pairs += [(lead.rstrip(":"), text) for lead, text in inputs.operating.answers()]
     if found is not None:
         pairs.append(("Exposure", found.sentence))
     if inputs.dose is not None:
@@ -126,6 +141,14 @@ def subtitle(inputs: Inputs) -> tuple[str, ...]:
 
 
 def check(inputs: Inputs) -> None:
-    """Raise DataError if there is no patient to report on."""
-    if not inputs.trial.sizes.get("id", 0):
+    """Raise DataError if there is nothing to report on."""
+    if not inputs.has_trial:
+        if inputs.dose is None and inputs.operating is None:
+            raise DataError(
+                "without a trial a report needs a dose decision or simulated trials; pass trial=, "
+                "dose= or operating=."
+            )
+        if inputs.nca or inputs.fits or inputs.endpoints is not None:
+            raise DataError("NCA, fits and endpoints are of a trial: pass it too, with trial=.")
+    elif not inputs.trial.sizes["id"]:
         raise DataError("the trial holds no patient: there is nothing to report.")
