@@ -78,12 +78,6 @@ def test_a_dose_that_is_barred_says_so() -> None:
     assert rows(_glance.table(inputs(dose=found)))[1][0] == "3×10⁶ cells, not permitted"
 
 
-def test_small_probabilities_are_not_nought() -> None:
-    assert [_glance._small(p) for p in (0.0, 0.0004, 0.0006, 0.25)] == [
-        "< 0.001", "< 0.001", "0.001", "0.250",
-    ]  # fmt: skip
-
-
 def test_no_doses_no_table() -> None:
     trial = made.small_trial().drop_vars("dose_level")
     assert _glance.table(inputs(trial=trial)) is None

@@ -127,13 +127,9 @@ def _dose_limiting(made: _Rows, inputs: Inputs, here: list[Mask]) -> None:
     name = found.judge
     if name is not None:
         over = found.decisions[name].table["over"].astype(float)
-        cells = [*zip(map(_small, over), over, strict=True), (_text.MISSING, None)]
+        cells = [*zip(map(_text.chance, over), over, strict=True), (_text.MISSING, None)]
         made.text("over", "P(over)", cells)
         made.notes[-1] += f" P(over): {found.over_words(name)}, by {name}."
-
-
-def _small(p: float) -> str:
-    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _evaluable(trial: xr.Dataset) -> Mask:
