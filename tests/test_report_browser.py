@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cart_pkpd import dose, report
+from cart_pkpd.report import _blocks, _html, _tables
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -247,3 +248,17 @@ def test_without_scripts_the_evidence_is_there(browser, path) -> None:
     assert "needs JavaScript" in page.locator("#explorer").inner_text()
     assert page.locator("figure img").count() >= 6
     context.close()
+
+
+def test_a_dense_table_of_texts_fits_on_paper(browser) -> None:
+    """Five columns of long texts, in one piece: they wrap rather than leave the page."""
+    columns = tuple(_tables.Column(f"c{i}", f"Column {i}", kind="text") for i in range(5))
+    row = {c.key: "a text that is long enough to wrap in its cell" for c in columns}
+    table = _tables.Table("texts", "Texts", columns, (row, row))
+    assert table.dense
+    page = browser.new_page(viewport={"width": PAPER, "height": 900})
+    page.set_content(_html.page([_blocks.Section("s", "S", (table,))], title="x"))
+    page.emulate_media(media="print")
+    box = page.locator("table").bounding_box()
+    assert box["x"] + box["width"] <= PAPER + 1
+    page.close()
