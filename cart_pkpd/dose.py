@@ -102,6 +102,7 @@ from cart_pkpd._dose.standard_scenarios import standard_rates as standard_rates
 from cart_pkpd._dose.standard_scenarios import standard_scenarios as _standard_scenarios
 from cart_pkpd._dose.threeplusthree import ThreePlusThree as ThreePlusThree
 from cart_pkpd._dose.trial_scenario import Scenario as Scenario
+from cart_pkpd.executor import Executor
 
 DLT_WINDOW = 28.0
 
@@ -429,6 +430,7 @@ def compare_designs(
     seed: int,
     pending: Literal["design", "wait"] = "design",
     jobs: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> xr.Dataset:
     """Return the operating characteristics of every design in every scenario.
@@ -443,6 +445,8 @@ def compare_designs(
     jobs : int
         Processes that share the work; the numbers are the same. A script that uses more than one
         needs ``if __name__ == "__main__":`` around what it does.
+    executor : Executor, optional
+        From ``executor.get``, instead of `jobs`.
     progress : callable, optional
         Called with how many pairs of design and scenario are done, of how many, and the last one.
 
@@ -456,7 +460,7 @@ def compare_designs(
     DataError
         If there is nothing to compare, levels differ, or something is no design or scenario.
     """
-    return _compare(designs, scenarios, trials, seed, pending, jobs, progress)
+    return _compare(designs, scenarios, trials, seed, pending, jobs, executor, progress)
 
 
 def operating_table(

@@ -64,8 +64,8 @@ def test_each_trial_is_that_of_a_plain_simulation_with_recommend(name, scenario)
 def test_200_trials_are_those_of_a_plain_simulation(name, scenario, pending):
     if pending == "wait" and not DESIGNS[name].uses_follow_up:
         pytest.skip("the design waits anyway")
-    # A trial of the BLRM takes a second by ``recommend``; all combinations of it were compared at
-    # 200 trials, see benchmarks/results/blrm_trial_by_trial.json.
+    # A trial of the BLRM takes a second by ``recommend``; "plain" and "busy" were compared at 200
+    # trials both ways of waiting, see benchmarks/results/blrm_trial_by_trial.json.
     many = not name.startswith("BLRM") or (name, scenario, pending) == ("BLRM", "busy", "design")
     trials = 200 if many else 20
     assert differences(DESIGNS[name], SCENARIOS[scenario], trials, 6, pending).trials == []

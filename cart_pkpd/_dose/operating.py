@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd import executor as executors
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import as_seed, instance, one_of, positive_int, shown
@@ -20,6 +19,7 @@ from cart_pkpd._dose.simulated_patients import BLOCK, Draws
 from cart_pkpd._dose.state import Floats, Ints
 from cart_pkpd._dose.trial_scenario import Scenario
 from cart_pkpd._dose.trials import Ended, simulate
+from cart_pkpd.executor import Executor
 
 LENGTH_SHARE = 0.9  # of the trials that are no longer than ``length_q90``
 _HEAVY = 0.6  # share of overdosed patients from which a trial counts as one of "overdosed trials"
@@ -53,7 +53,8 @@ def trials_of(
 
 def compare(
     designs: Mapping[str, Design], scenarios: Mapping[str, Scenario], trials: int, seed: int,
-    pending: str, jobs: int = 1, progress: Progress | None = None,
+    pending: str, jobs: int = 1, executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Return the summaries of every design in every scenario; see ``dose.compare_designs``."""
     _named(designs, "designs", '{"BOIN": dose.BOIN(0.30)}')
@@ -62,13 +63,13 @@ def compare(
         for s in scenarios.values():
             check(design, s)
     _same_levels(scenarios)
+    positive_int(trials, "the number of trials")
+    positive_int(jobs, "jobs")
+    as_seed(seed)
+    one_of(pending, PENDING, "pending")
     pairs = [(d, s) for d in designs for s in scenarios]
     work = [_Pair(designs[d], scenarios[s], trials, seed, pending) for d, s in pairs]
-    found = []
-    for pair, summaries in zip(pairs, _each(work, positive_int(jobs, "jobs")), strict=True):
-        found.append(summaries)
-        if progress is not None:
-            progress(len(found), len(pairs), ", ".join(pair))
+    found = _each(work, pairs, jobs, executor, progress)
     wide = len(scenarios)
     rows = [_joined(found[i : i + wide], "scenario") for i in range(0, len(found), wide)]
     out = _joined(rows, "design")
@@ -93,22 +94,37 @@ class _Pair:
     seed: int
     pending: str
 
-    def summary(self) -> xr.Dataset:
-        found = trials_of(
-            self.design, self.scenario, self.trials, self.seed, self.pending, patients=False
-        )
-        return found.drop_dims("trial")
+
+def _summary_of(pair: _Pair) -> xr.Dataset:
+    found = trials_of(
+        pair.design, pair.scenario, pair.trials, pair.seed, pair.pending, patients=False
+    )
+    return found.drop_dims("trial")
 
 
-def _each(work: list[_Pair], jobs: int) -> Iterator[xr.Dataset]:
-    """Yield the summary of every pair in order, from several processes where that is asked for."""
-    if min(jobs, len(work)) == 1:
-        yield from (pair.summary() for pair in work)
-        return
-    # New processes instead of copies of this one: a copy may hold locks of threads it lacks.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=context) as pool:
-        yield from pool.map(_Pair.summary, work)
+def _each(
+    work: list[_Pair],
+    names: list[tuple[str, str]],
+    jobs: int,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> list[xr.Dataset]:
+    """Return the summary of every pair in order, wherever it is simulated."""
+    done = 0
+
+    def heard(index: int, _result: Any) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(work), ", ".join(names[index]))
+
+    workers = executors.get(executor, jobs=None if executor is not None else jobs)
+    with workers as chosen:
+        found = chosen.map(_summary_of, work, on_done=heard)
+    for (design, scenario), one in zip(names, found, strict=True):
+        if isinstance(one, executors.Failed):
+            raise DataError(f"{design} in the scenario {scenario!r}: {one.sentence}")
+    return found
 
 
 def _named(given: Any, what: str, example: str) -> None:
