@@ -39,7 +39,7 @@ table.loc[(table["ID"] == "F01-002") & table["DVID"].isin(["dose", "transgene"])
 
 # %%
 trial = datasets.load("fast01")
-data.import_report(trial)
+print(data.import_report(trial))
 
 # %% [markdown]
 # ## The profiles
@@ -52,7 +52,7 @@ plots.profiles(data.endpoint(trial, "transgene"), facet=True, last=90)
 
 # %% [markdown]
 # Three things strike the eye: a peak near day 10 in nearly everyone; within a dose level, peaks that
-# differ a hundredfold; and some patients at every level whose cells hardly expand.
+# differ up to a hundredfold; and some patients, at low and high doses, whose cells hardly expand.
 #
 # ## One patient in detail
 #
@@ -78,8 +78,8 @@ reasons[reasons != ""].value_counts().rename("patients").reset_index().style.hid
 nca.label_table(params).rename(columns="{:.0e} cells".format)
 
 # %% [markdown]
-# Read the *n* before the means. A geometric CV of several hundred per cent is usual for cells that multiply: dose explains little
-# of what a patient's exposure becomes.
+# Read the *n* before the means. A geometric CV above 100 % is usual for cells that multiply: dose explains little of what a
+# patient's exposure becomes.
 
 # %%
 plots.exposure(params, "auc0_28")
@@ -96,8 +96,9 @@ print(nca.proportionality(params, "auc0_28"))
 print(nca.proportionality(params, "cmax"))
 
 # %% [markdown]
-# Even the upper limits are far below 1: over a 30-fold range of doses exposure is far less than proportional. The truth in this
-# simulation is an exponent of 0.15 for the peak:
+# Even the upper limits are far below 1: over a 30-fold range of doses exposure is far less than proportional. Whether it rises at
+# all is another matter. The three patients of the lowest dose happened to be strong expanders, and tilt the line. The truth in this
+# simulation is an exponent of 0.15 for the peak, just outside the 90 % interval, as must happen in one trial of ten:
 
 # %%
 datasets.truth()["transgene"]["dose_exponent"]

@@ -34,7 +34,7 @@ n_draws = 500  # of each fit, used to predict patients left out
 # %%
 trial = datasets.load("fast01")
 model = models.get("stein2019").with_(cmax={"typical": 5000}, beta=models.Fixed(0.01))
-iiv = ["cmax", "tmax", "alpha"]
+iiv = ["cmax", "tmax", "alpha", "fb"]
 candidates = {
     "no covariate": None,
     "dose": {"cmax": ["dose_level"]},

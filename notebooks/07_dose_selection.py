@@ -30,10 +30,10 @@ sampling = {"draws": 1000, "tune": 1000, "chains": 4}
 trial = datasets.load("fast01")
 levels = dose.Levels((1e6, 3e6, 1e7, 3e7), "cells", within=(0.8, 1.2))
 seen = dose.data(trial, levels=levels)
-seen.table()
+seen.table().style.format({"dose": "{:.0e}", "rate": "{:.0%}"}).hide()
 
 # %%
-seen.exclusions().style.hide()
+seen.exclusions().style.format({"amount": "{:.3g}"}).hide()
 
 # %% [markdown]
 # ## The design, and what it expected before the first patient
@@ -54,14 +54,24 @@ design = (
     & dose.StopIfToxic(0.33, 0.9)
     & dose.CohortSize(3)
 )
-design.prior_table().round(3)
+columns = ["dose", "mean", "q2.5", "q50", "q97.5", "under", "target", "over"]
+design.prior_table()[columns].style.format(precision=3).format("{:.0e}", subset=["dose"]).hide()
 
 # %% [markdown]
 # ## The decision
 
 # %%
 mtd = design.mtd(seen)
-mtd
+print(mtd.sentence)
+print(*mtd.flags, sep="\n")
+
+# %%
+columns = ["dose", "evaluable", "dlts", "mean", "q2.5", "q97.5", "under", "target", "over", "eligible"]
+mtd.table[columns].style.format(precision=3).format("{:.0e}", subset=["dose"]).hide()
+
+# %% [markdown]
+# A critical reader sees two things here. The MTD is more likely *below* the target interval (0.75) than in it: the dose that one would
+# like to have lies between 10⁷ and 3×10⁷ cells and was not studied. And the 0.42 at 3×10⁷ comes from two DLTs in six patients.
 
 # %%
 before = dose.counts({}, levels=levels)
@@ -72,6 +82,8 @@ plots.dose_intervals(mtd.table, bound=0.25, prior=design.prior_table())
 
 # %% [markdown]
 # ## What would one more cohort change?
+#
+# Nothing, whatever the outcome; the flag to treat three more patients at this dose would have to come from elsewhere.
 
 # %%
 plots.dose_scenarios(dose.scenarios(design, seen, cohort=3, ask="mtd"))
@@ -117,7 +129,12 @@ plots.dlt_by_dose(
 below = dose.recommend_below_mtd(
     seen, mtd=mtd.dose, benefit=cmax, over=mtd, share=0.8, certainty=0.7
 )
-below
+print(below.sentence)
+print(*below.flags, sep="\n")
+
+# %% [markdown]
+# The rule names 10⁶ cells, and the flag says why not to follow it: three patients, who happened to expand well. It is a reason to
+# randomise between two doses in the next phase, not to go down tenfold.
 
 # %% [markdown]
 # ## Can the design be trusted?
@@ -141,13 +158,18 @@ found = dose.compare_designs(designs, scenarios, trials=trials, seed=1)
 plots.operating_characteristics(found)[0].figure
 
 # %%
-dose.operating_table(found).round(1)
+shown = ["scenario", "design", "correct", "overdose_selected", "size", "overdosed", "length_median"]
+operating = dose.operating_table(found)[shown]
+percent = {"correct": "{:.0%}", "overdose_selected": "{:.0%}"}
+operating.style.format({**percent, "size": "{:.1f}", "overdosed": "{:.1f}", "length_median": "{:.0f}"}).hide()
 
 # %% [markdown]
+# The BLRM with this prior and overdose control hardly ever selects a toxic dose, and pays for it: where the third level is right it stops
+# one level below in most trials. BOIN finds it more often and treats more patients above it. The 3+3 needs half the patients and is
+# right least often. Which of these a trial wants is a decision for the protocol, before the first patient.
+#
 # ## What it means for the trial
 #
-# - **10⁷ cells**, by the BLRM and by BOIN; 3×10⁷ cells fails the overdose criterion, and three more patients at 10⁷ without a DLT would not
-#   change that.
+# - **10⁷ cells**, by the BLRM and by BOIN; 3×10⁷ cells fails the overdose criterion.
 # - **Exposure does not ask for more dose.** The exponent of the dose lies far below proportional, so the risk at 3×10⁷ is not paid for.
-# - **A dose below the MTD** is a question that the trial answers with three patients at each of the low doses; the flags say that this is
-#   mostly the model's.
+# - **A lower dose cannot be excluded**, and three patients at each of the low levels cannot recommend one.

@@ -14,6 +14,8 @@
 # **Question.** Did tumours shrink, for how long were patients without progression, and does exposure have to do with either?
 
 # %%
+import pandas as pd
+
 from cart_pkpd import datasets, endpoints, nca, plots
 
 # %% [markdown]
@@ -30,7 +32,8 @@ lesions = endpoints.read_lesions(
 )
 points = endpoints.recist(lesions)
 best = endpoints.best_response(points, followup, min_sd_days=28)
-best.loc[best["id"].isin(["F01-002", "F01-009", "F01-016"]), ["id", "confirmed", "confirmed_reason"]].style.hide()
+some = best[best["id"].isin(["F01-002", "F01-009", "F01-016"])]
+some[["id", "confirmed", "confirmed_reason"]].style.hide()
 
 # %% [markdown]
 # The first scan is planned on day 28, so that stable disease is taken from day 28 on (`min_sd_days`); with the usual six weeks it would be
@@ -49,12 +52,14 @@ plots.spider(points, trial)
 # 0 of 3 is compatible with a true rate of 70 %; the hierarchical estimate says how much of that is plausible given the other levels.
 
 # %%
-exact = endpoints.orr(best, trial, by="dose_level")
-exact
-
-# %%
-borrowed = endpoints.orr(best, trial, by="dose_level", interval="hierarchical")
-borrowed
+rates = {}
+for interval in ["clopper-pearson", "hierarchical"]:
+    found = endpoints.orr(best, trial, by="dose_level", interval=interval)
+    found = found[found["measure"] == "ORR"].set_index("group")
+    rates[interval] = found[["rate", "lower", "upper"]]
+counts = pd.concat({"ORR": found[["x", "n"]].astype(int)}, axis=1)
+together = counts.join(pd.concat(rates, axis=1))
+together.style.format("{:.0%}", subset=list(rates))
 
 # %% [markdown]
 # ## Each patient's time on study
@@ -65,24 +70,25 @@ plots.swimmer(followup, best, trial)
 # %% [markdown]
 # ## Progression-free and overall survival
 #
-# Two conventions of censoring. They differ for patients who began another treatment before progression or missed two scans.
+# Two conventions of censoring can differ for patients who began another treatment before progression or missed two scans.
 
 # %%
 pfs = endpoints.pfs(points, followup, censoring="fda")
 ema = endpoints.pfs(points, followup, censoring="ema")
 together = pfs.merge(ema, on="id", suffixes=(" (FDA)", " (EMA)"))
-differ = together["event (FDA)"] != together["event (EMA)"]
-together.loc[differ, ["id", "time (FDA)", "reason (FDA)", "time (EMA)", "reason (EMA)"]].style.hide()
+differ = (together["event (FDA)"] != together["event (EMA)"]) | (
+    together["time (FDA)"] != together["time (EMA)"]
+)
+print(f"{differ.sum()} of {len(together)} patients differ between the conventions.")
 
 # %%
 km = endpoints.kaplan_meier(pfs, months=[3, 6, 12])
 plots.survival(km)
 
 # %%
-km.summary
-
-# %%
-endpoints.kaplan_meier(endpoints.os(followup, points)).summary
+os = endpoints.kaplan_meier(endpoints.os(followup, points))
+medians = pd.concat({"PFS": km.summary, "OS": os.summary}).droplevel(1)
+medians[["n", "events", "median", "median_lower", "median_upper"]].round(1)
 
 # %% [markdown]
 # ## Does exposure matter?
@@ -94,7 +100,8 @@ endpoints.kaplan_meier(endpoints.os(followup, points)).summary
 params = nca.table(trial, endpoint="transgene", window=(0, 28))
 late = endpoints.from_landmark(pfs, 28)
 cox = endpoints.cox(late, ["auc0_28", "tumour_burden"], patients=params)
-cox.ratios()
+columns = ["label", "change", "estimate", "lower", "upper", "p_value"]
+cox.ratios()[columns].style.format(precision=2).hide()
 
 # %%
 er = endpoints.exposure_response(params, "crs_grade", "auc0_28", at_least=2)
@@ -103,7 +110,8 @@ plots.exposure_response(er)
 # %% [markdown]
 # ## What it means for the trial
 #
-# - Responses occur at more than one dose level, and none of the rates is known to better than tens of per cent.
+# - Six of thirty patients had a confirmed response, at 10⁶ and at 10⁷ cells. No rate is known to better than tens of per cent.
 # - Ratios per doubling of the exposure have wide intervals on both sides of 1. They are associations: tumour burden may drive both
 #   expansion and outcome, which is why it is in the regression.
-# - The convention of censoring must be in the protocol. Here it moves single patients.
+# - The convention of censoring makes no difference here. It has to be in the protocol all the same, because nobody knows that
+#   beforehand.

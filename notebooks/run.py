@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
-COLOURS = 128  # of a stored figure: a third of the bytes, no difference to the eye
+COLOURS = 64  # of a stored figure: a third of the bytes, no difference to the eye
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
