@@ -10,7 +10,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow lint format bench bench-engine docs-models clean
+.PHONY: help demo test test-slow lint format bench bench-engine docs-models notebooks clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -63,6 +63,9 @@ bench-engine: $(VENV)/.installed-dev  ## speed of the engine beside its peers, i
 	@$(BIN)/python benchmarks/engine/in_turns.py
 	@$(BIN)/python benchmarks/engine/first_draw.py
 	@$(BIN)/python benchmarks/engine/table.py
+
+notebooks: $(VENV)/.installed-dev  ## run the notebooks and store what they show (about 15 minutes)
+	@$(BIN)/python notebooks/run.py
 
 docs-models: $(VENV)/.installed-dev  ## the pages of the model library, from the declarations
 	@$(BIN)/python docs/make_model_pages.py

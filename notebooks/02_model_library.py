@@ -66,7 +66,9 @@ empirical = ["stein2019", "ogasawara2021", "liu2021", "wu2022"]
 figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
 for name in empirical:
     level = models.get(name).simulate(days)["transgene"]
-    axes.plot(days, level.squeeze(), label=f"{name} ({library.loc[name, 'population'].split(',')[0]})")
+    axes.plot(
+        days, level.squeeze(), label=f"{name} ({library.loc[name, 'population'].split(',')[0]})"
+    )
 axes.set(yscale="log", ylim=(10, 1e5), xlabel="day after infusion", ylabel="transgene (copies/µg)")
 axes.legend(frameon=False, fontsize=8)
 plt.show()
@@ -100,7 +102,11 @@ slopes.rename("power of the dose in Cmax").to_frame().round(2)
 # the tissue sees falls. Reading a rise of IL-6 after tocilizumab as worsening is a classical mistake.
 
 # %%
-joint = models.get("stein2019") + models.cytokines(["il6", "ifng"], receptor=True) + models.tocilizumab()
+joint = (
+    models.get("stein2019")
+    + models.cytokines(["il6", "ifng"], receptor=True)
+    + models.tocilizumab()
+)
 days = np.linspace(0, 28, 281)
 courses = {
     "untreated": joint.simulate(days),

@@ -28,7 +28,9 @@ from cart_pkpd import data, datasets, fit, models
 n_patients = 30  # the first patients of the trial; 30 are all
 
 # %%
-table = pd.read_csv(datasets.path("fast01"), dtype={"ID": str}, na_values=".", keep_default_na=False)
+table = pd.read_csv(
+    datasets.path("fast01"), dtype={"ID": str}, na_values=".", keep_default_na=False
+)
 first = table["ID"].drop_duplicates().head(n_patients)
 trial = data.read_table(table[table["ID"].isin(first)], echo=False)
 
@@ -69,7 +71,9 @@ for axes, patient in zip(panels, shown, strict=False):
     below = records["censoring"] != "none"
     axes.plot(days, course, color="tab:blue")
     axes.plot(records["time"][~below], records["dv"][~below], "o", color="k", markersize=4)
-    axes.plot(records["time"][below], records["lloq"][below], "v", color="k", mfc="white", markersize=5)
+    axes.plot(
+        records["time"][below], records["lloq"][below], "v", color="k", mfc="white", markersize=5
+    )
     axes.set(yscale="log", ylim=(1, 1e5), title=patient, xlabel="day")
 panels[0].set_ylabel("transgene (copies/µg)")
 plt.show()
@@ -113,7 +117,9 @@ together = pd.DataFrame(
 together.astype(float).round(2)
 
 # %%
-print(f"{int(two_stage['used'].sum())} of {two_stage.sizes['id']} patients are in the two-stage estimate.")
+print(
+    f"{int(two_stage['used'].sum())} of {two_stage.sizes['id']} patients are in the two-stage estimate."
+)
 
 # %% [markdown]
 # Neither is right about the peak. The two-stage value is too high, because patients whose cells hardly expanded have too few

@@ -93,9 +93,7 @@ plots.npde(residuals)
 # that dose (grey) is far above:
 
 # %%
-plots.individual(
-    checks.predictions(result), ["F01-002", "F01-009", "F01-016", "F01-026"], last=120
-)
+plots.individual(checks.predictions(result), ["F01-002", "F01-009", "F01-016", "F01-026"], last=120)
 
 # %% [markdown]
 # ## The numbers

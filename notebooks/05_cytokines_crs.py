@@ -130,9 +130,7 @@ vitals = pd.DataFrame(
     columns=["id", "day", "temperature", "vasopressors", "oxygen", "oxygen_flow", "tocilizumab"],
 )
 records = endpoints.crs_grade(vitals).records
-records[["day", "grade", "rule"]].style.hide().format(
-    {"day": "{:g}", "grade": "{:.0f}"}
-)
+records[["day", "grade", "rule"]].style.hide().format({"day": "{:g}", "grade": "{:.0f}"})
 
 # %% [markdown]
 # ## What it means for the trial

@@ -22,7 +22,7 @@ import pandas as pd
 from cart_pkpd import compare, datasets, fit, models, plots
 
 # %% tags=["parameters"]
-sampling = {"draws": 1000, "tune": 1000, "chains": 4}
+sampling = {"draws": 1500, "tune": 1000, "chains": 4}
 n_draws = 500  # of each fit, used to predict patients left out
 
 # %% [markdown]
@@ -34,7 +34,7 @@ n_draws = 500  # of each fit, used to predict patients left out
 # %%
 trial = datasets.load("fast01")
 model = models.get("stein2019").with_(cmax={"typical": 5000}, beta=models.Fixed(0.01))
-iiv = ["cmax", "tmax", "alpha", "fb"]
+iiv = ["cmax", "tmax", "alpha"]
 candidates = {
     "no covariate": None,
     "dose": {"cmax": ["dose_level"]},
@@ -60,6 +60,7 @@ screen.round(1)
 # log predictive density (elpd), higher is better.
 
 # %%
+iiv = ["cmax", "tmax", "rho", "alpha", "fb"]
 populations = {
     "one population": fit.population(iiv=iiv),
     "dose on the peak": fit.population(iiv=iiv, covariates={"cmax": ["dose_level"]}),

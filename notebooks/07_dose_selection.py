@@ -66,7 +66,18 @@ print(mtd.sentence)
 print(*mtd.flags, sep="\n")
 
 # %%
-columns = ["dose", "evaluable", "dlts", "mean", "q2.5", "q97.5", "under", "target", "over", "eligible"]
+columns = [
+    "dose",
+    "evaluable",
+    "dlts",
+    "mean",
+    "q2.5",
+    "q97.5",
+    "under",
+    "target",
+    "over",
+    "eligible",
+]
 mtd.table[columns].style.format(precision=3).format("{:.0e}", subset=["dose"]).hide()
 
 # %% [markdown]
@@ -115,9 +126,7 @@ chain = dose.chain(
     trial, toxicity=toxicity, reference=1e7, endpoint="transgene", data=seen, **sampling, seed=1
 )
 print(chain.verdict.sentence)
-plots.dlt_by_dose(
-    chain, curve=design.curve(seen), free=dose.order_free(seen), target=(0.16, 0.33)
-)
+plots.dlt_by_dose(chain, curve=design.curve(seen), free=dose.order_free(seen), target=(0.16, 0.33))
 
 # %% [markdown]
 # ## Is a lower dose nearly as good?
@@ -161,7 +170,9 @@ plots.operating_characteristics(found)[0].figure
 shown = ["scenario", "design", "correct", "overdose_selected", "size", "overdosed", "length_median"]
 operating = dose.operating_table(found)[shown]
 percent = {"correct": "{:.0%}", "overdose_selected": "{:.0%}"}
-operating.style.format({**percent, "size": "{:.1f}", "overdosed": "{:.1f}", "length_median": "{:.0f}"}).hide()
+operating.style.format(
+    {**percent, "size": "{:.1f}", "overdosed": "{:.1f}", "length_median": "{:.0f}"}
+).hide()
 
 # %% [markdown]
 # The BLRM with this prior and overdose control hardly ever selects a toxic dose, and pays for it: where the third level is right it stops

@@ -75,6 +75,7 @@ models.describe(model)
 #
 # A rate added to a time, a name that does not exist, a jump that is not declared: each is a sentence and not a wrong number.
 
+
 # %%
 class Wrong(Wake):
     def rhs(self, t, y, p):
@@ -92,13 +93,14 @@ except ValueError as error:
 # %% [markdown]
 # ## What does it do?
 #
-# The peak lies where growth has fallen to the loss, ρ e^(−t/τ) = α, so on day τ ln(ρ/α): a closed form to check the solver against.
+# Effector cells peak where growth has fallen to the loss, ρ e^(−t/τ) = α, so on day τ ln(ρ/α): a closed form to check the solver against
+# (without memory cells, `share` 0).
 
 # %%
 expected = 6.5 * np.log(1.5 / 0.2)
 days = np.linspace(0, 90, 9001)
-course = model.simulate(days, doses=1e7)["transgene"].squeeze()
-print(f"peak on day {days[int(course.argmax())]:.2f}, by hand {expected:.2f}")
+course = model.simulate(days, {"share": 1e-9}, doses=1e7)["transgene"].values.ravel()
+print(f"peak on day {days[course.argmax()]:.2f}, by hand {expected:.2f}")
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
@@ -119,7 +121,8 @@ plt.show()
 
 # %%
 found = checks.identifiability(model, doses=1e7, patients=[30])
-found[["value", "unit", "rse", "verdict"]].squeeze("patients", drop=True).to_dataframe().round(3)
+table = found.squeeze("patients", drop=True).to_dataframe()
+table[["value", "unit", "rse", "verdict"]].style.format({"value": "{:.3g}", "rse": "{:.0%}"})
 
 # %% [markdown]
 # ## Simulate, fit, and find it again
@@ -147,13 +150,19 @@ recovered.style.format("{:.3g}")
 # %% [markdown]
 # ## On the trial
 #
-# A population fit by marginal likelihood, beside the same for `stein2019` with a free peak per patient. In the new model the dose enters by
+# A population fit by marginal likelihood, beside the same for `stein2019` with a peak of its own in each patient. In the new model the dose enters by
 # itself: without a covariate, a tenfold dose means a tenfold peak.
 
 # %%
 trial = datasets.load("fast01")
-own = fit.laplace(
-    held, trial, fit.population(iiv=["level", "fade", "alpha"]), starts=starts, label="wake"
+iiv = ["level", "fade", "alpha"]
+own = fit.laplace(held, trial, fit.population(iiv=iiv), starts=starts, label="wake")
+free = fit.laplace(
+    held,
+    trial,
+    fit.population(iiv=iiv, covariates={"level": ["dose_level"]}),
+    starts=starts,
+    label="wake, power of the dose free",
 )
 stein = fit.laplace(
     models.get("stein2019").with_(beta=models.Fixed(0.01)),
@@ -163,14 +172,18 @@ stein = fit.laplace(
     label="stein",
 )
 pd.DataFrame(
-    {f.label: {"OFV": f.ofv, "AIC": f.aic, "BIC": f.bic_patients} for f in (own, stein)}
+    {
+        found.label: {"OFV": found.ofv, "AIC": found.aic, "BIC": found.bic_patients}
+        for found in (own, free, stein)
+    }
 ).round(1)
 
 # %%
-own.table()[["unit", "estimate", "rse", "lower", "upper"]].style.format("{:.3g}", subset=["estimate", "rse", "lower", "upper"])
+numbers = ["estimate", "rse", "lower", "upper"]
+free.table()[["unit", *numbers]].style.format("{:.3g}", subset=numbers)
 
 # %%
-plots.vpc(checks.vpc(own, n_sims=200), time_scale="log")
+plots.vpc(checks.vpc(free, n_sims=200), time_scale="log")
 
 # %% [markdown]
 # ## What it means

@@ -38,8 +38,12 @@ trial = datasets.fetch("car22", lloq={"car_abs": 1.0})
 cells = data.endpoint(trial, "car_abs")
 per_patient = pd.Series(cells["patient"].values).value_counts()
 below = float((cells["censoring"] != "none").mean())
-print(f"{len(per_patient)} patients with {cells.sizes['obs']} counts of CAR+ cells, {below:.0%} below the LLOQ;")
-print(f"{per_patient.median():.0f} counts in the median patient, none after day {float(cells['time'].max()):.0f}.")
+print(
+    f"{len(per_patient)} patients with {cells.sizes['obs']} counts of CAR+ cells, {below:.0%} below the LLOQ;"
+)
+print(
+    f"{per_patient.median():.0f} counts in the median patient, none after day {float(cells['time'].max()):.0f}."
+)
 
 # %% [markdown]
 # ## Before fitting: what can such samples tell?
@@ -49,7 +53,10 @@ print(f"{per_patient.median():.0f} counts in the median patient, none after day 
 
 # %%
 rse = {}
-for label, days in {"about weekly": [0, 7, 13, 20, 28], "with visits to day 365": [0, 7, 13, 20, 28, 90, 180, 365]}.items():
+for label, days in {
+    "about weekly": [0, 7, 13, 20, 28],
+    "with visits to day 365": [0, 7, 13, 20, 28, 90, 180, 365],
+}.items():
     found = checks.identifiability("stein2019", days, patients=[55])
     rse[label] = found["rse"].sel(patients=55).to_series()
 pd.DataFrame(rse).map(lambda rse: f"{rse:.0%}" if rse < 2 else "not identifiable")
@@ -113,18 +120,23 @@ plots.vpc(check.drop_dims("obs"))
 #
 # ## Peak, CRS and response
 #
-# Outcomes by count, and the odds per doubling of the observed peak.
+# Outcomes by count, and the odds per doubling of the observed peak. The five patients in whom no cell was ever counted enter with half the
+# assumed LLOQ, because a logarithm needs a number.
 
 # %%
 outcomes = trial[["crsgrade", "cr"]].to_dataframe()[["crsgrade", "cr"]].dropna().astype(int)
 pd.crosstab(
-    outcomes["crsgrade"].clip(upper=3).map({0: "0", 1: "1", 2: "2", 3: "3 or 4"}).rename("CRS grade"),
+    outcomes["crsgrade"]
+    .clip(upper=3)
+    .map({0: "0", 1: "1", 2: "2", 3: "3 or 4"})
+    .rename("CRS grade"),
     outcomes["cr"].map({0: "no", 1: "yes"}).rename("complete response"),
 )
 
 # %%
-crs = endpoints.exposure_response(params, "crsgrade", "cmax", at_least=2)
-response = endpoints.exposure_response(params, "cr", "cmax", at_least=1)
+known = params.assign(cmax=params["cmax"].clip(min=0.5, keep_attrs=True))
+crs = endpoints.exposure_response(known, "crsgrade", "cmax", at_least=2)
+response = endpoints.exposure_response(known, "cr", "cmax", at_least=1)
 ratios = pd.concat({"CRS ≥ 2": crs.ratios, "complete response": response.ratios}).droplevel(1)
 ratios[ratios["change"] == "2-fold"][["estimate", "lower", "upper"]].round(2)
 
