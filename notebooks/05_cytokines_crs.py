@@ -114,6 +114,9 @@ by_day.columns = [f"by day {c:.0f}" if isinstance(c, float) else c for c in by_d
 by_day.groupby("observed grade").mean().style.format("{:.0%}").format_index("{:.0f}")
 
 # %% [markdown]
+# By day 28 everybody has a probability of about one half, whatever happened later: the peak of the cells and the dose do not tell who will
+# have CRS. That agrees with the odds ratios above.
+#
 # ## Grades from vital signs
 #
 # Where the table has vital signs instead of grades, the ASTCT rules are applied record by record, and each grade says why.
@@ -136,6 +139,6 @@ records[["day", "grade", "rule"]].style.hide().format({"day": "{:g}", "grade": "
 # ## What it means for the trial
 #
 # - **Watch the first two weeks.** Half of the onsets came by day 7 and all but one by day 14.
-# - **IL-6 ranks patients, dose and cells hardly do.** Daily IL-6 tells who will be ill better than the dose level. It is an
+# - **IL-6 goes with onset and grade, the dose and the cells do not.** Daily IL-6 in the first two weeks is worth its blood. It is an
 #   association: treatment begins at onset and changes the peak.
 # - **Do not read a rise of IL-6 after tocilizumab as worsening** ([notebook 2](02_model_library.ipynb)).
