@@ -171,7 +171,9 @@ def test_icans_says_which_domain_decided():
         ("oxygen", "nasal canula", "Did you mean 'nasal cannula'?"),
         ("oxygen_flow", -2, "must be a flow of 0 or more"),
         ("hypotension", "perhaps", "hypotension is 'perhaps', but must be yes or no"),
-        ("day", "?", "must be a day"),
+        ("day", "?", "the day of patient 01 in row 2 is '?'; write a number"),
+        ("day", None, "patient '01' has no day in row 2"),
+        ("id", "", "row 2 names no patient; fill it in"),
     ],
 )
 def test_cells_that_cannot_be_read_are_named(column, value, said):
@@ -184,9 +186,9 @@ def test_cells_that_cannot_be_read_are_named(column, value, said):
 
 
 def test_missing_and_misspelt_columns_are_named():
-    with pytest.raises(DataError, match="the records lack 'day'"):
+    with pytest.raises(DataError, match="vital signs has no column for 'day'; say which it is"):
         endpoints.crs_grade(pd.DataFrame({"id": ["1"], "temperature": [38.0]}))
-    with pytest.raises(DataError, match="lack any of temperature, hypotension"):
+    with pytest.raises(DataError, match="have none of the columns temperature, hypotension"):
         endpoints.crs_grade(pd.DataFrame({"id": ["1"], "day": [1]}))
     with pytest.raises(DataError, match=r"'temprature'\. Did you mean 'temperature'"):
         endpoints.crs_grade(

@@ -32,7 +32,7 @@ HEADERS: fields.Headers = {
     "diameter": ("DIAMETER", "TRSTRESN", "SIZE", "LENGTH", "DIAMETERMM", "DIAMETERCM"),
     "measure": ("MEASURE", "MEASUREMENT", "AXIS", "TRTEST", "TRTESTCD"),
     "status": ("STATUS", "TRSTRESC", "LESIONSTATUS", "STATE"),
-    "baseline": ("BASELINE", "ABLFL", "TRBLFL", "TRLOBXFL", "BLFL", "BASELINEFLAG"),
+    "baseline": ("ABLFL", "TRBLFL", "TRLOBXFL", "BLFL", "BASELINEFL", "BASELINEFLAG"),
     "infusion": ("INFUSION", "INFUSIONDATE", "DATEOFINFUSION", "INFUSIONDT", "INFDT"),
 }  # fmt: skip
 REQUIRED = ("id", "day", "lesion", "kind", "diameter")
