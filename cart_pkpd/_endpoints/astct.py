@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, yes_or_no
 from cart_pkpd._data.parse import BAD, MISSING, read_number
 from cart_pkpd._endpoints import fields
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
@@ -128,6 +128,7 @@ def read(
     DataError
         With every problem: a missing column, a day or number that is none, an unknown word.
     """
+    yes_or_no(day_one, "day_one")
     found = Found()
     raw = fields.frame(table, what, found)
     known = headers(columns)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core.validate import yes_or_no
 from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
 from cart_pkpd._endpoints.tables import FOLLOWUP, shape
@@ -74,6 +75,7 @@ def read_followup(
         If a patient stands twice, a day is no number or date, a flag or the basis of a progression
         is no known word, or a progression, therapy or contact comes after the death.
     """
+    yes_or_no(day_one, "day_one")
     found = Found()
     raw = fields.frame(table, "follow-up", found)
     given = fields.pick(raw, HEADERS, columns, ("id",), "follow-up")

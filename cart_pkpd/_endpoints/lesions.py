@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, DataWarning
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_patients, at_least_0, one_of, pair, yes_or_no
 from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
 from cart_pkpd._endpoints.followup import read_followup
@@ -120,6 +120,11 @@ def read_lesions(
     """
     if unit is not None:
         one_of(unit, ("mm", "cm"), "unit of diameters", error=DataError)
+    yes_or_no(day_one, "day_one")
+    if measurable is not None:
+        pair(measurable, "measurable", "(longest diameter, short axis of a node)")
+    if baseline_window is not None:
+        at_least_0(baseline_window, "baseline_window")
     found = Found()
     raw = fields.frame(table, "lesions", found)
     given = fields.pick(raw, HEADERS, columns, REQUIRED, "lesions")
@@ -136,7 +141,7 @@ def read_lesions(
         measurable or before.get("measurable", MEASURABLE),
         baseline_window or before.get("baseline_window", BASELINE_WINDOW),
     )
-    known = None if patients is None else {str(p) for p in patients}
+    known = None if patients is None else set(as_patients(patients, "patients"))
     check(own, baselines, limits, known, _deaths(followup), found)
     found.stop()
     return _finish(own, found, limits, quiet=bool(before))
