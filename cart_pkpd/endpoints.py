@@ -50,6 +50,8 @@ from cart_pkpd._endpoints.followup import read_followup as read_followup
 from cart_pkpd._endpoints.grading import Grades as Grades
 from cart_pkpd._endpoints.grading import crs_grade as crs_grade
 from cart_pkpd._endpoints.grading import icans_grade as icans_grade
+from cart_pkpd._endpoints.joint_result import JointFit as JointFit
+from cart_pkpd._endpoints.joint_result import joint_bayes as joint_bayes
 from cart_pkpd._endpoints.landmark_analysis import from_landmark as from_landmark
 from cart_pkpd._endpoints.landmarks import adtte as adtte
 from cart_pkpd._endpoints.landmarks import landmark as landmark
@@ -76,6 +78,7 @@ __all__ = [
     "DltRule",
     "ExposureResponse",
     "Grades",
+    "JointFit",
     "KaplanMeier",
     "LogRank",
     "SurvivalFit",
@@ -99,6 +102,7 @@ __all__ = [
     "from_rs",
     "icans_at_least",
     "icans_grade",
+    "joint_bayes",
     "kaplan_meier",
     "landmark",
     "lesions_from_sdtm",
