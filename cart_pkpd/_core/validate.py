@@ -103,7 +103,7 @@ def as_text(value: Any, what: str) -> str:
 
 def as_patients(value: Any, what: str) -> list[str]:
     """Return names of patients as text."""
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         if not hasattr(value, "columns"):
             return [str(v) for v in value]
     raise DataError(f"{what}= must be names of patients, such as ['01', '02'], not {shown(value)}.")

@@ -24,6 +24,7 @@ from cart_pkpd._endpoints.joint import (
     joint_of,
     sample,
     structure_of,
+    with_baseline,
 )
 from cart_pkpd._endpoints.parametric import MEDIAN_PRIOR, SCALE_PRIOR
 from cart_pkpd._endpoints.predictors import Given
@@ -285,7 +286,9 @@ def joint_bayes(
     per factor e. Patients who die early have few scans, and tumours that kill are no longer
     measured: in one posterior the times inform the tumours, so that neither biases the link, as it
     does in two stages (`survival_bayes` with ``carried=``) [1]_ [2]_. A survivor's size is that of
-    the model, between scans and after the last one too.
+    the model, between scans and after the last one too. The last scan before the infusion counts as
+    of its day, because tumour models begin there and whoever dies before the first scan has no
+    other; ``notes`` says of how many.
 
     References
     ----------
@@ -298,8 +301,10 @@ def joint_bayes(
     from cart_pkpd._fit.verdict import judge
 
     settings = Settings(draws, tune, chains, cores, seed, target_accept)
-    structure = structure_of(model, trial, population, endpoint)
+    scans, moved = with_baseline(trial, endpoint)
+    structure = structure_of(model, scans, population, endpoint)
     joint, notes = joint_of(structure, tte, link, predictors, patients, median, scale)
+    notes = (*moved, *notes)
     raw, stats, centred = sample(joint, settings)
     tree = tree_of(structure, raw, stats)
     own = xr.Dataset(
