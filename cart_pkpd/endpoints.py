@@ -59,6 +59,8 @@ from cart_pkpd._endpoints.lesions import read_lesions as read_lesions
 from cart_pkpd._endpoints.rates import response_rates as orr
 from cart_pkpd._endpoints.recist import recist as recist
 from cart_pkpd._endpoints.response import best_response as best_response
+from cart_pkpd._endpoints.sdtm import followup_from_sdtm as followup_from_sdtm
+from cart_pkpd._endpoints.sdtm import vitals_from_sdtm as vitals_from_sdtm
 from cart_pkpd._endpoints.survival import KaplanMeier as KaplanMeier
 from cart_pkpd._endpoints.survival import LogRank as LogRank
 from cart_pkpd._endpoints.survival import kaplan_meier as kaplan_meier
@@ -95,6 +97,7 @@ __all__ = [
     "dlt",
     "duration_of_response",
     "exposure_response",
+    "followup_from_sdtm",
     "from_adrs",
     "from_adtte",
     "from_ae",
@@ -115,6 +118,7 @@ __all__ = [
     "recist",
     "survival_bayes",
     "time_to_response",
+    "vitals_from_sdtm",
 ]
 
 _TABLES = {
