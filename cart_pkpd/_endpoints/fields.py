@@ -326,9 +326,10 @@ _YES, _NO = ("1", "Y", "YES", "TRUE", "T"), ("0", "N", "NO", "FALSE", "F")
 
 def flags(column: pd.Series | None, ids: list[str], name: str, found: Found) -> NDArray[np.bool_]:
     """Return cells as yes or no; missing is no, and another word is an error."""
-    cells = [cell.upper().removesuffix(".0") for cell in text(column, len(ids))]
-    for i, cell in enumerate(cells):
-        if cell and cell not in _YES + _NO:
+    said = text(column, len(ids))
+    cells = [cell.upper().removesuffix(".0") for cell in said]
+    for i, cell in enumerate(said):
+        if cell and cells[i] not in _YES + _NO:
             found.error(
                 "not_a_flag",
                 f"the {name} of patient {ids[i]} in row {found.row(i)} is {cell!r}; write yes or "

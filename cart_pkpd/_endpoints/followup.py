@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import yes_or_no
 from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
@@ -79,6 +80,11 @@ def read_followup(
     found = Found()
     raw = fields.frame(table, "follow-up", found)
     given = fields.pick(raw, HEADERS, columns, ("id",), "follow-up")
+    if len(raw.columns) > 1 and len(given) == 1:
+        raise DataError(
+            f"the follow-up has none of the columns {', '.join(_NUMBERS)}; say which they are, such "
+            f"as columns={{'death_day': '...'}}. It has: {', '.join(map(str, raw.columns))}."
+        )
     ids = fields.text(given["id"], len(raw))
     calendar = fields.calendar(infusion, given.get("infusion"), ids, day_one, found)
     made: dict[str, object] = {"id": ids}
@@ -129,6 +135,12 @@ def _check(table: pd.DataFrame, found: Found) -> None:
         who, row = table["id"].iloc[i], found.row(i)
         found.error("patient_twice", f"patient {who} stands twice in the follow-up (row {row}); "
                     "keep one row.", patient=who, row=row, column="id")  # fmt: skip
+    for i in np.flatnonzero(table["death_day"] < table["start_day"]).tolist():
+        who, death, start = table.loc[i, ["id", "death_day", "start_day"]]
+        row = found.row(i)
+        found.error("death_before_start", f"patient {who} died on day {death:g}, before the start "
+                    f"on day {start:g} (row {row}); correct one of both.", patient=who, row=row,
+                    column="death_day", value=f"{death:g}")  # fmt: skip
     for name, what in _NOT_AFTER_DEATH.items():
         late = table[name].to_numpy() > table["death_day"].to_numpy()
         for i in np.flatnonzero(late).tolist():

@@ -198,6 +198,9 @@ def _nodes(given: dict[str, pd.Series], ids: list[str], found: Found) -> list[bo
 def _identity(r: Record, kind: str, found: Found) -> None:
     if not r.id:
         found.error("no_patient", f"row {r.row} names no patient; fill it in.", row=r.row)
+    if not r.lesion:
+        found.error("no_lesion", f"row {r.row} (patient {r.id}) names no lesion; fill it in.",
+                    patient=r.id, row=r.row, column="lesion")  # fmt: skip
     if not r.kind:
         words.unknown("kind", kind, tuple(words.KINDS), r, found)
     if np.isnan(r.day):

@@ -151,7 +151,7 @@ def _signs(
     vs: pd.DataFrame, meanings: Mapping[str, str], notes: list[str], problems: list[Problem]
 ) -> Iterator[tuple[str, float, str, float]]:
     """Yield patient, day, what it is, and the value, of every vital sign that is used."""
-    codes = vs["VSTESTCD"].astype(str).str.upper().str.strip()
+    codes = [str(c).upper().strip() for c in vs["VSTESTCD"]]
     skipped = sorted(set(codes) - set(meanings))
     if skipped:
         notes.append(f"VS: tests not used: {', '.join(skipped)}; tests= says what they are.")

@@ -216,7 +216,12 @@ def duration_of_response(
         if math.isnan(since[who.id]):
             rows.append(_no_response(who.id, "DOR", confirmed))
             continue
-        own = groups[who.id]
+        own = groups.get(who.id, [])
+        if not own:
+            raise DataError(
+                f"patient {who.id} has a response in best= and no assessment in the time points; "
+                "take both from the same records."
+            )
         e = evidence(who, own, cutoff, progression, clinical, start=since[who.id])
         rows.append({"id": who.id, "endpoint": "DOR", **_row(e, decide(e, used))})
     return _table(rows, used)
