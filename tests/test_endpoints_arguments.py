@@ -1,4 +1,4 @@
-"""What no argument of ``endpoints`` may be is refused in a sentence of the package, never otherwise."""
+"""What no argument of ``endpoints`` may be is refused in a sentence of the package."""
 
 import inspect
 
@@ -92,16 +92,42 @@ def strange(error):
     return not (isinstance(error, ValueError) and where.endswith(OF_VALIDATE))
 
 
-NAMES = (
-    "read_lesions read_followup recist best_response orr pfs os duration_of_response "
-    "time_to_response landmark from_landmark kaplan_meier logrank cox aft crs_grade icans_grade dlt "
-    "crs_at_least adverse_event_at_least exposure_response adrs adtte from_adrs from_adtte from_ae "
-    "from_rs vitals_from_sdtm followup_from_sdtm columns"
-).split()
+NAMES = [
+    "read_lesions",
+    "read_followup",
+    "recist",
+    "best_response",
+    "orr",
+    "pfs",
+    "os",
+    "duration_of_response",
+    "time_to_response",
+    "landmark",
+    "from_landmark",
+    "kaplan_meier",
+    "logrank",
+    "cox",
+    "aft",
+    "crs_grade",
+    "icans_grade",
+    "dlt",
+    "crs_at_least",
+    "adverse_event_at_least",
+    "exposure_response",
+    "adrs",
+    "adtte",
+    "from_adrs",
+    "from_adtte",
+    "from_ae",
+    "from_rs",
+    "vitals_from_sdtm",
+    "followup_from_sdtm",
+    "columns",
+]
 
 
-QUICK = ("columns crs_at_least adverse_event_at_least crs_grade icans_grade from_ae from_rs landmark "
-         "vitals_from_sdtm followup_from_sdtm").split()  # fmt: skip
+QUICK = ["columns", "crs_at_least", "adverse_event_at_least", "crs_grade", "icans_grade", "from_ae",
+         "from_rs", "landmark", "vitals_from_sdtm", "followup_from_sdtm"]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -197,7 +197,9 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "text", "said"), BROKEN, ids=[f"{i:02d}" for i in range(len(BROKEN))])
+@pytest.mark.parametrize(
+    ("kind", "text", "said"), BROKEN, ids=[f"{i:02d}" for i in range(len(BROKEN))]
+)
 def test_broken_files_have_their_sentence(tmp_path, kind, text, said):
     path = written(tmp_path, text)
     if said is None:

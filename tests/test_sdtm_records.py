@@ -167,7 +167,10 @@ def test_arguments_that_make_no_sense_have_their_sentence(found):
     vs = found["vs"]
     for ask, said in (
         (lambda: endpoints.vitals_from_sdtm(None), "records of VS must be the table of"),
-        (lambda: endpoints.vitals_from_sdtm(vs, every_hours=0), "every_hours= must be a number abo"),
+        (
+            lambda: endpoints.vitals_from_sdtm(vs, every_hours=0),
+            "every_hours= must be a number abo",
+        ),
         (lambda: endpoints.vitals_from_sdtm(vs, words={"x": "pressor"}), "Did you mean 'vasopres"),
         (lambda: endpoints.vitals_from_sdtm(vs, tests="TEMP"), "tests= must be a dict"),
         (lambda: endpoints.vitals_from_sdtm(vs, pd.DataFrame({"USUBJID": []})), "lack 'DAY'"),

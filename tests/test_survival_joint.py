@@ -1,9 +1,8 @@
-"""Tumour size and survival: in two stages, from a fit of the tumours onwards, and in one posterior."""
+"""Tumour size and survival: in two stages from a fit of the tumours, and in one posterior."""
 
 import numpy as np
 import pandas as pd
 import pytest
-
 from scipy.integrate import quad
 
 from cart_pkpd import data, endpoints, fit, models
@@ -108,9 +107,7 @@ def test_the_likelihood_is_the_integral_of_the_hazard(link):
             k = 1 / VALUES["survival_scale"]
             base = np.log(2) * k * (s / VALUES["survival_median"]) ** k / s
             course = {"size": size(day, p), "change": size(day, p) / size(0.0, p), "g": p["g"]}
-            return base * np.prod(
-                [(course[n] / reference[n]) ** VALUES[f"link_{n}"] for n in link]
-            )
+            return base * np.prod([(course[n] / reference[n]) ** VALUES[f"link_{n}"] for n in link])
 
         total = quad(hazard, 0, time, points=[1.0], epsabs=1e-11, limit=200)[0]
         expected = np.log(hazard(time)) * event - total

@@ -80,9 +80,9 @@ def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
 
 def number(value: Any, what: str, *, above: float = -math.inf) -> float:
     """Return `value` if it is a finite number above a bound."""
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
-        if value > above:
-            return float(value)
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if real and math.isfinite(value) and value > above:
+        return float(value)
     least = f"a number above {above:g}" if math.isfinite(above) else "a number"
     raise DataError(f"{what}= must be {least}, not {shown(value)}.")
 
@@ -103,10 +103,10 @@ def as_text(value: Any, what: str) -> str:
 
 def as_patients(value: Any, what: str) -> list[str]:
     """Return names of patients as text."""
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        if not hasattr(value, "columns"):
-            return [str(v) for v in value]
-    raise DataError(f"{what}= must be names of patients, such as ['01', '02'], not {shown(value)}.")
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    if several and not hasattr(value, "columns"):
+        return [str(v) for v in value]
+    raise DataError(f"{what}= must be names of patients: ['01', '02'], not {shown(value)}.")
 
 
 def pair(value: Any, what: str, meaning: str) -> tuple[float, float]:

@@ -315,7 +315,8 @@ def _subjects(table: pd.DataFrame | None, ids: set[str]) -> pd.DataFrame | None:
     own = table[table["USUBJID"].astype(str).isin(ids)]
     dropped = [
         c for c in own.columns
-        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY", "DTH_DAY", "DTHFL")
+        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY",
+                 "DTH_DAY", "DTHFL")
         or c.endswith(("DTC", "DT", "DTM", "TM"))
     ]  # fmt: skip
     return own.drop(columns=dropped).rename(columns={"USUBJID": "ID"})

@@ -24,8 +24,8 @@ _NAMED = re.compile(r"(\d{1,2})[- ]?([A-Za-z]{3})[a-z]*[- ]?(\d{4})(?:[: ](\d{2}
 _SLASHES = re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}(?: .*)?")
 _PARTIAL = re.compile(r"\d{4}-\d{2}(-?(UN|UNK|XX|--)?)?|(UN|UNK|XX)[- ]?[A-Za-z]{3}[- ]?\d{4}",
                       re.IGNORECASE)  # fmt: skip
-_MONTHS = {m: i for i, m in enumerate(
-    "jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}  # fmt: skip
+_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {m: i for i, m in enumerate(_NAMES, start=1)}
 
 
 def text_table(source: str | PathLike[str]) -> tuple[pd.DataFrame, Any]:
@@ -124,7 +124,10 @@ def moment(text: str) -> Moment:
 def _moment(text: str, date: list[str], clock: list[str]) -> Moment:
     hour, minute, second, *_ = [int(c) for c in clock] + [0, 0, 0]
     try:
-        stamp = pd.Timestamp(*[int(c) for c in date], hour, minute, second)
+        year, month, day = (int(c) for c in date)
+        stamp = pd.Timestamp(
+            year=year, month=month, day=day, hour=hour, minute=minute, second=second
+        )
     except ValueError:
         return Moment(problem=f"there is no such date as {text}")
     # Midnight to the second is how tables write a date without a time.

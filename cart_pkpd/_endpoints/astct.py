@@ -15,6 +15,7 @@ import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import did_you_mean, yes_or_no
+from cart_pkpd._data.columns import key
 from cart_pkpd._data.parse import BAD, MISSING, read_number
 from cart_pkpd._endpoints import fields
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
@@ -107,7 +108,7 @@ _SYNONYMS = {
 
 def headers(columns: tuple[Column, ...]) -> fields.Headers:
     """Return the headers by which the columns of a table of records are known."""
-    known = {c.name: (fields.key(c.name), *_SYNONYMS.get(c.name, ())) for c in columns}
+    known = {c.name: (key(c.name), *_SYNONYMS.get(c.name, ())) for c in columns}
     return {**known, "infusion": _INFUSIONS}
 
 
@@ -157,7 +158,7 @@ def _nearly(raw: pd.DataFrame, known: fields.Headers, given: Mapping[str, str] |
     recognised = {k for keys in known.values() for k in keys}
     for header in (str(h) for h in raw.columns if str(h) not in mapped):
         hint = did_you_mean(header, known)
-        if hint and fields.key(header) not in recognised:
+        if hint and key(header) not in recognised:
             raise DataError(f"the records have a column {header!r}.{hint} Rename or drop it.")
 
 

@@ -194,8 +194,8 @@ def _number(r: Mapping[Any, Any], column: str, source: str) -> float:
     number = pd.to_numeric(said, errors="coerce")
     if np.isnan(number):
         raise DataError(
-            Problem(f"{source}_number", f"patient {who!r}: {column} is {said!r}; write a number, or "
-                    "leave it empty.", who, column=column, value=said)
+            Problem(f"{source}_number", f"patient {who!r}: {column} is {said!r}; write a number, "
+                    "or leave it empty.", who, column=column, value=said)
         )  # fmt: skip
     return float(number)
 
@@ -269,7 +269,9 @@ def from_rs(table: pd.DataFrame, *, evaluator: str | None = None) -> pd.DataFram
     for code, column in (("TRGRESP", "target"), ("NTRGRESP", "non_target")):
         part = table[table["RSTESTCD"] == code]
         held = {
-            (str(r["USUBJID"]), _number(r, "DAY", "rs")): _response(r["USUBJID"], r["RSSTRESC"], "RS")
+            (str(r["USUBJID"]), _number(r, "DAY", "rs")): _response(
+                r["USUBJID"], r["RSSTRESC"], "RS"
+            )
             for r in part.to_dict("records")
         }
         keys = zip(made["id"], made["day"], strict=True)
@@ -437,9 +439,10 @@ def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) ->
     measured = not np.isnan(size)
     said = "" if measured else str(r.get("TRSTRESC", "")).lower()
     return {
-        "id": key[0], "visit": str(r.get("VISIT", "")), "day": _number(r, "DAY", "tr"), "lesion": key[1],
+        "id": key[0], "visit": str(r.get("VISIT", "")), "day": _number(r, "DAY", "tr"),
+        "lesion": key[1],
         "kind": kind.lower(), "site": site.lower(),
-        "blfl": next((r[c] for c in ("TRBLFL", "TRLOBXFL") if r.get(c)), ""),
+        "BLFL": next((r[c] for c in ("TRBLFL", "TRLOBXFL") if r.get(c)), ""),
         "node": int(r["TRTESTCD"] == "SAXIS" or "LYMPH NODE" in site.upper()),
         "diameter": float(size) if measured else np.nan, "status": said,
     }  # fmt: skip

@@ -49,7 +49,9 @@ class DltRule:
     def __post_init__(self) -> None:
         one_of(self.source, ("crs", "icans", "adverse events"), "source of a DLT rule",
                error=DataError)  # fmt: skip
-        whole = isinstance(self.grade, int | float | np.integer) and not isinstance(self.grade, bool)
+        whole = isinstance(self.grade, int | float | np.integer) and not isinstance(
+            self.grade, bool
+        )
         if not whole or self.grade not in (1, 2, 3, 4, 5):
             raise DataError(f"a DLT rule needs a grade from 1 to 5, not {shown(self.grade)}.")
         if not isinstance(self.lasting_hours, int | float) or not self.lasting_hours >= 0:

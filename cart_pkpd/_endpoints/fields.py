@@ -209,9 +209,7 @@ _TODO = {
 _SERIAL = 15_000  # days; 41 years after an infusion, or a date as SAS (2001) and Excel (1941) count
 
 
-def _told_as_serials(
-    days: NDArray[np.float64], ids: list[str], name: str, found: Found
-) -> None:
+def _told_as_serials(days: NDArray[np.float64], ids: list[str], name: str, found: Found) -> None:
     """Refuse dates that a program wrote as numbers."""
     for i in np.flatnonzero(np.abs(days) >= _SERIAL).tolist():
         row = found.row(i)

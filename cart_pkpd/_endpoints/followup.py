@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import yes_or_no
+from cart_pkpd._data.columns import key
 from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Infusion, Source
 from cart_pkpd._endpoints.tables import FOLLOWUP, shape
@@ -82,8 +83,8 @@ def read_followup(
     given = fields.pick(raw, HEADERS, columns, ("id",), "follow-up")
     if len(raw.columns) > 1 and len(given) == 1:
         raise DataError(
-            f"the follow-up has none of the columns {', '.join(_NUMBERS)}; say which they are, such "
-            f"as columns={{'death_day': '...'}}. It has: {', '.join(map(str, raw.columns))}."
+            f"the follow-up has none of the columns {', '.join(_NUMBERS)}; say which they are, "
+            f"such as columns={{'death_day': '...'}}. It has: {', '.join(map(str, raw.columns))}."
         )
     ids = fields.text(given["id"], len(raw))
     calendar = fields.calendar(infusion, given.get("infusion"), ids, day_one, found)
@@ -108,7 +109,7 @@ def read_followup(
 
 def _lost(column: pd.Series | None, ids: list[str], found: Found) -> NDArray[np.bool_]:
     """Return who was lost to follow-up, by a flag or by the reason to leave the study."""
-    if column is not None and fields.key(str(column.name)) in _REASONS:
+    if column is not None and key(str(column.name)) in _REASONS:
         reasons = fields.text(column, len(ids))
         return np.array(["LOST TO FOLLOW" in r.upper().replace("-", " ") for r in reasons])
     return fields.flags(column, ids, "lost", found)

@@ -3,8 +3,8 @@ r"""Tumour size and survival in one posterior: the hazard follows the tumour mod
 .. math:: h_i(s) = h_0(s) \exp\Big(\sum_j \beta_j x_{ij} + \sum_l \alpha_l L_{il}(s)\Big),\quad
    \int_0^s h_0 = \ln 2 \, (s/m)^{1/\sigma}
 
-where :math:`L` is the ln of the size that the tumour model predicts at that time, of its change from
-the infusion, or of a parameter of the model. The integral is taken by Gauss–Legendre quadrature in
+where :math:`L` is the ln of the size that the tumour model predicts at that time, of its change
+from the infusion, or of a parameter of the model. The integral is taken by Gauss–Legendre quadrature in
 :math:`(s/T)^{1/3}`, in which the Weibull hazard is smooth.
 """
 
@@ -116,9 +116,9 @@ class Joint:
         return (*own, *(link.quantity for link in self.links), *slopes)
 
     def days(self, until: Floats) -> Floats:
-        """Return when the tumour is looked at, shape (n, nodes + 1): nodes, then the end. [day]
+        """Return when the tumour is looked at, shape (n, nodes + 1): nodes, then the end.
 
-        The infusion is the earliest, as a tumour model tells nothing of the time before.
+        The infusion is the earliest, as a tumour model tells nothing of the time before. [day]
         """
         s = np.column_stack([until[:, None] * PLACES, until])
         return np.maximum(self.zero[:, None] + s, 0.0)
@@ -140,6 +140,7 @@ def joint_of(
     DataError
         If nobody has both tumour records and a time, or nobody of these an event.
     """
+    Survival((), "weibull", median, scale)  # refuses priors that cannot be
     rows, notes = usable(tte)
     ids = structure.design.ids.astype(str).tolist()
     own = rows["id"].astype(str)
@@ -168,7 +169,6 @@ def joint_of(
         np.array([ids.index(str(i)) for i in kept["id"]], dtype=np.int64), x[there],
         kept["time"].to_numpy(float), _zero(kept), event,
     )  # fmt: skip
-    made.quantities  # refuses priors that cannot be
     n = len(made.links) + len(terms)
     if event.sum() < 5 * n:
         notes = (*notes, f"{int(event.sum())} events for {n} coefficients: priors weigh heavily.")
@@ -188,7 +188,8 @@ def _links(structure: Structure, given: str | Sequence[str]) -> tuple[Link, ...]
     listed = (given,) if isinstance(given, str) else given
     if not isinstance(listed, list | tuple) or not listed:
         raise DataError(
-            f"link= must be 'size', 'change' or a parameter of the tumour model, not {shown(given)}."
+            f"link= must be 'size', 'change' or a parameter of the tumour model, not "
+            f"{shown(given)}."
         )
     varying = list(structure.population.iiv)
     names = [one_of(n, (SIZE, CHANGE, *varying), "link", error=DataError) for n in listed]
@@ -363,5 +364,7 @@ def structure_of(model: Any, trial: xr.Dataset, population: Any, endpoint: str) 
         If the trial has no such endpoint, or several are asked for.
     """
     if not isinstance(endpoint, str):
-        raise DataError(f"endpoint= is the one of tumour size, such as 'sld', not {shown(endpoint)}.")
+        raise DataError(
+            f"endpoint= is the one of tumour size, such as 'sld', not {shown(endpoint)}."
+        )
     return fit.structure(model, trial, population, endpoint=endpoint)

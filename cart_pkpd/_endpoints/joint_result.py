@@ -169,7 +169,9 @@ class JointFit:
         }
         return values, drawn
 
-    def _hazard(self, day: float, values: Mapping[str, Floats], drawn: Mapping[str, Floats]) -> Floats:
+    def _hazard(
+        self, day: float, values: Mapping[str, Floats], drawn: Mapping[str, Floats]
+    ) -> Floats:
         """Return the integral of the hazard up to a day, shape (s, n)."""
         joint = self.joint
         power = 1.0 / values["survival_scale"][..., None]
@@ -257,7 +259,7 @@ def joint_bayes(
         Of tumour size in the trial.
     link : str or sequence of str
         What of the tumour the hazard follows: ``"size"`` (the current size that the model
-        predicts), ``"change"`` (relative to that at the infusion, so that a shrinkage of 50 % is one
+        predicts), ``"change"`` (relative to that at the infusion: a shrinkage of 50 % is one
         halving) or a parameter that varies between patients, such as the growth rate ``"g"``.
     predictors, patients
         Of survival, constant in time, as for `cox`: ``"auc0_28"``, say, from a landmark on.

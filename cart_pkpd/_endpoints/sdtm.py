@@ -51,7 +51,7 @@ _OPEN = ("ONGOING", "AFTER", "CONTINUING")
 
 @dataclass(frozen=True)
 class Given:
-    """One intervention: what it stands for, and from when to when. [day]"""
+    """One intervention: what it stands for, and from when to when, in days."""
 
     patient: str
     name: str
@@ -168,8 +168,15 @@ def _signs(
         if name == "temperature":
             value = _celsius(value, r, problems)
         if np.isnan(value):
-            problems.append(_problem("vs_number", who, "VSSTRESN", said,
-                                     f"{code} on day {day:g} is {said!r}; write a number"))
+            problems.append(
+                _problem(
+                    "vs_number",
+                    who,
+                    "VSSTRESN",
+                    said,
+                    f"{code} on day {day:g} is {said!r}; write a number",
+                )
+            )
             continue
         yield who, day, name, value
     if no_day:
@@ -179,12 +186,26 @@ def _signs(
 def _celsius(value: float, r: Mapping[Any, Any], problems: list[Problem]) -> float:
     unit = str(r.get("VSSTRESU", "") or "C").strip().upper()
     if unit not in _CELSIUS:
-        problems.append(_problem("vs_unit", str(r["USUBJID"]), "VSSTRESU", unit,
-                                 f"the temperature is in {unit!r}; it must be C or F"))
+        problems.append(
+            _problem(
+                "vs_unit",
+                str(r["USUBJID"]),
+                "VSSTRESU",
+                unit,
+                f"the temperature is in {unit!r}; it must be C or F",
+            )
+        )
     value = (value - 32) / 1.8 if _CELSIUS.get(unit) else value
     if not np.isnan(value) and not 25 <= value <= 45:
-        problems.append(_problem("vs_temperature", str(r["USUBJID"]), "VSSTRESN", f"{value:g}",
-                                 f"the temperature is {value:.4g} °C; look at value and unit"))
+        problems.append(
+            _problem(
+                "vs_temperature",
+                str(r["USUBJID"]),
+                "VSSTRESN",
+                f"{value:g}",
+                f"the temperature is {value:.4g} °C; look at value and unit",
+            )
+        )
     return value
 
 
@@ -218,7 +239,9 @@ def _interventions(
             if found is not None:
                 yield found
     if unknown:
-        notes.append(f"{prefix}: not used: {', '.join(sorted(unknown))}; words= says what they are.")
+        notes.append(
+            f"{prefix}: not used: {', '.join(sorted(unknown))}; words= says what they are."
+        )
     if local:
         notes.append(f"{prefix}: {local} records by a local route were not used.")
 
@@ -238,8 +261,15 @@ def _spell(
     who = str(r["USUBJID"])
     start, end = _number(r["DAY"]), _number(r.get("END_DAY", ""))
     if np.isnan(start):
-        problems.append(_problem(f"{prefix.lower()}_start", who, "DAY", name,
-                                 f"{name} has no start ({prefix}STDTC); fill it in"))
+        problems.append(
+            _problem(
+                f"{prefix.lower()}_start",
+                who,
+                "DAY",
+                name,
+                f"{name} has no start ({prefix}STDTC); fill it in",
+            )
+        )
         return None
     ongoing = any(str(r.get(f"{prefix}{c}", "")).upper() in _OPEN for c in ("ENRTPT", "ENRF"))
     if np.isnan(end) and (meaning in _ONCE or ongoing):
@@ -250,8 +280,15 @@ def _spell(
                      f"has no end ({prefix}ENDTC); fill it in, or say ONGOING in {prefix}ENRTPT")
         )  # fmt: skip
     elif end < start:
-        problems.append(_problem(f"{prefix.lower()}_order", who, "END_DAY", name,
-                                 f"{name} ends on day {end:g}, before its start on {start:g}"))
+        problems.append(
+            _problem(
+                f"{prefix.lower()}_order",
+                who,
+                "END_DAY",
+                name,
+                f"{name} ends on day {end:g}, before its start on {start:g}",
+            )
+        )
     return Given(who, _plain(name), meaning, start, end, _flow(prefix, r))
 
 
@@ -446,8 +483,15 @@ def _death(
     if np.isnan(day):
         return
     if not np.isnan(known) and np.floor(known) != np.floor(day):
-        problems.append(_problem("two_deaths", who, "DTHDTC", f"{day:g}", "died on day "
-                                 f"{known:g} by one domain and on day {day:g} by another"))
+        problems.append(
+            _problem(
+                "two_deaths",
+                who,
+                "DTHDTC",
+                f"{day:g}",
+                f"died on day {known:g} by one domain and on day {day:g} by another",
+            )
+        )
     people[who]["death_day"] = day
 
 
@@ -459,7 +503,12 @@ def _therapies(
     for r in table.to_dict("records"):
         own, day = people.get(str(r["USUBJID"])), _number(r["DAY"])
         after = _plain(r[f"{prefix}CAT"]).startswith(tuple(_plain(b) for b in begins))
-        if own is None or not after or np.isnan(day) or day >= np.fmin(own["new_therapy_day"], np.inf):
+        if (
+            own is None
+            or not after
+            or np.isnan(day)
+            or day >= np.fmin(own["new_therapy_day"], np.inf)
+        ):
             continue
         own["new_therapy_day"] = day
         own["new_therapy"] = str(r[named]) if named else ""

@@ -234,11 +234,12 @@ def tabled(
 
 def _kept(table: pd.DataFrame, c: Column, what: str, problems: list[Problem]) -> Any:
     cells = table[c.name]
+    made: Any
     if c.kind == "number":
         made = pd.to_numeric(cells, errors="coerce").astype(float)
         wrong, wanted = made.isna() & cells.notna(), "a number"
     elif c.kind == "flag":
-        made = cells.map({True: True, False: False, 1: True, 0: False}).astype(object)
+        made = cells.map({True: True, False: False}).astype(object)  # 1 and 0 too
         wrong, wanted = made.isna(), "True or False"
         made = made.fillna(False).astype(bool) if not wrong.any() else made
     else:

@@ -66,7 +66,7 @@ def tree_of(
     stats: xr.Dataset,
     predictions: NDArray[np.float64] | None = None,
 ) -> xr.DataTree:
-    """Return the groups of a result from sampled variables; predictions are computed if not given."""
+    """Return the groups of a result from sampled variables; predictions may be computed here."""
     individual = individual_draws(structure, raw)
     quantities = population_draws(structure, raw)
     posterior = quantities.merge(

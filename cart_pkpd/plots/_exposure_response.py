@@ -13,7 +13,6 @@ from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._crs import crs_response
 from cart_pkpd.plots._survival import survival
 
-
 _LONGEST = 60  # letters of a title above one panel
 
 
