@@ -307,6 +307,7 @@ def test_every_code_of_the_source_has_a_case():
         "file_unreadable",
         "file_not_written",
         "header_levels",
+        "ambiguous_decimal",
     }
     assert len(codes) > 60
     assert codes - {c.code for c in CASES} == elsewhere

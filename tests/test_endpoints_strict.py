@@ -57,7 +57,7 @@ def test_nodes_without_a_column_are_told_by_axis_and_site():
 def test_flags_that_are_no_words_are_refused():
     with pytest.raises(DataError, match="the node of patient 1 in row 2 is 'X'; write yes or no"):
         endpoints.read_lesions(lesions({"T1": 20}).assign(NODE="X"))
-    with pytest.raises(DataError, match="the lost of patient 1 in row 2 is 'MAYBE'"):
+    with pytest.raises(DataError, match="the lost of patient 1 in row 2 is 'maybe'"):
         endpoints.read_followup(pd.DataFrame({"ID": ["1"], "LOST": ["maybe"]}))
 
 

@@ -182,7 +182,7 @@ def test_cells_that_cannot_be_read_are_named(column, value, said):
     with pytest.raises(DataError) as error:
         endpoints.crs_grade(rows)
     assert said in str(error.value)
-    assert "patient '01'" in str(error.value)
+    assert column == "id" or "01" in str(error.value)
 
 
 def test_missing_and_misspelt_columns_are_named():
@@ -255,7 +255,7 @@ def test_rules_of_adverse_events_and_the_window():
     assert endpoints.dlt([only], adverse_events=events)["dlt"].tolist() == [0, 0, 0, 0]
     wide = endpoints.dlt([rule], adverse_events=events, window=(0, 60))
     assert wide["dlt"].tolist() == [1, 0, 1, 0]
-    with pytest.raises(DataError, match="lack the column 'end_day'"):
+    with pytest.raises(DataError, match="lack 'end_day'"):
         endpoints.dlt([rule], adverse_events=events.drop(columns="end_day"))
     with pytest.raises(DataError, match="a grade from 1 to 5"):
         endpoints.crs_at_least(6)

@@ -4,8 +4,8 @@ r"""Tumour size and survival in one posterior: the hazard follows the tumour mod
    \int_0^s h_0 = \ln 2 \, (s/m)^{1/\sigma}
 
 where :math:`L` is the ln of the size that the tumour model predicts at that time, of its change
-from the infusion, or of a parameter of the model. The integral is taken by Gauss–Legendre quadrature
-in :math:`(s/T)^{1/3}`, in which the Weibull hazard is smooth.
+from the infusion, or of a parameter of the model. The integral is taken by Gauss–Legendre
+quadrature in :math:`(s/T)^{1/3}`, in which the Weibull hazard is smooth.
 """
 
 from __future__ import annotations
