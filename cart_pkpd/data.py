@@ -224,7 +224,7 @@ def read_sdtm(
     ----------
     source : path or dict
         Folder with ``pc.xpt``, ``ex.csv`` and so on, or paths or DataFrames by domain. Known
-        are DM, EX, PC, LB, AE, TU, TR, RS and VS; only what is there is read.
+        are DM, EX, PC, LB, AE, TU, TR, RS, VS, CM, PR, DS and SS; only what is there is read.
     codes : dict, optional
         Endpoint by PCTESTCD or LBTESTCD: ``{"CARTQ": "transgene"}``. Codes that spell a known
         endpoint (IL6, FERRITIN) need none; other tests are named in the notes.

@@ -166,6 +166,8 @@ def cox(
     """
     one_of(ties, ("efron", "breslow"), "way of ties", error=DataError)
     rows, terms, x, notes = complete(tte, predictors, patients)
+    if not terms:
+        raise DataError("name at least one predictor, such as 'tumour_burden'.")
     time, event = rows["time"].to_numpy(float), rows["event"].to_numpy(bool)
     centred = x - x.mean(axis=0)
     zero = np.zeros(x.shape[1])

@@ -48,13 +48,15 @@ def crs_response(found: xr.Dataset, *, ncols: int | None = None) -> Figure:
     figure, panels = _axes.small_multiples(n, ncols or min(n, 4), (3.1, 2.75), common="y")
     for i, (ax, k) in enumerate(zip(panels, grades, strict=True)):
         _response_panel(ax, found, i)
-        _axes.heading(ax, _response_title(found, k))
+        if n > 1 or not found.attrs.get("outcome"):  # a title above says it of one panel
+            _axes.heading(ax, _response_title(found, k))
     unit = str(found["x"].attrs.get("units", ""))
     label = _text.with_unit(_text.sentence(str(found["x"].attrs["long_name"])), unit)
     others = str(found.attrs["others"])
     _axes.shared_labels(figure, label + (f"; others at their median: {others}" if others else ""),
                         "Probability")  # fmt: skip
-    _axes.figure_legend(figure, _response_keys(float(found.attrs["prob"])), ncols=2)
+    _axes.figure_legend(figure, _response_keys(float(found.attrs["prob"])),
+                        ncols=min(n, 2))  # fmt: skip
     return figure
 
 
