@@ -18,6 +18,7 @@ import xarray as xr
 
 from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import as_path, as_seed, one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.covariates import covariate as covariate
@@ -70,7 +71,7 @@ def bayes(
     seed: int = 1,
     target_accept: float = 0.9,
     threads: int = 1,
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
     label: str | None = None,
 ) -> FitResult:
     """Fit a model to all patients at once by Hamiltonian Monte Carlo.
@@ -104,9 +105,10 @@ def bayes(
         trials on machines with more cores than chains. Such code cannot be kept on disk and is
         compiled in every process (20 s or so). The draws differ from those of one thread by
         chance only, and are the same every time.
-    progress : callable, optional
-        Called a few times a second, on another thread, with a ``Progress``. An error that it
-        raises stops the sampler and is raised here.
+    progress : callable or bool, optional
+        True for a bar, in a notebook or a terminal; False for none; by default a notebook shows
+        one. A function is called a few times a second, on another thread, with a ``Progress``;
+        an error that it raises stops the sampler and is raised here.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -136,7 +138,7 @@ def bayes(
         joined,
         label=label or joined.model.name or type(joined.model).__name__,
         source=_source(trial, given, given_at),
-        on_progress=progress,
+        on_progress=listener(progress, label or joined.model.name or "fit"),
         draws=positive_int(draws, "draws"),
         tune=positive_int(tune, "tune"),
         chains=chains,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent / "_site"), str(Path(__file__).parent.parent)]
 
-import cart_pkpd
+import cart_pkpd  # noqa: E402 - from this checkout
 
 project = "cart_pkpd"
 author = "The cart_pkpd developers"

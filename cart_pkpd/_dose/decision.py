@@ -100,6 +100,9 @@ class Decision:
             **{k: plain(v) for k, v in self.extra.items()},
         }
 
+    def __repr__(self) -> str:
+        return f"Decision: {self.sentence}"
+
     def __str__(self) -> str:
         flags = "".join(f"\n! {f}" for f in self.flags)
         shown = self.table.to_string(float_format="{:.4g}".format, formatters=self._formatters())

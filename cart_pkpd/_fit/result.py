@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import prior_draws
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX as INDIVIDUAL_SUFFIX
@@ -87,6 +88,22 @@ class FitResult(PopulationFit):
         table.index.name = "parameter"
         table.attrs["prob"] = prob
         return table
+
+    def _table_shown(self) -> pd.DataFrame:
+        table = self.table()
+        percent = words.percent(table.attrs["prob"])
+        return pd.DataFrame(
+            {
+                "quantity": table["label"],
+                "unit": table["unit"].map(words.unit),
+                "prior median": table["prior_median"],
+                f"prior {percent}": words.intervals(table, "prior_lower", "prior_upper"),
+                "median": table["median"],
+                percent: words.intervals(table),
+                "R-hat": table["rhat"].map("{:.3f}".format),
+                "ESS": table[["ess_bulk", "ess_tail"]].min(axis=1).map("{:.0f}".format),
+            }
+        )
 
     def __repr__(self) -> str:
         return f"{self._said()}.\n{self.verdict.sentence}"

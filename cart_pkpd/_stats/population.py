@@ -19,6 +19,7 @@ from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of, shown
 from cart_pkpd._stats import arguments, left_out
 from cart_pkpd._stats import censoring as censored
+from cart_pkpd._stats import shown as shown_as
 from cart_pkpd._stats.agreement import (
     check_inputs,
     check_measures,
@@ -59,7 +60,7 @@ from cart_pkpd.models._extended import plain
 from cart_pkpd.models._occasions import deviations_of, with_occasions, without_occasions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population:
     """What varies between patients and how measurements scatter.
 
@@ -135,6 +136,12 @@ class Population:
             self.corr,
             self.iov,
         )
+
+    def __repr__(self) -> str:
+        return shown_as.call(self)
+
+    def _repr_html_(self) -> str:
+        return shown_as.as_html(self)
 
     def describe(self) -> dict[str, Any]:
         """Return the specification as plain data, for files and reports."""
