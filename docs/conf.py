@@ -46,6 +46,7 @@ html_theme = "furo"
 html_title = f"cart_pkpd {release}"
 html_static_path = ["_site/static"]
 html_css_files = ["cart_pkpd.css"]
+suppress_warnings = ["ref.python"]  # attributes of one name in several classes, not linked
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

@@ -162,7 +162,7 @@ class Population:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Structure:
     """A model, a population and data joined: everything a sampler needs.
 
@@ -188,6 +188,10 @@ class Structure:
     effects: tuple[Effect, ...]
     notes: tuple[str, ...]
     acting: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        design = self.design
+        return f"Structure: {self.sentence()} {design.n_patients} patients, {design.n_obs} records."
 
     @property
     def error(self) -> ErrorModel:

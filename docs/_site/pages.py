@@ -14,7 +14,7 @@ import cart_pkpd
 DOCS = Path(__file__).parent.parent
 INLINE_MATH = re.compile(r"\$`([^`\n]+)`\$")
 DOCTEST = re.compile(r"^```python\n(?=>>> )", re.MULTILINE)
-OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|examples|benchmarks|tests)[^)]*\)")
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|benchmarks|tests)[^)]*\)")
 NOTE, NOTED = re.compile(r"^\.\. \[(\d+)\] "), re.compile(r"\s*\[(\d+)\]_")
 DOI = re.compile(r":doi:`([^`]+)`")
 TITLES = {
@@ -53,6 +53,25 @@ def api_page(name: str) -> str:
     )
 
 
+def index_page() -> str:
+    """Return the page that lists the public modules."""
+    rows = "\n".join(
+        f"| [{name}]({name}.md) | {_summary(name)} |" for name in modules()
+    )
+    listed = "\n".join(modules())
+    return (
+        "# API reference\n\nEvery name that the package shows, with shapes and units. Modules load "
+        "when first used: `from cart_pkpd import nca, fit`.\n\n"
+        f"| module | holds |\n| --- | --- |\n{rows}\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+    )
+
+
+def _summary(name: str) -> str:
+    doc = importlib.import_module(f"cart_pkpd.{name}").__doc__ or ""
+    return doc.strip().splitlines()[0].rstrip(":.") if doc.strip() else TITLES[name]
+
+
 def public(module: Any) -> list[str]:
     """Return the names that a module shows: its ``__all__``, or what is defined in it."""
     if hasattr(module, "__all__"):
@@ -72,8 +91,9 @@ def write_api(app: Sphinx) -> None:
     """Write the pages of the API, those that changed."""
     folder = DOCS / "api"
     folder.mkdir(exist_ok=True)
-    for name in modules():
-        page, text = folder / f"{name}.md", api_page(name)
+    written = {name: api_page(name) for name in modules()} | {"index": index_page()}
+    for name, text in written.items():
+        page = folder / f"{name}.md"
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
 
@@ -83,6 +103,8 @@ def as_myst(app: Sphinx, page: str, text: list[str]) -> None:
     text[0] = INLINE_MATH.sub(r"$\1$", text[0])
     text[0] = DOCTEST.sub("```pycon\n", text[0])
     text[0] = OUTSIDE.sub(r"\1", text[0])
+    if page == "models/README":
+        text[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
 
 
 def plain_notes(
