@@ -189,7 +189,9 @@ def _about(path: str, name: str) -> str:
 
 def _first_sentence(doc: str, name: str) -> str:
     """Return the first sentence of a numpydoc entry."""
-    entry = re.search(rf"^(?:\w+, )*{name}(?:, \w+)* : [^\n]*\n((?:    .*\n|\n)+)", doc, re.MULTILINE)
+    entry = re.search(
+        rf"^(?:\w+, )*{name}(?:, \w+)* : [^\n]*\n((?:    .*\n|\n)+)", doc, re.MULTILINE
+    )
     text = " ".join(entry[1].split()) if entry else ""
     return re.split(r"(?<=[.;:]) ", text)[0].rstrip(".;:").replace("``", "`")
 
@@ -220,7 +222,9 @@ def nomenclature() -> str:
     ]  # fmt: skip
     for name in CLINICAL:
         found = endpoints.columns(name)
-        rows = [(f"`{r['name']}`", *map(str, list(r.values())[1:])) for r in found.to_dict("records")]
+        rows = [
+            (f"`{r['name']}`", *map(str, list(r.values())[1:])) for r in found.to_dict("records")
+        ]
         parts.append(f"## Endpoint table `{name}`\n\n" + table([str(c) for c in found], rows))
     return "\n\n".join(parts) + "\n"
 

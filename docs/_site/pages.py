@@ -15,7 +15,7 @@ DOCS = Path(__file__).parent.parent
 INLINE_MATH = re.compile(r"\$`([^`\n]+)`\$")
 DOCTEST = re.compile(r"^```python\n(?=>>> )", re.MULTILINE)
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|benchmarks|tests)[^)]*\)")
-NOTE, NOTED = re.compile(r"^\.\. \[(\d+)\] "), re.compile(r"\s*\[(\d+)\]_")
+NOTE, NOTED = re.compile(r"^\.\. \[(\d+)\] "), re.compile(r"\[(\d+)\]_")
 DOI = re.compile(r":doi:`([^`]+)`")
 TITLES = {
     "checks": "checks: of a fit, and of a design",
@@ -55,9 +55,7 @@ def api_page(name: str) -> str:
 
 def index_page() -> str:
     """Return the page that lists the public modules."""
-    rows = "\n".join(
-        f"| [{name}]({name}.md) | {_summary(name)} |" for name in modules()
-    )
+    rows = "\n".join(f"| [{name}]({name}.md) | {_summary(name)} |" for name in modules())
     listed = "\n".join(modules())
     return (
         "# API reference\n\nEvery name that the package shows, with shapes and units. Modules load "
@@ -113,7 +111,7 @@ def plain_notes(
     """Write numbered references as a list: footnotes of many docstrings clash on one page."""
     for i, line in enumerate(lines):
         line = NOTE.sub(r"-  [\1] ", line)
-        line = NOTED.sub(r" [\1]", line)
+        line = NOTED.sub(r"[\1]", line)
         lines[i] = DOI.sub(r"`doi:\1 <https://doi.org/\1>`__", line)
 
 
