@@ -51,6 +51,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 def read_table(
     source: str | PathLike[str] | pd.DataFrame,
     *,

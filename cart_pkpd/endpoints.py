@@ -113,6 +113,11 @@ __all__ = [
     "time_to_response",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 _TABLES = {
     "lesions": tables.LESIONS,
     "followup": tables.FOLLOWUP,

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,9 +52,56 @@ if TYPE_CHECKING:
 
     from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
-    from cart_pkpd._fit.sample import OnProgress
+    from cart_pkpd._fit.sample import OnProgress, Progress
 
+__all__ = [
+    "LKJ",
+    "Beta",
+    "Cauchy",
+    "Elicited",
+    "Exponential",
+    "FitResult",
+    "Gamma",
+    "HalfCauchy",
+    "HalfNormal",
+    "LaplaceResult",
+    "LogNormal",
+    "LogitNormal",
+    "Normal",
+    "Population",
+    "Progress",
+    "Structure",
+    "StudentT",
+    "TruncatedNormal",
+    "Uniform",
+    "bayes",
+    "covariate",
+    "laplace",
+    "least_squares",
+    "load",
+    "population",
+    "prior_from_quantiles",
+    "priors",
+    "pymc_model",
+    "structure",
+    "two_stage",
+]
 _ALIASES = {"focei": "foce"}
+_RESULTS = {  # loaded when asked for: the sampler takes a second to import
+    "FitResult": "cart_pkpd._fit.result",
+    "LaplaceResult": "cart_pkpd._fit.laplace_result",
+    "Progress": "cart_pkpd._fit.sample",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RESULTS:
+        return getattr(importlib.import_module(_RESULTS[name]), name)
+    raise AttributeError(f"module 'cart_pkpd.fit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
 
 
 def bayes(

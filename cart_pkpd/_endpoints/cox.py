@@ -85,13 +85,13 @@ class Cox:
 
 
 def ratio_words(ratios: pd.DataFrame) -> list[str]:
-    """Return each ratio in words: ``"cmax, 2-fold: 1.30 (0.90–1.88)"``."""
+    """Return each ratio in words: ``"Cmax, 2-fold: 1.30 (0.90–1.88)"``."""
     said = (
         row["reason"] if np.isnan(row["estimate"])
         else f"{row['estimate']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})"
         for _, row in ratios.iterrows()
     )  # fmt: skip
-    names = (f"{row['term']}, {row['change']}" for _, row in ratios.iterrows())
+    names = (f"{row['label']}, {row['change']}" for _, row in ratios.iterrows())
     return [f"{name}: {text}" for name, text in zip(names, said, strict=True)]
 
 
