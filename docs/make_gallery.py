@@ -330,14 +330,17 @@ class Prepared:
 
     def draw(self, entry: Entry) -> Any:
         """Execute an entry and return its figure."""
+        return _figure(eval(self.ready(entry), self.space))
+
+    def ready(self, entry: Entry) -> str:
+        """Execute what an entry needs and all its lines but the call that draws; return that."""
         for need in entry.needs:
             if need not in self._done:
                 self._prepare(need)
                 self._done.add(need)
-        *before, last = entry.code.split("\nplots.") if "\nplots." in entry.code else [entry.code]
-        exec("\n".join(before), self.space)
-        drawn = eval(("plots." if before else "") + last, self.space)
-        return _figure(drawn)
+        before, _, last = entry.code.rpartition("plots.")
+        exec(before, self.space)
+        return f"plots.{last}"
 
     def _prepare(self, need: str) -> None:
         if need == "grades":

@@ -167,7 +167,7 @@ class LaplaceResult(PopulationFit):
         -------
         xr.Dataset
             Dim id: one variable per model parameter, natural scale; ``eta`` (id, varying) and
-            ``eta_covariance`` (id, varying, varying_), free scale; ``ofv``.
+            ``eta_covariance`` (id, varying, ``varying_``), free scale; ``ofv``.
         """
         return self.tree["individual"].to_dataset()
 

@@ -7,6 +7,7 @@ network. Docutils, which Sphinx is built on, brings the translation.
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 from docutils import nodes
@@ -16,13 +17,14 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
+ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # names that HTML knows and XML does not
 Translator = Any  # Sphinx's HTML writer
 
 
 def mathml(tex: str, *, block: bool) -> str:
     """Return LaTeX as one ``<math>`` element, on a line."""
     made = str(tex2mathml(tex, as_block=block))
-    return re.sub(r"\s*\n\s*", "", made)
+    return ENTITY.sub(lambda found: unescape(found[0]), re.sub(r"\s*\n\s*", "", made))
 
 
 def _made(tex: str, *, block: bool, where: nodes.Node) -> str:
