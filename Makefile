@@ -70,7 +70,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 
 docs: $(VENV)/.installed-docs  ## the documentation site, in site/: warnings are errors, links are checked
 	@$(BIN)/python docs/make_reference.py --check
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+	@$(BIN)/python -m sphinx -q -E -a -W --keep-going -b html docs site
 	@$(BIN)/python docs/_site/check_links.py site
 	@echo "Open site/index.html; it needs no network."
 

@@ -378,7 +378,8 @@ def page() -> str:
         parts.append(f"## {title}\n")
         for name, entry in entries.items():
             parts.append(
-                f"### plots.{name}\n\n{entry.about} [Reference](api/plots.md)\n\n"
+                f"### plots.{name}\n\n{entry.about} "
+                f'<a href="api/plots.html#cart_pkpd.plots.{name}">Reference</a>\n\n'
                 f"```python\n{entry.code}\n```\n\n"
                 f"![{entry.about}](figures/gallery/{name}.png)\n"
             )

@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 SITE = DOCS / "_site"
 RUN = [
     "from_pknca", "from_monolix", "from_nlmixr2", "from_nonmem", "own_model", "own_design",
-    "data", "censoring", "index",
+    "data", "censoring", "index", "notebooks",
 ]  # fmt: skip
 
 
@@ -211,6 +211,9 @@ def test_every_equation_of_the_model_pages_has_mathml():
         for tex in set(re.findall(r"\$`([^`]+)`\$", source)):
             assert ElementTree.fromstring(mathml(tex, block=False)).tag.endswith("math")
     assert n > 100
+    aligned = mathml(r"\begin{aligned} a &= b \\[4pt] c &= d \end{aligned}", block=True)
+    assert aligned.count("<mtr>") == 2
+    assert "pt" not in aligned
 
 
 def test_the_link_check_finds_what_is_wrong_and_nothing_else(tmp_path):

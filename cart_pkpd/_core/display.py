@@ -106,6 +106,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return f"{int(value):,}" if abs(int(value)) < 1_000_000 else words.number(float(value))
     if isinstance(value, float | np.floating):
-        whole = np.isfinite(value) and float(value).is_integer() and abs(value) < 1000
-        return f"{value:.0f}" if whole else words.number(float(value))
+        plain = float(value)
+        whole = plain.is_integer() and abs(plain) < 1000
+        return f"{plain:.0f}" if whole else words.number(plain)
     return html.escape(words.MISSING if value is None or value is pd.NA else str(value))

@@ -17,13 +17,14 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
+ROW_GAP = re.compile(r"\\\\\[[^\]]*\]")  # the distance of rows is set by the style sheet
 ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # names that HTML knows and XML does not
 Translator = Any  # Sphinx's HTML writer
 
 
 def mathml(tex: str, *, block: bool) -> str:
     """Return LaTeX as one ``<math>`` element, on a line."""
-    made = str(tex2mathml(tex, as_block=block))
+    made = str(tex2mathml(ROW_GAP.sub(r"\\\\ ", tex), as_block=block))
     return ENTITY.sub(lambda found: unescape(found[0]), re.sub(r"\s*\n\s*", "", made))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
 import cart_pkpd
 
@@ -48,7 +49,7 @@ def api_page(name: str) -> str:
         f".. automodule:: cart_pkpd.{name}\n\n"
         f".. currentmodule:: cart_pkpd.{name}\n\n"
         f".. autosummary::\n   :nosignatures:\n\n{names}\n\n"
-        + "\n".join(_entry(module, n) for n in public(module))
+        + "\n".join(_entry(module, n) for n in _functions_first(module))
         + "\n```\n"
     )
 
@@ -76,6 +77,10 @@ def public(module: Any) -> list[str]:
         return [n for n in module.__all__ if hasattr(module, n)]
     own = vars(module).items()
     return [n for n, v in own if n[0] != "_" and getattr(v, "__module__", "") == module.__name__]
+
+
+def _functions_first(module: Any) -> list[str]:
+    return sorted(public(module), key=lambda n: isinstance(getattr(module, n), type))
 
 
 def _entry(module: Any, name: str) -> str:
@@ -117,6 +122,9 @@ def plain_notes(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect all."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("builder-inited", write_api)
     app.connect("source-read", as_myst)
     app.connect("autodoc-process-docstring", plain_notes, priority=900)
