@@ -50,6 +50,8 @@ def _check(
         raise DataError(f"{how}, not the fit itself.")
     if not isinstance(value, kind):
         raise DataError(f"{how}, not {shown(value)}.")
+    if isinstance(value, pd.DataFrame) and value.empty:
+        return  # of the right kind, with nothing in it: the plot says what that means
     what, held = (
         ("table", value.columns) if isinstance(value, pd.DataFrame)
         else ("Dataset", getattr(value, "variables", ()))
