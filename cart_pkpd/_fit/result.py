@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,7 @@ class FitResult(PopulationFit):
     def _table_shown(self) -> pd.DataFrame:
         table = self.table()
         percent = words.percent(table.attrs["prob"])
+        ess = table[["ess_bulk", "ess_tail"]].min(axis=1)
         return pd.DataFrame(
             {
                 "quantity": table["label"],
@@ -100,8 +102,10 @@ class FitResult(PopulationFit):
                 f"prior {percent}": words.intervals(table, "prior_lower", "prior_upper"),
                 "median": table["median"],
                 percent: words.intervals(table),
-                "R-hat": table["rhat"].map("{:.3f}".format),
-                "ESS": table[["ess_bulk", "ess_tail"]].min(axis=1).map("{:.0f}".format),
+                "R-hat": table["rhat"].map(partial(words.fixed, digits=3)),
+                "ESS": table[["ess_bulk", "ess_tail"]]
+                .min(axis=1)
+                .map(partial(words.fixed, digits=0)),
             }
         )
 
