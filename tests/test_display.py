@@ -192,7 +192,7 @@ def test_survival_results_have_short_text_and_tables():
     aft = endpoints.aft(tte, ["x"], patients=groups)
     assert repr(aft) == "Aft: weibull regression of 6 patients, 4 events."
     assert "table" in shown(aft).seen
-    assert len(repr(endpoints.log_rank(tte, "arm", patients=groups))) < 120
+    assert len(repr(endpoints.logrank(tte, "arm", patients=groups))) < 120
 
 
 def test_a_fit_of_crs_shows_its_verdict_and_ratios():
