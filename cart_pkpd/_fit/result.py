@@ -103,9 +103,7 @@ class FitResult(PopulationFit):
                 "median": table["median"],
                 percent: words.intervals(table),
                 "R-hat": table["rhat"].map(partial(words.fixed, digits=3)),
-                "ESS": table[["ess_bulk", "ess_tail"]]
-                .min(axis=1)
-                .map(partial(words.fixed, digits=0)),
+                "ESS": ess.map(partial(words.fixed, digits=0)),
             }
         )
 

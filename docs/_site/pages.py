@@ -45,7 +45,7 @@ def api_page(name: str) -> str:
     module = importlib.import_module(f"cart_pkpd.{name}")
     names = "\n".join(f"   {n}" for n in sorted(public(module), key=str.lower))
     return (
-        f"# {TITLES[name]}\n\n```{{eval-rst}}\n"
+        f"# {TITLES.get(name, name)}\n\n```{{eval-rst}}\n"
         f".. automodule:: cart_pkpd.{name}\n\n"
         f".. currentmodule:: cart_pkpd.{name}\n\n"
         f".. autosummary::\n   :nosignatures:\n\n{names}\n\n"
@@ -68,7 +68,7 @@ def index_page() -> str:
 
 def _summary(name: str) -> str:
     doc = importlib.import_module(f"cart_pkpd.{name}").__doc__ or ""
-    return doc.strip().splitlines()[0].rstrip(":.") if doc.strip() else TITLES[name]
+    return doc.strip().splitlines()[0].rstrip(":.") if doc.strip() else TITLES.get(name, name)
 
 
 def public(module: Any) -> list[str]:
