@@ -26,6 +26,7 @@ TITLES = {
     "datasets": "datasets: a simulated trial, public data",
     "dose": "dose: designs, rules, decisions",
     "endpoints": "endpoints: response, survival, grades",
+    "executor": "executor: where work runs",
     "fit": "fit: patients and populations",
     "models": "models: the library, and your own",
     "nca": "nca: non-compartmental analysis",
