@@ -23,6 +23,7 @@ from cart_pkpd._checks.leave_out import (
 )
 from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.trees import write_tree
@@ -48,7 +49,7 @@ def k_fold(
     n_draws: int = 500,
     n_samples: int = 100,
     folder: str | Path | None = None,
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Return the log predictive density of every patient under a fit without its fold.
@@ -68,8 +69,9 @@ def k_fold(
         As for :func:`leave_one_patient_out`.
     folder : str or Path, optional
         Where the draws of each refit are kept; a fold that is there already is not fitted again.
-    progress : callable, optional
-        Called after each fold with a ``Progress`` of stage ``"folds"``.
+    progress : callable or bool, optional
+        A function that hears a ``Progress`` of stage ``"folds"``; True for a bar, in a notebook or
+        a terminal; False for none. By default a notebook shows a bar.
     **settings
         ``draws``, ``tune``, ``chains``, ``cores``, ``target_accept``, ``threads`` of the refits;
         those of `result` by default. Of refits by maximum likelihood ``method``, ``starts`` and
@@ -110,10 +112,10 @@ def k_fold(
         None if folder is None else Path(folder),
         proposals(result),
     )
-    parts = []
+    parts, hears = [], listener(progress, result.label)
     for f in range(k):
         parts.append(plan.fold(f, np.flatnonzero(fold == f)))
-        _tell(progress, f + 1, k)
+        _tell(hears, f + 1, k)
     return _joined(result, parts, fold)
 
 

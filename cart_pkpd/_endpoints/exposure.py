@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 from scipy.stats import norm
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import number, one_of, positive_int, probability, shown, yes_or_no
 from cart_pkpd._crs.arrange import arrange
@@ -94,6 +95,9 @@ class ExposureResponse:
     landmark: float | None
     notes: tuple[str, ...]
     fit: Any
+
+    def _repr_html_(self) -> str:
+        return display.block("Exposure–response.", repr(self), self.ratios, notes=self.notes)
 
     def __repr__(self) -> str:
         row = self.ratios.iloc[0]

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import special
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX, PopulationFit
@@ -166,7 +167,7 @@ class LaplaceResult(PopulationFit):
         -------
         xr.Dataset
             Dim id: one variable per model parameter, natural scale; ``eta`` (id, varying) and
-            ``eta_covariance`` (id, varying, varying_), free scale; ``ofv``.
+            ``eta_covariance`` (id, varying, ``varying_``), free scale; ``ofv``.
         """
         return self.tree["individual"].to_dataset()
 
@@ -188,6 +189,21 @@ class LaplaceResult(PopulationFit):
         suffixed = {f"{k}{INDIVIDUAL_SUFFIX}": v for k, v in individual.items()}
         return draws.assign(suffixed).assign_coords(
             chain=[0], draw=np.arange(_DRAWS), id=self.structure.design.ids
+        )
+
+    def _table_shown(self) -> pd.DataFrame:
+        table = self.table()
+        return pd.DataFrame(
+            {
+                "quantity": table["label"],
+                "unit": table["unit"].map(words.unit),
+                "estimate": table["estimate"],
+                "RSE (%)": table["rse"],
+                words.percent(table.attrs["prob"]): words.intervals(table),
+                "CV (%)": table["cv"],
+                "shrinkage (%)": table["shrinkage_sd"],
+                "remark": table["reason"],
+            }
         )
 
     def __repr__(self) -> str:

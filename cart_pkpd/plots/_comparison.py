@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes
+from cart_pkpd.plots._given import drawn_from
 
 
+@drawn_from("compare.models(fits)", "rank", "elpd_diff", kind=pd.DataFrame)
 def comparison(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how far each model's expected log predictive density is from the best.
 

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _ROW = 0.24
 
 
+@drawn_from("compare.patients(fits)", "fit", "elpd")
 def patient_elpd(
     found: xr.Dataset,
     fit: str | None = None,

@@ -13,12 +13,14 @@ from matplotlib.ticker import PercentFormatter
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import _CATEGORIES, Group, dose_colours
 
 _FIRST_ROW, _ROW = 33.0, 13.0  # the numbers at risk: distance below the axes, row height [pt]
 _LONGEST_ROW = 18  # letters of a name in the table of patients at risk
 
 
+@drawn_from("nca.persistence(params)", kind=pd.DataFrame)
 def persistence(
     table: pd.DataFrame,
     *,

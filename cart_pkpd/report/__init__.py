@@ -44,6 +44,11 @@ from cart_pkpd.report._tables import Table, plain
 
 __all__ = ["DoseFindings", "EndpointFindings", "Fit", "NotDone", "OperatingFindings", "write"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a word for what comes next."""
 
