@@ -240,7 +240,7 @@ def _basics(kind: str, fit: Any) -> dict[str, Any]:
 def _table(
     rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]], by: str
 ) -> pd.DataFrame:
-    table = pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="fit"))
     own = dict.fromkeys(_SHARED)
     if _BAYES in kinds:
         own |= dict.fromkeys(_OF_BAYES)
@@ -253,6 +253,5 @@ def _table(
     table = table.sort_values("kind", key=lambda k: k.map(order), kind="stable")
     for words in {"note", "exposure_note"} & set(table):
         table[words] = table[words].fillna("")
-    table.index.name = "fit"
     table.attrs["by"] = by
     return table

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, Protocol
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import as_names, shown
 from cart_pkpd._stats.covariates import FORMS, Term, as_term, named_terms
 from cart_pkpd._stats.population import Population
-from cart_pkpd._stats.random_effects import CORRELATION
+from cart_pkpd._stats.random_effects import CORRELATION, correlation_name
 
 _KEYS = ("covariates", "iiv", "corr")
 
@@ -26,6 +27,11 @@ class Candidate(Protocol):
     @property
     def name(self) -> str:
         """For people: ``"dose_level on cmax"``."""
+        ...
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters that it changes."""
         ...
 
     def within(self, population: Population) -> bool:
@@ -56,6 +62,11 @@ class CovariateEffect:
     parameter: str
     term: Term
     kind: str = "covariate"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameter that the covariate acts on."""
+        return (self.parameter,)
 
     @property
     def name(self) -> str:
@@ -103,6 +114,11 @@ class Variability:
     kind: str = "iiv"
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameter that varies."""
+        return (self.parameter,)
+
+    @property
     def name(self) -> str:
         """What is meant, with the parameter."""
         return f"IIV of {self.parameter}"
@@ -129,9 +145,11 @@ class Variability:
 
     def owns(self, quantity: str) -> bool:
         """Return True for its standard deviation and correlations."""
-        return quantity == f"omega_{self.parameter}" or (
-            quantity.startswith(f"{CORRELATION}_") and self.parameter in quantity
+        own = (f"{CORRELATION}_{self.parameter}_", f"_{self.parameter}")
+        correlated = quantity.startswith(f"{CORRELATION}_") and (
+            quantity.startswith(own[0]) or quantity.endswith(own[1])
         )
+        return correlated or quantity == f"omega_{self.parameter}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +158,11 @@ class Correlation:
 
     block: tuple[str, ...]
     kind: str = "corr"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The members of the block."""
+        return self.block
 
     @property
     def name(self) -> str:
@@ -173,7 +196,7 @@ class Correlation:
 
     def owns(self, quantity: str) -> bool:
         """Return True for its correlations."""
-        return quantity.startswith(f"{CORRELATION}_") and any(n in quantity for n in self.block)
+        return quantity in {correlation_name(a, b) for a, b in permutations(self.block, 2)}
 
 
 @dataclass(frozen=True)
@@ -275,9 +298,7 @@ def _by_parameter(given: Any, parameters: Sequence[str] | None) -> Mapping[str, 
             )
         return given
     if not parameters:
-        raise FitError(
-            "candidates: covariates alone need parameters=, those that each may act on."
-        )
+        raise FitError("candidates: covariates alone need parameters=, those that each may act on.")
     return dict.fromkeys(as_names(parameters, "parameters", such_as="['cmax', 'alpha']"), given)
 
 

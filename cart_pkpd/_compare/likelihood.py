@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.laplace_result import LaplaceResult
 
 CRITERIA: Mapping[str, str] = {
-    "bic_mixed": "BIC (ln patients for what varies between them, ln records for the rest)",
+    "bic_mixed": "mixed BIC (ln patients for what varies between them, ln records for the rest)",
     "bic": "BIC (ln records)",
     "bic_patients": "BIC (ln patients)",
     "aic": "AIC",
@@ -36,11 +36,7 @@ def columns(fits: Mapping[str, LaplaceResult], criterion: str) -> Numbers:
 
 def criteria(fit: LaplaceResult) -> dict[str, float]:
     """Return -2 ln L and every criterion of one fit."""
-    return {
-        "ofv": fit.ofv,
-        "n_estimated": float(fit.n_estimated),
-        **{name: float(getattr(fit, name)) for name in CRITERIA if name != "ofv"},
-    }
+    return {name: float(getattr(fit, name)) for name in (*CRITERIA, "n_estimated")}
 
 
 def _doubts(fit: LaplaceResult) -> str:

@@ -153,8 +153,7 @@ def by_record(fits: Mapping[str, FitResult]) -> Numbers:
 def _of_records(elpd: Any) -> dict[str, Any]:
     bad, largest = int((elpd.pareto_k.to_numpy() > elpd.good_k).sum()), float(elpd.pareto_k.max())
     note = (
-        f"Not reliable: Pareto k above {elpd.good_k:.2f} for {bad} of {elpd.n_data_points} "
-        "records."
+        f"Not reliable: Pareto k above {elpd.good_k:.2f} for {bad} of {elpd.n_data_points} records."
         if bad
         else f"Reliable: Pareto k at most {largest:.2f}."
     )

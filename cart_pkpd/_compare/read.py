@@ -59,7 +59,9 @@ def _names(files: Sequence[Path]) -> list[str]:
     names = [f.stem if stems.count(f.stem) == 1 else f"{_folder(f)}/{f.stem}" for f in files]
     for name, file in zip(names, files, strict=True):
         if names.count(name) > 1:
-            raise FitError(f"{str(file)!r} is named {name!r}, as another fit is; rename one of them.")
+            raise FitError(
+                f"{str(file)!r} is named {name!r}, as another fit is; rename one of them."
+            )
     return names
 
 

@@ -43,7 +43,7 @@ _OF_EXPOSURE = {
 _COUNTS = ("rank", "n_obs", "n_patients", "n_estimated", "pareto_k_bad", "pareto_k_bad_record",
            "pareto_k_bad_patient")  # fmt: skip
 _DECIMALS = ("elpd", "se", "dse", "ofv", "aic", "bic", "difference", "mcse", "weight", "p")
-_STYLE = (
+STYLE = (
     "<style>.cart-comparison{border-collapse:collapse;font:14px/1.4 system-ui,sans-serif}"
     ".cart-comparison th,.cart-comparison td{padding:3px 9px;text-align:right;vertical-align:top;"
     "border-bottom:1px solid #d7dbe0}.cart-comparison th{white-space:nowrap}"
@@ -103,7 +103,7 @@ class Comparison:
         if self.kinds != (BAYES,):
             shared["criterion"] = self.criterion
         rows = self.table.reset_index().to_dict(orient="records")
-        return {**shared, "fits": [{str(k): _plain(v) for k, v in row.items()} for row in rows]}
+        return {**shared, "fits": [{str(k): plain(v) for k, v in row.items()} for row in rows]}
 
     def csv(self, path: str | Path) -> Path:
         """Write the table in full precision; empty cells for what cannot be had."""
@@ -115,17 +115,17 @@ class Comparison:
     def json(self, path: str | Path | None = None) -> str:
         """Return sentence and table as JSON, and write it where a path is given."""
         text = json.dumps(self.as_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        _written(path, text + "\n", "the JSON file to write")
+        written(path, text + "\n", "the JSON file to write")
         return text
 
     def html(self, path: str | Path | None = None) -> str:
         """Return sentence and table as a piece of HTML; a whole page where a path is given."""
-        body = _STYLE + "".join(self._html_of(self.block(kind)) for kind in self.kinds)
+        body = STYLE + "".join(self._html_of(self.block(kind)) for kind in self.kinds)
         page = (
             "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
             f"<title>Model comparison</title></head><body>{body}</body></html>\n"
         )
-        _written(path, page, "the HTML file to write")
+        written(path, page, "the HTML file to write")
         return body
 
     def text(self) -> str:
@@ -133,10 +133,9 @@ class Comparison:
         blocks = []
         for kind in self.kinds:
             own = self.block(kind).table
-            names = [c for c in LABELS if c in own and c not in _WORDS and c not in _ASIDE]
-            names = [c for c in own if c in names or _exposure_label(str(c))]
+            names = [c for c in map(str, own) if c not in _WORDS and c not in _ASIDE]
             shown = pd.DataFrame(
-                {label_of(str(c)): [cell(str(c), v) for v in own[c]] for c in names},
+                {label_of(c): [cell(c, v) for v in own[c]] for c in names},
                 index=own.index,
             )
             blocks.append(shown.T.to_string())
@@ -209,10 +208,7 @@ def as_table(value: Any, asking: str) -> pd.DataFrame:
         return value.table
     if isinstance(value, pd.DataFrame) and "rank" in value:
         return value
-    if isinstance(value, pd.DataFrame):
-        what = "a table without the column 'rank'"
-    else:
-        what = shown(value)
+    what = "a table without the column 'rank'" if isinstance(value, pd.DataFrame) else shown(value)
     raise DataError(
         f"{asking} draws what compare.models returns: {asking}(compare.models({{'a': fit, 'b': "
         f"other}})), not {what}."
@@ -259,7 +255,7 @@ def _words(column: str) -> str:
     return " class='words'" if column in _WORDS else ""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a cell as JSON has it."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
@@ -271,7 +267,7 @@ def _plain(value: Any) -> Any:
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
-def _written(path: str | Path | None, text: str, what: str) -> None:
+def written(path: str | Path | None, text: str, what: str) -> None:
     if path is not None:
         with whole_file(as_path(path, what)) as part:
             part.write_text(text, encoding="utf-8")

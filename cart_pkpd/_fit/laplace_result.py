@@ -106,9 +106,7 @@ class LaplaceResult(PopulationFit):
             for q in structure.quantities
         )
         others = self.n_estimated - random
-        return self.ofv + float(
-            random * np.log(design.n_patients) + others * np.log(design.n_obs)
-        )
+        return self.ofv + float(random * np.log(design.n_patients) + others * np.log(design.n_obs))
 
     @property
     def estimates(self) -> dict[str, float]:

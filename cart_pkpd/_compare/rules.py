@@ -1,0 +1,142 @@
+"""When a step of a search is taken: one rule per criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cart_pkpd._compare.fitting import Done
+from cart_pkpd._compare.likelihood import CRITERIA
+from cart_pkpd._compare.ratio import Ratio, ratio
+from cart_pkpd._compare.said import ERRORS, LEAST_ELPD
+from cart_pkpd._core.words import fixed, number
+
+ELPD = "elpd"
+NAMES: Mapping[str, str] = {**CRITERIA, ELPD: "elpd, patients left out"}
+_SLACK = 0.1
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a candidate's fit differs from the one before.
+
+    Attributes
+    ----------
+    value : float
+        Criterion of the candidate's fit.
+    change : float
+        Difference of the criterion from the fit before.
+    ofv, d_ofv : float
+        -2 ln L and its difference; NaN for Bayesian fits.
+    se : float
+        Standard error of the difference, of elpd only.
+    test : Ratio or None
+        Likelihood-ratio test.
+    passes : bool
+        The rule allows the step.
+    why : str
+        What the rule compared.
+    order : float
+        Lowest is best among those that pass.
+    """
+
+    value: float
+    change: float
+    ofv: float = np.nan
+    d_ofv: float = np.nan
+    se: float = np.nan
+    test: Ratio | None = None
+    passes: bool = False
+    why: str = ""
+    order: float = np.inf
+
+    @property
+    def p(self) -> float:
+        """Tail area of the likelihood-ratio test, NaN if there is none."""
+        return np.nan if self.test is None else self.test.p
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What decides.
+
+    Attributes
+    ----------
+    criterion : str
+        A key of `NAMES`.
+    p_add, p_remove : float
+        Limits of p values, of the criterion ``"ofv"``.
+    least : float
+        Least gain of other criteria.
+    """
+
+    criterion: str
+    p_add: float = 0.05
+    p_remove: float = 0.01
+    least: float = 0.0
+
+    def value(self, done: Done) -> float:
+        """Return the criterion of a fit, NaN if there is none."""
+        if self.criterion == ELPD:
+            return np.nan if done.patients is None else float(done.patients["total_elpd"])
+        return np.nan if done.fit is None else float(getattr(done.fit, self.criterion))
+
+    def change(self, before: Done, after: Done, *, adds: bool) -> Change:
+        """Return how two fits that converged differ, and whether the step may be taken."""
+        if self.criterion == ELPD:
+            return self._of_elpd(before, after, adds=adds)
+        value = self.value(after)
+        change = value - self.value(before)
+        d_ofv = float(after.fit.ofv - before.fit.ofv)
+        smaller, larger = (before, after) if adds else (after, before)
+        test = ratio(
+            smaller.fit.structure, larger.fit.structure, float(smaller.fit.ofv - larger.fit.ofv)
+        )
+        shared: dict[str, Any] = {"value": value, "change": change, "ofv": float(after.fit.ofv),
+                                  "d_ofv": d_ofv, "test": test}  # fmt: skip
+        if smaller.fit.ofv - larger.fit.ofv < -_SLACK:
+            why = (
+                f"−2 ln L is {fixed(larger.fit.ofv - smaller.fit.ofv)} above that of the smaller "
+                "fit which it contains: no global optimum"
+            )
+            return Change(**shared, why=why, order=change)
+        if self.criterion == "ofv":
+            limit = self.p_add if adds else self.p_remove
+            passes = test.p < limit if adds else test.p > limit
+            sign = "below" if test.p < limit else "above"
+            why = f"p {number(test.p)} {sign} {limit:g} ({test.words})"
+            order = d_ofv if not adds else _log_p(test, d_ofv)
+            return Change(**shared, passes=passes, why=why, order=order)
+        why = f"{short(self.criterion)} {_changed(change)}"
+        why += f" ({self.least:g} is asked for)" if self.least and -self.least < change < 0 else ""
+        return Change(**shared, passes=change < -self.least, why=why, order=change)
+
+    def _of_elpd(self, before: Done, after: Done, *, adds: bool) -> Change:
+        """Return whether elpd gains enough by more, or loses too little by less."""
+        if before.patients is None or after.patients is None:
+            return Change(self.value(after), np.nan, why="no elpd to compare")
+        each = (after.patients["elpd"] - before.patients["elpd"]).to_numpy()
+        change, se = float(each.sum()), float(np.sqrt(each.size) * each.std())
+        least = max(self.least or LEAST_ELPD, ERRORS * se)
+        passes = change > least if adds else change > -least
+        why = f"elpd {_changed(change)} (standard error {fixed(se)}; {fixed(least)} matters)"
+        return Change(self.value(after), change, se=se, passes=passes, why=why, order=-change)
+
+
+def _log_p(test: Ratio, d_ofv: float) -> float:
+    """Return what orders p values that may be 0 to all digits."""
+    return float(np.log(test.p)) if test.p > 0 else -1e3 + d_ofv
+
+
+def _changed(change: float) -> str:
+    if change == 0:
+        return "unchanged"
+    return f"{fixed(abs(change))} {'lower' if change < 0 else 'higher'}"
+
+
+def short(criterion: str) -> str:
+    """Return the name of a criterion without what it counts."""
+    return NAMES[criterion].split(" (")[0]
