@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc`.
+"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc|compare`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -536,6 +536,30 @@ def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any
     return found
 
 
+@app.command("compare", epilog=_EPILOG)
+@_command
+def compare_fits(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Run folders, or saved fits.", show_default=False)
+    ],
+    by: Annotated[str, typer.Option(help="Leave out in turn: patient or record.")] = "patient",
+    criterion: Annotated[str, typer.Option(help="Ranks likelihood fits.")] = "bic_mixed",
+    csv: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 1,
+    as_json: Json = False,
+) -> int:
+    """Compare saved fits of the same records: elpd or criteria, exposure, run time."""
+    from cart_pkpd._study import comparing
+
+    code, found = comparing.compared(comparing.Asked(paths, by, criterion, csv, html, seed))
+    if as_json:
+        _say_json({"exit_code": code} | found.as_dict())
+    else:
+        _say(found.text())
+    return code
+
+
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -550,7 +574,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "check", "nca", "sbc"}
+        known = {"run", "demo", "dose", "check", "nca", "sbc", "compare"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.errors import ConfigError
 
 _SUFFIX, _FITS = ".nc", "fits"
 
@@ -26,14 +26,14 @@ def fits_of(*paths: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    FitError
+    ConfigError
         If a path does not exist, holds no fit, or is given twice.
     """
     from cart_pkpd import fit
 
     files = [file for path in paths for file in _files(Path(path))]
     if not files:
-        raise FitError("give at least one saved fit or run folder to compare.")
+        raise ConfigError("give at least one saved fit or run folder to compare.")
     return {name: fit.load(file) for name, file in zip(_names(files), files, strict=True)}
 
 
@@ -42,11 +42,13 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     if not path.is_dir():
-        raise FitError(f"there is no file or folder {str(path)!r}; give saved fits or run folders.")
+        raise ConfigError(
+            f"there is no file or folder {str(path)!r}; give saved fits or run folders."
+        )
     found = sorted((path / _FITS).glob(f"*{_SUFFIX}")) or sorted(path.glob(f"*{_SUFFIX}"))
     found = [f for f in found if not f.name.startswith(".")]
     if not found:
-        raise FitError(
+        raise ConfigError(
             f"{str(path)!r} holds no saved fit: neither {_FITS}/*{_SUFFIX}, as a run folder does, "
             f"nor *{_SUFFIX}."
         )
@@ -59,7 +61,7 @@ def _names(files: Sequence[Path]) -> list[str]:
     names = [f.stem if stems.count(f.stem) == 1 else f"{_folder(f)}/{f.stem}" for f in files]
     for name, file in zip(names, files, strict=True):
         if names.count(name) > 1:
-            raise FitError(
+            raise ConfigError(
                 f"{str(file)!r} is named {name!r}, as another fit is; rename one of them."
             )
     return names

@@ -138,7 +138,7 @@ class Comparison:
                 {label_of(c): [cell(c, v) for v in own[c]] for c in names},
                 index=own.index,
             )
-            blocks.append(shown.T.to_string())
+            blocks.append("\n".join([shown.T.to_string(), *_notes(own)]))
         return "\n\n".join([*blocks, self.sentence])
 
     def _html_of(self, one: Comparison) -> str:
@@ -243,6 +243,17 @@ def cell(column: str, value: Any) -> str:
     if column.startswith(_DECIMALS) or column.endswith("_rmse"):
         return fixed(value, 2)
     return number(value)
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    """Return why fits are not ranked or not to be trusted."""
+    out = []
+    for name, row in table.iterrows():
+        if pd.isna(row["rank"]):
+            out.append(f"{name}: {row['verdict']}")
+        elif not row["reliable"]:
+            out.append(f"{name}: {row['note']}")
+    return out
 
 
 def _html_row(name: str, row: pd.Series, columns: list[str]) -> str:

@@ -15,7 +15,7 @@ from cart_pkpd._compare.said import ERRORS, LEAST_ELPD
 from cart_pkpd._core.words import fixed, number
 
 ELPD = "elpd"
-NAMES: Mapping[str, str] = {**CRITERIA, ELPD: "elpd, patients left out"}
+NAMES: Mapping[str, str] = {**CRITERIA, ELPD: "elpd (patients left out)"}
 _SLACK = 0.1
 
 

@@ -155,8 +155,9 @@ class _Run:
                 "backward: none of the candidates is within the population, so that there is "
                 "nothing to remove; begin with a population that has them, or go forward."
             )
-        self._check(fit.structure(self.model, self.trial, self.base, endpoint=self.endpoint))
-        population, done = self.base, self._first(direction)
+        first = self._fitting(self.base)
+        self._check(fit.structure(self.model, self.trial, first, endpoint=self.endpoint))
+        population, done = first, self._first(first, direction)
         if direction in ("forward", "both"):
             population, done = self._all_steps(population, done, ADD)
         if direction in ("backward", "both"):
@@ -174,9 +175,9 @@ class _Run:
                         f"{did_you_mean(name, known)} It estimates: {', '.join(known)}."
                     )
 
-    def _first(self, direction: str) -> Done:
+    def _first(self, population: Population, direction: str) -> Done:
         starts = {"starts": max(2, int(self.options["starts"]))} if "starts" in self.options else {}
-        task = replace(self._task(self.base, None), options={**self.options, **starts})
+        task = replace(self._task(population, None), options={**self.options, **starts})
         done = self._outcomes([task], 0, ["start"])[0]
         for said in done.warnings:
             warnings.warn(said, FitWarning, stacklevel=5)
@@ -187,7 +188,7 @@ class _Run:
                 "the search cannot begin, because the fit of the population given did not "
                 f"converge: {done.fit.verdict.sentence} Begin with a simpler one."
             )
-        self.known[_key(self.base)] = done
+        self.known[_key(population)] = done
         self.steps.append(Step.first(self.rule.value(done), done))
         return done
 

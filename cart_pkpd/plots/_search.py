@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,8 @@ from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import shown
 from cart_pkpd.plots import _axes, _text
 
-_SIGN = {"add": "+", "remove": "−", "start": ""}
-_LOST = ("failed", "not converged")
+_SIGN = {"add": "+", "remove": "−"}
+_LETTERS = 15  # of a line below a step
 _MARKS: dict[str, dict[str, Any]] = {
     "chosen": {"marker": "o", "markersize": 8, "color": _axes.BLUE},
     "passes": {"marker": "o", "markersize": 5.5, "color": _axes.BLUE, "markerfacecolor": "white"},
@@ -40,8 +41,9 @@ def search(found: Search, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A column per step: the chosen candidates joined by a line and named, the others of the step
-        as dots; candidates without a fit are counted below their step.
+        A column per step: the candidate that was chosen, the others of the step as dots, and a
+        line along what holds after each. Below each step what was chosen, and how many candidates
+        had no fit.
 
     Raises
     ------
@@ -55,17 +57,15 @@ def search(found: Search, *, ax: Axes | None = None) -> Axes:
         )
     steps = found.steps
     last = int(steps["step"].max())
-    ax = _axes.axes(ax, size=(7.6, 4.6))
-    path = steps[steps["chosen"]]
-    ax.plot(path["step"], path["criterion"], color=_axes.BLUE, linewidth=1.6, zorder=2)
+    ax = _axes.axes(ax, size=(max(6.4, 1.7 + 1.05 * last), 4.8))
+    line = _line(steps, last)
+    ax.plot(line.index, line, color=_axes.BLUE, linewidth=1.6, zorder=2)
     kinds = steps.apply(_mark, axis=1)
-    for kind, style in _MARKS.items():
+    for z, (kind, style) in enumerate(_MARKS.items()):
         own = steps[(kinds == kind) & steps["criterion"].notna()]
-        ax.plot(own["step"], own["criterion"], linestyle="none", zorder=3, **style)
-    _named(ax, path, higher=found.rule.criterion == ELPD)
+        ax.plot(own["step"], own["criterion"], linestyle="none", zorder=4 - z / 8, **style)
     ax.set_xticks(range(last + 1), [_tick(steps, s) for s in range(last + 1)])
-    ax.set_xlim(-0.35, last + 0.75)
-    ax.margins(y=0.14)
+    ax.set_xlim(-0.5, last + 0.5)
     ax.grid(False, axis="x")
     _axes.label(ax, "Step", _criterion(found.rule.criterion))
     present = [k for k in _MARKS if (kinds == k).any()]
@@ -79,29 +79,28 @@ def _mark(row: pd.Series) -> str:
     return "chosen" if row["chosen"] else str(row["verdict"])
 
 
-def _named(ax: Axes, path: pd.DataFrame, *, higher: bool) -> None:
-    """Write what was chosen beside its dot, on the side where the line does not go."""
-    for _, row in path.iterrows():
-        name = str(row["candidate"])
-        text = "population given" if row["action"] == "start" else f"{_SIGN[row['action']]} {name}"
-        away = 9 if row["action"] == "start" else -9
-        away = -away if higher else away
-        ax.annotate(
-            text, (row["step"], row["criterion"]), xytext=(6, away), textcoords="offset points",
-            va="bottom" if away > 0 else "top", fontsize=_axes.SMALL, color=_axes.INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}, zorder=4,
-        )  # fmt: skip
+def _line(steps: pd.DataFrame, last: int) -> pd.Series:
+    """Return the criterion of the population that holds after every step."""
+    path = steps[steps["chosen"]].set_index("step")["criterion"]
+    return path.reindex(range(last + 1)).ffill()
 
 
 def _tick(steps: pd.DataFrame, step: int) -> str:
-    """Return the number of a step, its direction, and how many candidates had no fit."""
+    """Return the number of a step, what was chosen, and how many candidates had no fit."""
     own = steps[steps["step"] == step]
+    taken = own[own["chosen"]]
     action = str(own["action"].iloc[0])
-    lines = [str(step), {"start": "", "add": "add", "remove": "remove"}[action]]
-    without = int((own["criterion"].isna() & own["verdict"].isin(_LOST)).sum())
+    if action == "start":
+        what = "population given"
+    elif len(taken):
+        what = f"{_SIGN[action]} {taken['candidate'].iloc[0]}"
+    else:
+        what = f"nothing to {action}"
+    lines = [str(step), *textwrap.wrap(what, _LETTERS)]
+    without = int((own["criterion"].isna() & (own["verdict"] == "failed")).sum())
     if without:
-        lines.append(f"{_text.count(without, 'candidate')} without a fit")
-    return "\n".join(filter(None, lines))
+        lines += textwrap.wrap(f"({_text.count(without, 'candidate')} without a fit)", _LETTERS)
+    return "\n".join(lines)
 
 
 def _criterion(name: str) -> str:
