@@ -206,7 +206,7 @@ def as_table(value: Any, asking: str) -> pd.DataFrame:
 
     if isinstance(value, Comparison):
         return value.table
-    if isinstance(value, pd.DataFrame) and "rank" in value:
+    if isinstance(value, pd.DataFrame) and (value.empty or "rank" in value):
         return value
     what = "a table without the column 'rank'" if isinstance(value, pd.DataFrame) else shown(value)
     raise DataError(
