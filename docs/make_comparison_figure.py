@@ -24,13 +24,11 @@ def main() -> None:
             model, trial, fit.population(iiv=iiv, non_expanders=True), seed=1
         ),
     }
-    found = compare.patients(fits, seed=1, n_draws=1000)
-    shown = ["rank", "elpd", "se", "elpd_diff", "dse", "mcse", "pareto_k_bad", "reliable"]
+    left_out = compare.patients(fits, seed=1, n_draws=1000)
     for by in ("patient", "record"):
-        table = compare.models(fits, by=by, patients=found)
-        sys.stdout.write(f"{table[shown].round(1).to_string()}\n{table['note'].to_string()}\n")
-        sys.stdout.write(f"{table['verdict'].to_string()}\n")
-    plots.patient_elpd(found).get_figure(root=True).savefig(TARGET, dpi=110)
+        found = compare.models(fits, by=by, patients=left_out)
+        sys.stdout.write(f"{found.text()}\n{found['note'].to_string()}\n")
+    plots.patient_elpd(left_out).get_figure(root=True).savefig(TARGET, dpi=110)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ _DOT = {"marker": "o", "markersize": 7, "color": _axes.BLUE, "zorder": 3}
 
 def _kind(table: pd.DataFrame) -> str:
     """Return the kind of fit; DataError if there are several."""
-    kinds = list(dict.fromkeys(table["kind"])) if "kind" in table else [BAYES]
+    # Fits that failed are of no kind.
+    kinds = list(dict.fromkeys(table["kind"].dropna())) if "kind" in table else []
+    kinds = kinds or [BAYES]
     if len(kinds) > 1:
         raise DataError(
             f"the comparison has {' and '.join(map(str, kinds))} fits, which have no scale in "

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._compare.result import Comparison
 from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _trial, _twin
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
 from cart_pkpd.report._dose import DoseFindings as DoseFindings
@@ -44,7 +45,7 @@ def write(
     nca_summary: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, Fit | FitLike] | None = None,
     failures: Mapping[str, str] | None = None,
-    comparison: pd.DataFrame | None = None,
+    comparison: Comparison | pd.DataFrame | None = None,
     endpoints: EndpointFindings | NotDone | None = None,
     dose: DoseFindings | None = None,
     patients: xr.Dataset | None = None,
@@ -76,8 +77,8 @@ def write(
         bare FitResult.
     failures : mapping, optional
         Name → why there is no fit.
-    comparison : DataFrame, optional
-        From ``compare.models``.
+    comparison : Comparison or DataFrame, optional
+        From ``compare.models``, or its table.
     endpoints : EndpointFindings or NotDone, optional
         Response, PFS and OS, or why there are none.
     dose : DoseFindings, optional
@@ -124,7 +125,7 @@ def write(
         nca_summary=frames(nca_summary, next(iter(found), "endpoint")),
         fits=bundles(fits),
         failures=dict(failures or {}),
-        comparison=comparison,
+        comparison=comparison.table if isinstance(comparison, Comparison) else comparison,
         endpoints=endpoints,
         dose=dose,
         patients=patients,
