@@ -17,7 +17,7 @@ from theophylline import trial as theophylline_trial
 from cart_pkpd import compare, fit, plots
 from cart_pkpd._compare import fitting
 from cart_pkpd._compare.fitting import Done
-from cart_pkpd._compare.ratio import p_value
+from cart_pkpd._compare.ratio import p_value, ratio
 from cart_pkpd._compare.rules import Rule
 from cart_pkpd._core.errors import DataError, FitError
 from cart_pkpd._fit.verdict import Verdict
@@ -74,6 +74,16 @@ def test_nothing_gained_has_a_p_value_of_1():
     assert p_value(0.0, 1, boundary=True) == 1.0
     assert p_value(-0.3, 2) == 1.0
     assert np.isnan(p_value(np.nan, 1))
+
+
+def test_a_variance_takes_its_correlation_with_it(trial):
+    """Stram & Lee (1994), case 3 with q = 1: two quantities, a mixture of 1 and 2."""
+    one = fit.structure(Line(), trial, BASE)
+    both = fit.population(iiv=["a", "b"], error="additive", corr="full")
+    found = ratio(one, fit.structure(Line(), trial, both), 5.14)
+    assert (found.df, found.boundary) == (2, True)
+    assert found.words == "50:50 mixture of χ² with 1 and 2 df"
+    assert_allclose(found.p, 0.05, rtol=2e-3)
 
 
 # --- against enumeration ----------------------------------------------------------------------

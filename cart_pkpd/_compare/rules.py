@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from cart_pkpd._core.words import fixed, number
 ELPD = "elpd"
 NAMES: Mapping[str, str] = {**CRITERIA, ELPD: "elpd (patients left out)"}
 _SLACK = 0.1
+_OTHER_OPTIMUM = "no global optimum: −2 ln L is above that of the smaller fit, which it contains,"
 
 
 @dataclass(frozen=True)
@@ -85,34 +85,38 @@ class Rule:
         return np.nan if done.fit is None else float(getattr(done.fit, self.criterion))
 
     def change(self, before: Done, after: Done, *, adds: bool) -> Change:
-        """Return how two fits that converged differ, and whether the step may be taken."""
+        """Return how two fits differ, and whether the step may be taken."""
         if self.criterion == ELPD:
             return self._of_elpd(before, after, adds=adds)
-        value = self.value(after)
-        change = value - self.value(before)
         d_ofv = float(after.fit.ofv - before.fit.ofv)
         smaller, larger = (before, after) if adds else (after, before)
-        test = ratio(
-            smaller.fit.structure, larger.fit.structure, float(smaller.fit.ofv - larger.fit.ofv)
+        found = Change(
+            self.value(after),
+            self.value(after) - self.value(before),
+            ofv=float(after.fit.ofv),
+            d_ofv=d_ofv,
+            test=ratio(smaller.fit.structure, larger.fit.structure, -d_ofv if adds else d_ofv),
         )
-        shared: dict[str, Any] = {"value": value, "change": change, "ofv": float(after.fit.ofv),
-                                  "d_ofv": d_ofv, "test": test}  # fmt: skip
-        if smaller.fit.ofv - larger.fit.ofv < -_SLACK:
-            why = (
-                f"−2 ln L is {fixed(larger.fit.ofv - smaller.fit.ofv)} above that of the smaller "
-                "fit which it contains: no global optimum"
-            )
-            return Change(**shared, why=why, order=change)
-        if self.criterion == "ofv":
-            limit = self.p_add if adds else self.p_remove
-            passes = test.p < limit if adds else test.p > limit
-            sign = "below" if test.p < limit else "above"
-            why = f"p {number(test.p)} {sign} {limit:g} ({test.words})"
-            order = d_ofv if not adds else _log_p(test, d_ofv)
-            return Change(**shared, passes=passes, why=why, order=order)
+        if adds and d_ofv > _SLACK:
+            return replace(found, why=f"{_OTHER_OPTIMUM} by {fixed(d_ofv)}")
+        return self._by_test(found, adds=adds) if self.criterion == "ofv" else self._by_size(found)
+
+    def _by_test(self, found: Change, *, adds: bool) -> Change:
+        """Return the change, judged by its likelihood-ratio test."""
+        p, test, limit = found.p, found.test, self.p_add if adds else self.p_remove
+        passes = p < limit if adds else p > limit
+        words = "" if test is None else f" ({test.words})"
+        why = f"p {number(p)} {'below' if p < limit else 'above'} {limit:g}{words}"
+        # p values may be 0 to all digits, and then the larger gain comes first.
+        order = (np.log(p) if p > 0 else -1e3 + found.d_ofv) if adds else found.d_ofv
+        return replace(found, passes=bool(passes), why=why, order=float(order))
+
+    def _by_size(self, found: Change) -> Change:
+        """Return the change, judged by how much lower the criterion is."""
+        change, least = found.change, self.least
         why = f"{short(self.criterion)} {_changed(change)}"
-        why += f" ({self.least:g} is asked for)" if self.least and -self.least < change < 0 else ""
-        return Change(**shared, passes=change < -self.least, why=why, order=change)
+        why += f" ({least:g} is asked for)" if -least < change < 0 else ""
+        return replace(found, passes=change < -least, why=why, order=change)
 
     def _of_elpd(self, before: Done, after: Done, *, adds: bool) -> Change:
         """Return whether elpd gains enough by more, or loses too little by less."""
@@ -124,11 +128,6 @@ class Rule:
         passes = change > least if adds else change > -least
         why = f"elpd {_changed(change)} (standard error {fixed(se)}; {fixed(least)} matters)"
         return Change(self.value(after), change, se=se, passes=passes, why=why, order=-change)
-
-
-def _log_p(test: Ratio, d_ofv: float) -> float:
-    """Return what orders p values that may be 0 to all digits."""
-    return float(np.log(test.p)) if test.p > 0 else -1e3 + d_ofv
 
 
 def _changed(change: float) -> str:
