@@ -1,12 +1,14 @@
 """The code of the pages about comparisons and searches runs and says what the pages say."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from test_docs_engine import blocks
 
-from cart_pkpd import cli, compare
+from cart_pkpd import cli, compare, fit
+from cart_pkpd._study.runfile import Search
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -42,3 +44,19 @@ def test_the_comparison_of_the_page_runs():
     found = names["found"]
     assert found.index.tolist() == ["one population", "non-expanders"]
     assert "too small to matter" in found.sentence
+
+
+def test_the_candidates_of_the_page_are_candidates():
+    second = blocks("docs/search.md")[1]
+    found = eval(second, {"compare": compare, "fit": fit})
+    names = [c.name for c in found.all]
+    assert "sex on alpha (power)" not in names
+    assert names[-3:] == [
+        "IIV of beta", "correlation of cmax, alpha", "correlation of cmax, alpha, fb",
+    ]  # fmt: skip
+
+
+def test_the_run_file_of_the_page_is_read():
+    page = (DOCS / "search.md").read_text(encoding="utf-8")
+    table = tomllib.loads(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0])
+    assert Search(**table["search"]).least == 2.0

@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,15 @@ from test_laplace import TIMES, Line, trial_of
 from theophylline import Oral
 from theophylline import trial as theophylline_trial
 
-from cart_pkpd import compare, fit, plots
+from cart_pkpd import compare, fit, plots, study
 from cart_pkpd._compare import fitting
 from cart_pkpd._compare.fitting import Done
 from cart_pkpd._compare.ratio import p_value, ratio
 from cart_pkpd._compare.rules import Rule
 from cart_pkpd._core.errors import DataError, FitError
 from cart_pkpd._fit.verdict import Verdict
+from cart_pkpd._study import plan, searching
+from cart_pkpd.report._search import section
 
 PATIENTS = 24
 CONSTANT = 60.0
@@ -391,3 +394,75 @@ def test_progress_is_told(trial):
         progress=lambda step, name: heard.append((step, name)),
     )  # fmt: skip
     assert heard == [(0, "start"), (1, "IIV of b")]
+
+
+# --- run file and report ----------------------------------------------------------------------
+
+RUN = """
+[data]
+table = "table.csv"
+units = {{ transgene = "copies/µg" }}
+[models.stein]
+model = "stein2019"
+iiv = ["cmax"]
+[search]
+{search}
+"""
+
+
+def planned(folder, search):
+    (folder / "table.csv").write_text("ID,TIME,DV,AMT,EVID\n1,0,.,1e6,1\n1,7,50,.,0\n")
+    (folder / "run.toml").write_text(RUN.format(search=search), encoding="utf-8")
+    return study.load(folder / "run.toml")
+
+
+def test_a_run_file_asks_for_a_search(tmp_path):
+    config = planned(
+        tmp_path,
+        'iiv = ["alpha"]\ncovariates = { cmax = ["dose_level", { covariate = "age", '
+        'form = "linear" }] }\ndirection = "both"',
+    )
+    steps = dict(plan.steps(config))
+    assert steps["search"] == (
+        "stein, both: dose_level on cmax, age on cmax (linear), IIV of alpha"
+    )
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ('model = "stien"\niiv = ["alpha"]', "no [models.stien] table. Did you mean 'stein'?"),
+        ("iiv = []", "name at least one"),
+        ('iiv = ["alpa"]', "estimates no parameter 'alpa'. Did you mean 'alpha'?"),
+        ('iiv = ["alpha"]\ncriterion = "dic"', "criterion"),
+    ],
+)
+def test_a_search_that_cannot_be_is_said_before_the_run(tmp_path, search, said):
+    with pytest.raises(study.RunFileError) as problem:
+        plan.check(planned(tmp_path, search))
+    assert said in str(problem.value)
+
+
+def test_the_search_of_a_run_is_kept(tmp_path, trial, forward, monkeypatch):
+    """What is found is replaced; it is written, and stands in the report."""
+    config = planned(tmp_path, 'iiv = ["alpha"]\nleast = 2.0')
+    heard = {}
+
+    def pretended(*given, progress, **options):
+        heard.update(options, population=given[2])
+        progress(0, "start")
+        return forward
+
+    monkeypatch.setattr(compare, "search", pretended)
+    told = []
+    findings = SimpleNamespace(config=config, trial=trial)
+    said, good = searching.search(findings, tmp_path, lambda *news: told.append(news))
+    assert (said, good) == (forward.sentence, True)
+    assert (heard["least"], heard["population"].iiv) == (2.0, ("cmax",))
+    assert told == [(1, 2, "step 0, start")]
+    assert sorted(p.name for p in (tmp_path / "search").iterdir()) == [
+        "best.nc", "steps.csv", "steps.json",
+    ]  # fmt: skip
+    made = section(findings.search)
+    assert made.blocks[0].text == forward.sentence
+    assert section(None) is None

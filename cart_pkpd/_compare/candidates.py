@@ -233,8 +233,8 @@ def candidates(
     parameters : sequence of str, optional
         Parameters for covariates that are given alone.
     forms : sequence of str, optional
-        Forms in which each covariate that does not name one is tried, one of them at a time;
-        by default the one that suits its values.
+        Forms in which each covariate that names neither a form nor a reference is tried, one of
+        them at a time; by default the one that suits its values.
     iiv : sequence of str
         Parameters that may vary between patients.
     corr : sequence of sequence of str
@@ -303,7 +303,7 @@ def _by_parameter(given: Any, parameters: Sequence[str] | None) -> Mapping[str, 
 
 
 def _in_forms(term: Term, forms: Sequence[str] | None) -> list[Term]:
-    if not forms or term.form is not None:
+    if not forms or term.form is not None or term.reference is not None:
         return [term]
     unknown = [f for f in forms if f not in FORMS]
     if unknown:

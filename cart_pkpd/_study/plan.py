@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing
+from cart_pkpd._study import clinical, dosing, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -32,6 +32,7 @@ def check(config: Config) -> None:
         *_bad_models(config),
         *clinical.problems(config),
         *dosing.problems(config),
+        *searching.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -62,6 +63,8 @@ def steps(config: Config) -> list[tuple[str, str]]:
     found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
     if len(spec.models) > 1:
         found.append(("compare", f"rank {', '.join(spec.models)}"))
+    if spec.search is not None:
+        found.append(("search", searching.words(config)))
     if spec.endpoints is not None:
         found.append(("endpoints", clinical.words(config)))
     if spec.dose is not None:

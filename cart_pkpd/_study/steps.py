@@ -59,6 +59,8 @@ class Findings:
         Why there are none, where the step failed.
     patients : xr.Dataset or None
         From `compare.patients`.
+    search : Search or None
+        From `compare.search`.
     """
 
     config: Config
@@ -73,6 +75,7 @@ class Findings:
     dose: DoseFindings | None = None
     undecided: str = ""
     patients: xr.Dataset | None = None
+    search: Any = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -299,6 +302,7 @@ def report(
         endpoints=found.endpoints,
         dose=found.dose,
         patients=found.patients,
+        search=found.search,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=_cutoff(config),

@@ -19,7 +19,8 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd._compare.result import Comparison
-from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _trial, _twin
+from cart_pkpd._compare.searched import Search
+from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _search, _trial, _twin
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
 from cart_pkpd.report._dose import DoseFindings as DoseFindings
 from cart_pkpd.report._endpoints import EndpointFindings as EndpointFindings
@@ -49,6 +50,7 @@ def write(
     endpoints: EndpointFindings | NotDone | None = None,
     dose: DoseFindings | None = None,
     patients: xr.Dataset | None = None,
+    search: Search | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -85,6 +87,8 @@ def write(
         Decisions on the dose and what stands beside them.
     patients : Dataset, optional
         From ``compare.patients``: each patient left out, by fit.
+    search : Search, optional
+        From ``compare.search``: what was added and removed, step by step.
     notes : sequence of str
         Sentences for the first page.
     methods : sequence of str
@@ -129,6 +133,7 @@ def write(
         endpoints=endpoints,
         dose=dose,
         patients=patients,
+        search=search,
         notes=tuple(notes),
         methods=tuple(methods),
         references=tuple(references),
@@ -178,6 +183,7 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
         ("fits", lambda: _fits.section(inputs, parts)),
         ("exposure from the model", lambda: _twin.section(inputs)),
         ("comparison", lambda: _fits.comparison_section(inputs)),
+        ("search", lambda: _search.section(inputs.search)),
         ("methods", lambda: _opening.methods(inputs)),
         ("provenance", lambda: _opening.provenance(inputs, version("cart-pkpd"))),
     ]

@@ -14,6 +14,7 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 
 if TYPE_CHECKING:
+    from cart_pkpd._compare.searched import Search
     from cart_pkpd.report._dose import DoseFindings
     from cart_pkpd.report._endpoints import EndpointFindings, NotDone
 
@@ -121,6 +122,7 @@ class Inputs:
     generated: datetime
     endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
+    search: Search | None = None
 
     @property
     def analysed(self) -> list[str]:
