@@ -466,3 +466,16 @@ def test_the_search_of_a_run_is_kept(tmp_path, trial, forward, monkeypatch):
     made = section(findings.search)
     assert made.blocks[0].text == forward.sentence
     assert section(None) is None
+
+
+@pytest.mark.slow
+def test_elpd_finds_the_variability_too(trial):
+    """By fits with draws: without the variability of the rise new patients surprise."""
+    found = compare.search(
+        Line(), trial, BASE, candidates={"iiv": ["b"]}, criterion="elpd",
+        draws=400, tune=600, chains=2, n_draws=200,
+    )  # fmt: skip
+    assert found.best.iiv == ("a", "b")
+    added = found.path.iloc[1]
+    assert added["change"] > max(4, 2 * added["se"])
+    assert "elpd from" in found.sentence

@@ -27,10 +27,11 @@ type Numbers = dict[str, dict[str, Any]]
 
 def columns(fits: Mapping[str, LaplaceResult], criterion: str) -> Numbers:
     """Return rank, criteria and differences of fits that converged."""
-    found = {name: criteria(fit) for name, fit in fits.items()}
+    found: Numbers = {}
     for name, fit in fits.items():
         said = _doubts(fit)
-        found[name] |= {"reliable": not said, "note": said or "Reliable: nothing at a limit."}
+        note = said or "Reliable: nothing at a limit."
+        found[name] = {**criteria(fit), "reliable": not said, "note": note}
     return ranked(found, criterion)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder
+from cart_pkpd._study.runfile import Search
 
 if TYPE_CHECKING:
     from cart_pkpd._study.steps import Findings, Progress
@@ -52,7 +53,14 @@ def _unknown(config: Config, found: Any) -> list[str]:
 
 def name_of(config: Config) -> str:
     """Return which model is searched: the one named, else the first."""
-    return config.spec.search.model or next(iter(config.spec.models))
+    return _table(config).model or next(iter(config.spec.models))
+
+
+def _table(config: Config) -> Search:
+    """Return the [search] table, which a run that searches has."""
+    if config.spec.search is None:
+        raise ConfigError("the run file has no [search] table.")
+    return config.spec.search
 
 
 def candidates(config: Config) -> Any:
@@ -60,7 +68,7 @@ def candidates(config: Config) -> Any:
     from cart_pkpd import compare
     from cart_pkpd._stats.covariates import named_terms
 
-    given = {k: v for k, v in config.spec.search.given().items() if k in _OF_CANDIDATES}
+    given = {k: v for k, v in _table(config).given().items() if k in _OF_CANDIDATES}
     named = given.get("covariates")
     if isinstance(named, dict):
         given["covariates"] = {k: named_terms(v) for k, v in named.items()}
@@ -71,7 +79,7 @@ def candidates(config: Config) -> Any:
 
 def words(config: Config) -> str:
     """Return what the search will do."""
-    spec, found = config.spec.search, candidates(config).all
+    spec, found = _table(config), candidates(config).all
     shown = ", ".join(c.name for c in found[:6]) + (" …" if len(found) > 6 else "")
     return f"{name_of(config)}, {spec.direction or 'forward'}: {shown}"
 
@@ -84,7 +92,7 @@ def search(
     from cart_pkpd._study import plan
 
     config, name = found.config, name_of(found.config)
-    given = {k: v for k, v in config.spec.search.given().items() if k not in _OF_CANDIDATES}
+    given = {k: v for k, v in _table(config).given().items() if k not in _OF_CANDIDATES}
     given.pop("model", None)
     done = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def comparison(table: Comparison | pd.DataFrame, *, ax: Axes | None = None) -> A
     return ax
 
 
-_DOT = {"marker": "o", "markersize": 7, "color": _axes.BLUE, "zorder": 3}
+_DOT: dict[str, Any] = {"marker": "o", "markersize": 7, "color": _axes.BLUE, "zorder": 3}
 
 
 def _kind(table: pd.DataFrame) -> str:
