@@ -12,8 +12,8 @@ from cart_pkpd._core.errors import CartError
 def sentences(error: CartError) -> list[str]:
     """Return every problem that an error lists, or its one message."""
     from cart_pkpd._core.errors import DataError
-    from cart_pkpd._study.nca.settings import SettingsError
     from cart_pkpd._study.config import RunFileError
+    from cart_pkpd._study.nca.settings import SettingsError
 
     if isinstance(error, SettingsError):
         return list(error.problems)
