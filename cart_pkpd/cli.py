@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc`.
+"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc|compare`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -12,8 +12,6 @@ import inspect
 import json
 import logging
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +22,7 @@ from rich.markup import escape
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import CartError
+from cart_pkpd._study import faults
 from cart_pkpd._study.nca import options as nca_options
 
 app = typer.Typer(
@@ -89,10 +88,11 @@ def _command(work: Callable[..., int]) -> Callable[..., int]:
         except KeyboardInterrupt:
             return _failed(130, ["stopped by Ctrl-C; what was finished is kept."], as_json)
         except CartError as error:
-            return _failed(_code(error), _sentences(error), as_json)
+            return _failed(_code(error), faults.sentences(error), as_json)
         except Exception as error:
-            log = _write_traceback(error)
-            text = f"{_one_line(error)} This is a fault of the program; the traceback is in {log}"
+            log = faults.write_traceback(error)
+            said = faults.one_line(error)
+            text = f"{said} This is a fault of the program; the traceback is in {log}"
             return _failed(4, [text], as_json)
 
     return guarded
@@ -102,26 +102,6 @@ def _code(error: CartError) -> int:
     from cart_pkpd.study import exit_code
 
     return exit_code(error)
-
-
-def _sentences(error: CartError) -> list[str]:
-    """Return every problem that an error lists, or its one message."""
-    from cart_pkpd._core.errors import DataError
-    from cart_pkpd._study.nca.settings import SettingsError
-    from cart_pkpd.study import RunFileError
-
-    if isinstance(error, SettingsError):
-        return list(error.problems)
-    if isinstance(error, DataError):
-        return [problem.message for problem in error.problems]
-    if isinstance(error, RunFileError):
-        return [f"{error.source}: {problem}" for problem in error.problems]
-    return [str(error)]
-
-
-def _one_line(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first.rstrip('.')}."
 
 
 def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
@@ -134,19 +114,6 @@ def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
     if as_json:
         _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})
     return code
-
-
-def _write_traceback(error: Exception) -> Path:
-    from platformdirs import user_log_path
-
-    text = "".join(traceback.format_exception(error))
-    try:
-        folder = user_log_path("cart-pkpd", ensure_exists=True)
-        (folder / "error.log").write_text(text, encoding="utf-8")
-    except OSError:  # no home, or not ours to write to
-        folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
-        (folder / "error.log").write_text(text, encoding="utf-8")
-    return folder / "error.log"
 
 
 def _with_options(*homes: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -559,6 +526,30 @@ def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any
     return found
 
 
+@app.command("compare", epilog=_EPILOG)
+@_command
+def compare_fits(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Run folders, or saved fits.", show_default=False)
+    ],
+    by: Annotated[str, typer.Option(help="Leave out in turn: patient or record.")] = "patient",
+    criterion: Annotated[str, typer.Option(help="Ranks likelihood fits.")] = "bic_mixed",
+    csv: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 1,
+    as_json: Json = False,
+) -> int:
+    """Compare saved fits of the same records: elpd or criteria, exposure, run time."""
+    from cart_pkpd._study import comparing
+
+    code, found = comparing.compared(comparing.Asked(paths, by, criterion, csv, html, seed))
+    if as_json:
+        _say_json({"exit_code": code} | found.as_dict())
+    else:
+        _say(found.text())
+    return code
+
+
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -573,7 +564,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc"}
+        known = {"run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc", "compare"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

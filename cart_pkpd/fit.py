@@ -209,6 +209,7 @@ def laplace(
     starts: int = 2,
     seed: int = 1,
     max_iterations: int = 200,
+    initial: LaplaceResult | None = None,
     label: str | None = None,
 ) -> LaplaceResult:
     """Fit a model to all patients at once by maximum marginal likelihood.
@@ -238,6 +239,9 @@ def laplace(
         Of those others.
     max_iterations : int
         Most steps of each search.
+    initial : LaplaceResult, optional
+        A fit of a similar population, at whose estimates the first search begins, before those
+        above; with ``starts=1`` it is the only one.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -274,6 +278,7 @@ def laplace(
         starts=positive_int(starts, "starts"),
         seed=as_seed(seed),
         iterations=positive_int(max_iterations, "max_iterations"),
+        initial=None if initial is None else _coordinates(initial),
     )
 
 
@@ -469,6 +474,16 @@ def _source(
     earlier = {"label": given.label, "at": given_at}
     earlier |= {k: v for k, v in given.provenance.items() if k in ("seed", "source_sha256")}
     return {**found, "given": earlier, "sequential": "IPP"}
+
+
+def _coordinates(initial: Any) -> dict[str, float]:
+    """Return where an earlier fit of the same kind ended."""
+    from cart_pkpd._core.validate import shown
+    from cart_pkpd._fit.laplace_result import LaplaceResult
+
+    if isinstance(initial, LaplaceResult):
+        return initial.coordinates
+    raise FitError(f"initial: give a fit of fit.laplace, not {shown(initial)}.")
 
 
 def _several(chains: int) -> int:

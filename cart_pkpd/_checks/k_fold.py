@@ -25,6 +25,7 @@ from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.words import count
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.trees import write_tree
 
@@ -135,7 +136,12 @@ def _settings(result: FitResult, given: dict[str, Any]) -> dict[str, Any]:
 def _split(n: int, k: int, seed: int) -> NDArray[np.int64]:
     """Return the fold of every patient: at random, sizes that differ by one at most."""
     if not 2 <= k <= n:
-        raise FitError(f"{k} folds of {n} patients; give k from 2 to {n}.")
+        if n < 2:
+            raise FitError(
+                "the fit has one patient, who cannot be left out: nothing would be left."
+            )
+        of = f"{count(k, 'fold')} of {count(n, 'patient')}"
+        raise FitError(f"k_fold: {of} cannot be made; give k from 2 to {n}.")
     fold = np.empty(n, dtype=np.int64)
     fold[np.random.default_rng(seed).permutation(n)] = np.arange(n) % k
     return fold

@@ -92,10 +92,35 @@ class LaplaceResult(PopulationFit):
         return self.ofv + self.n_estimated * float(np.log(self.structure.design.n_patients))
 
     @property
+    def bic_mixed(self) -> float:
+        """Schwarz's criterion that counts patients where they differ and records elsewhere.
+
+        ofv + r ln n_patients + f ln n_obs, with r the quantities of parameters that vary between
+        patients or occasions (typical values, coefficients, standard deviations, correlations),
+        and f the others (Delattre, Lavielle & Poursat 2014, Electron J Stat 8:456).
+        """
+        structure, design = self.structure, self.structure.design
+        varying = {*structure.population.iiv, *structure.population.iov}
+        spread, acting = ("omega", "iov", "correlation"), tuple(f"beta_{n}_" for n in varying)
+        random = sum(
+            q.role in spread or q.parameter in varying or q.name.startswith(acting)
+            for q in structure.quantities
+        )
+        others = self.n_estimated - random
+        return self.ofv + float(random * np.log(design.n_patients) + others * np.log(design.n_obs))
+
+    @property
     def estimates(self) -> dict[str, float]:
         """Estimates on their natural scales; omegas and residual parameters as SD."""
         found = self._all_natural(self._x)
         return {n: np.nan if self._unknown(n) else found[n] for n in self._names}
+
+    @property
+    def coordinates(self) -> dict[str, float]:
+        """Estimates on the scale of the search, by name; those held at a limit left out."""
+        held = self._estimates["held"].to_numpy()
+        both = zip(self._names, self._x, held, strict=True)
+        return {n: float(x) for n, x, h in both if not h and np.isfinite(x)}
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the estimates with their errors.

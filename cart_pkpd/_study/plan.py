@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, operating
+from cart_pkpd._study import clinical, dosing, operating, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -33,6 +33,7 @@ def check(config: Config) -> None:
         *clinical.problems(config),
         *dosing.problems(config),
         *operating.problems(config),
+        *searching.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -65,6 +66,8 @@ def steps(config: Config) -> list[tuple[str, str]]:
     found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
     if len(spec.models) > 1:
         found.append(("compare", f"rank {', '.join(spec.models)}"))
+    if spec.search is not None:
+        found.append(("search", searching.words(config)))
     if spec.endpoints is not None:
         found.append(("endpoints", clinical.words(config)))
     if spec.dose is not None and spec.decides:

@@ -42,6 +42,7 @@ from cart_pkpd._study.operatingtable import Operating
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
+SearchCriterion = Literal["bic_mixed", "bic", "bic_patients", "aic", "ofv", "elpd"]
 Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
@@ -343,6 +344,29 @@ class Compare(Table):
     )
 
 
+class Search(Table):
+    """A search for the covariates and the variability of one model."""
+
+    model: str | None = Field(
+        default=None, description="the [models.*] table it begins with; the first by default"
+    )
+    covariates: dict[str, list[str | CovariateTerm]] | list[str | CovariateTerm] | None = Field(
+        default=None, description="parameter: covariates; or covariates, with `parameters`"
+    )
+    parameters: list[str] | None = Field(
+        default=None, description="parameters on which covariates given alone are tried"
+    )
+    forms: list[CovariateForm] | None = Field(default=None, description="forms to try")
+    iiv: list[str] | None = Field(default=None, description="parameters that may vary")
+    corr: list[list[str]] | None = Field(default=None, description="blocks that may be correlated")
+    criterion: SearchCriterion | None = None
+    direction: Literal["forward", "backward", "both"] | None = None
+    p_add: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    p_remove: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    least: float | None = Field(default=None, ge=0, description="least gain of other criteria")
+    max_steps: int | None = Field(default=None, ge=1)
+
+
 Skipped = Literal["predictions", "vpc", "corrected", "residuals", "etas", "sensitivity", "exposure"]
 
 
@@ -385,6 +409,7 @@ class RunFile(Table):
     dose: Dose | None = None
     operating: Operating | None = None
     compare: Compare = Compare()
+    search: Search | None = None
     checks: Checks = Checks()
     report: Report = Report()
 
