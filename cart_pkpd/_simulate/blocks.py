@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cart_pkpd.executor import cores_here
 from cart_pkpd._simulate.kinetics import Courses
 from cart_pkpd._simulate.outcomes import endpoint_of
 from cart_pkpd._simulate.plan import Plan
@@ -23,27 +23,23 @@ RECORDS = (
 type Arrays = dict[str, NDArray[Any]]
 
 
-def simulated(task: tuple[Plan, int, int, int]) -> Arrays:
+def simulated(task: tuple[Plan, int, int, int | None]) -> Arrays:
     """Return the patients of some blocks, first dimension id.
 
     Parameters
     ----------
-    task : (Plan, int, int, int)
-        Plan, first block, one past the last, and how many are worked on at the same time.
+    task : (Plan, int, int, int or None)
+        Plan, first block, one past the last, and how many are worked on at the same time: as many
+        as there are processors for this task if None.
     """
-    plan, first, last, threads = task
-    numbers = range(first, last)
+    plan, first, last, wanted = task
+    numbers, threads = range(first, last), wanted or cores_here()
     if threads == 1 or len(numbers) == 1:
         parts = [block(plan, b) for b in numbers]
     else:
         with ThreadPoolExecutor(threads) as pool:
             parts = [*pool.map(lambda b: block(plan, b), numbers)]
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-
-
-def processors() -> int:
-    """Return how many blocks to work on at the same time."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def block(plan: Plan, number: int) -> Arrays:

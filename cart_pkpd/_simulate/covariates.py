@@ -88,7 +88,8 @@ class Covariates:
         z = streams.normal(purpose, len(self.marginals)) @ self.factor.T
         u = share_below(z)
         return {
-            name: np.asarray(d.quantile(u[:, i])) for i, (name, d) in enumerate(self.marginals.items())
+            name: np.asarray(d.quantile(u[:, i]))
+            for i, (name, d) in enumerate(self.marginals.items())
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def attributes(plan: Plan, name: str) -> dict[str, Any]:
         return {"long_name": _WORDS[name], **_flags(("solved", "steps", "step_size", "infinite",
                                                       "not_a_number"))}  # fmt: skip
     for base, outcome in plan.outcomes.items():
-        if name.startswith(base):
+        if name in (base, f"{base}_day", f"{base}_evaluable"):
             return _of_outcome(base, name, outcome)
     return {"long_name": _WORDS.get(name, label(name))}
 
@@ -100,7 +101,11 @@ def _of_outcome(base: str, name: str, outcome: Outcome) -> dict[str, Any]:
         return {"units": "day", "long_name": f"Day of {base}"}
     if name == f"{base}_evaluable":
         return {"long_name": f"Followed for {outcome.window:g} days, or with {base} before"}
-    return {"long_name": base, "comment": "-1: not known, the equations were not solved"}
+    return {
+        "long_name": base,
+        "grades": outcome.grades,
+        "comment": "highest grade; -1: not known, the equations were not solved",
+    }
 
 
 def _flags(words: tuple[str, ...]) -> dict[str, Any]:
@@ -125,10 +130,9 @@ def _about(plan: Plan) -> dict[str, Any]:
         "seed": plan.seed,
         "follow_up": plan.follow_up,
         "window": "" if window is None else f"{window[0]:g} to {window[1]:g} days",
-        "infusions": "; ".join(
-            f"day {d:g}: {share:g} of the dose" + (f" over {t:g} d" if t else "")
-            for d, share, t in plan.kinetics.dosing.infusions
-        ),
+        # Day, share of the dose and length of each, one after the other.
+        "infusions": np.array(plan.kinetics.dosing.infusions, dtype=float).ravel(),
+        "inputs": json.dumps(plan.kinetics.dosing.steps),
         "outcomes": " ".join(plan.outcomes),
         "cart_pkpd_version": __version__,
     }

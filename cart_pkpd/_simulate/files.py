@@ -99,7 +99,7 @@ def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
 def _template(part: Path, chunk: xr.Dataset) -> None:
     """Write everything but the patients: the first of them, in a file that can grow."""
     n = chunk.sizes["id"]
-    encoding = {}
+    encoding: dict[Any, dict[str, Any]] = {}
     for name, variable in chunk.variables.items():
         if variable.dims[:1] == ("id",):
             shape = tuple(n if d == "id" else chunk.sizes[d] for d in variable.dims)

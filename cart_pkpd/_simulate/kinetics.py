@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import shown
 from cart_pkpd._engine import solve
 from cart_pkpd._engine.expression import evaluate
 from cart_pkpd._engine.schedule import BOLUS, RATE, Schedule, base_values, schedule
@@ -50,10 +51,14 @@ class Dosing:
     def days(self) -> Floats:
         """Days on which infusions begin or end, and events happen."""
         found = {d for d, _, _ in self.infusions} | {d + t for d, _, t in self.infusions}
-        for steps in (self.inputs or {}).values():
-            pairs = steps if isinstance(steps, list) else [*steps]
-            found |= {float(p[0]) for p in pairs}
+        found |= {day for steps in self.steps.values() for day, _ in steps}
         return np.array(sorted(found))
+
+    @property
+    def steps(self) -> dict[str, list[tuple[float, float]]]:
+        """Day and value of every event, by input."""
+        given = self.inputs or {}
+        return {str(k): [(float(a), float(b)) for a, b in v] for k, v in given.items()}
 
 
 def dosing_of(infusions: Any, inputs: Any) -> Dosing:
@@ -78,7 +83,15 @@ def dosing_of(infusions: Any, inputs: Any) -> Dosing:
         rows.append((day, share, duration))
     if not rows or abs(sum(r[1] for r in rows) - 1.0) > 1e-6:
         raise DataError("infusions: the shares of the dose must sum to 1.")
-    return Dosing(tuple(sorted(rows)), inputs)
+    found = Dosing(tuple(sorted(rows)), inputs)
+    try:
+        _ = found.steps
+    except (TypeError, ValueError, AttributeError):
+        raise DataError(
+            "inputs: give (day, value) by input, such as {'tocilizumab': [(5, 8.0)]}, not "
+            f"{shown(inputs)}."
+        ) from None
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +219,7 @@ class Kinetics:
     ) -> tuple[Floats, Ints]:
         # The end of a piece belongs to it: what jumps there has not yet jumped.
         t = np.where(before, np.nextafter(times, -np.inf), times)
-        held = {f"p_{n}": v for n, v in self.model.fixed.items()}
+        held: dict[str, Any] = {f"p_{n}": v for n, v in self.model.fixed.items()}
         held |= {f"p_{n}": v[:, None] for n, v in values.items()}
         (ln,) = evaluate(self.model.program.observe, {**held, "t": np.maximum(t, 0.0)})
         with np.errstate(all="ignore"):
@@ -292,7 +305,9 @@ def _named(values: Mapping[str, Any]) -> Any:
 
 
 def _edges(start: float, end: float) -> Floats:
-    early = np.linspace(start, min(end, max(start, _LATE)), 1 + _count(start, min(end, _LATE), _SHORT))
+    early = np.linspace(
+        start, min(end, max(start, _LATE)), 1 + _count(start, min(end, _LATE), _SHORT)
+    )
     if end <= _LATE:
         return early
     begin = max(start, _LATE)

@@ -102,7 +102,11 @@ class Outcome:
     def probability(self, x: Floats) -> Floats:
         """Return P(grade >= g) for g = 1, 2, …, shape (..., grades)."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            shift = self.slope * np.log(np.asarray(x, float) / self.reference) if self.slope else 0.0 * x
+            shift = (
+                self.slope * np.log(np.asarray(x, float) / self.reference)
+                if self.slope
+                else 0.0 * x
+            )
         return np.asarray(special.expit(np.asarray(self.intercepts) + shift[..., None]))
 
     def drawn(self, x: Floats, u: Floats) -> tuple[Ints, Floats]:

@@ -33,6 +33,12 @@ from cart_pkpd._simulate.streams import BLOCK, Floats, Ints, Streams
 from cart_pkpd._simulate.visits import Schedule, as_schedule
 from cart_pkpd.models import Model
 
+TAKEN = frozenset((
+    "id", "trial", "draw", "dose_level", "individual", "status", "exposure", "last_contact",
+    "left", "level", "dv", "censored", "actual_time", "time", "endpoint", "unit", "metric",
+    "parameter", "lloq", "uloq", "n",
+))  # fmt: skip
+"""Names that variables of patients have already."""
 _TEMPLATE = 400  # patients from whom centres of covariates are taken
 
 
@@ -118,21 +124,44 @@ class Plan:
 
 
 def plan_of(
-    model: Any, n: int, *, times: Any, doses: Any, infusions: Any, population: Any, values: Any,
-    uncertainty: str, trials: int, covariates: Any, correlation: Any, error: Any, lloq: Any,
-    uloq: Any, dropout: Any, death: Any, follow_up: float | None, outcomes: Any, inputs: Any,
-    window: Any, endpoints: Any, seed: int, records: bool = True,
-) -> Plan:  # fmt: skip
+    model: Any,
+    n: int,
+    *,
+    seed: int,
+    times: Any = None,
+    doses: Any = None,
+    infusions: Any = ((0.0, 1.0),),
+    inputs: Any = None,
+    population: Any = None,
+    values: Any = None,
+    uncertainty: str = "patient",
+    trials: int = 1,
+    covariates: Any = None,
+    correlation: Any = None,
+    error: Any = None,
+    lloq: Any = None,
+    uloq: Any = None,
+    dropout: Any = None,
+    death: Any = None,
+    follow_up: float | None = None,
+    outcomes: Any = None,
+    window: Any = (0.0, 28.0),
+    endpoints: Any = None,
+) -> Plan:
     """Return the plan of ``simulate.patients``, checked; its arguments are described there."""
     n, trials = positive_int(n, "n"), positive_int(trials, "trials")
     one_of(uncertainty, UNCERTAINTY, "uncertainty")
-    schedule, drawn = as_schedule(times), covariates_of(covariates, correlation)
+    records = times is not None
+    schedule, drawn = (
+        as_schedule(times if records else [0.0]),
+        covariates_of(covariates, correlation),
+    )
     levels = _levels(doses, n)
     chosen = _chosen(model)
     names = _endpoints(chosen, endpoints)
     source = _source(model, chosen, population, values or {}, uncertainty, drawn, levels, names)
     _check_covariates(source, drawn, levels)
-    source = _with_error(source, error, names)
+    source = _with_error(source, error, names) if records else source.with_residuals({})
     if takes_doses(source.model) and np.isnan(levels).any():
         raise ModelError(
             f"{type(source.model).__name__} is driven by doses; give doses=, such as doses=1e7 or "
@@ -147,7 +176,8 @@ def plan_of(
         raise ModelError(
             f"{type(source.model).__name__} is a closed form, on which inputs cannot act."
         )
-    last = max([float(schedule.visits[-1]), *(o.window for o in kept.values())])
+    visits = float(schedule.visits[-1]) + schedule.window
+    last = max([visits, *(o.window for o in kept.values())])
     if follow_up is not None and not follow_up > 0:
         raise DataError(f"follow_up must be above 0 days, not {shown(follow_up)}.")
     return Plan(
@@ -213,6 +243,9 @@ def _template(
 
 
 def _check_covariates(source: Source, drawn: Covariates, levels: Floats) -> None:
+    for name in drawn.names:
+        if name in TAKEN:
+            raise DataError(f"a covariate cannot be called {name!r}; give it another name.")
     own = set(drawn.names) | (set() if np.isnan(levels).any() else {"dose_level"})
     missing = [c for c in source.needed if c not in own]
     if missing:
@@ -303,6 +336,11 @@ def _outcome(
 ) -> Outcome:
     if not isinstance(given, Outcome):
         raise DataError(f"outcome {name!r}: give a simulate.Outcome, not {shown(given)}.")
+    if name in TAKEN or not name.isidentifier():
+        raise DataError(
+            f"an outcome cannot be called {name!r}; give it a name of letters, digits and '_' that "
+            "no other variable has."
+        )
     if given.by == "dose":
         if np.isnan(levels).any():
             raise DataError(f"outcome {name!r} follows the dose; give doses=.")

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from cart_pkpd import executor as executors
 from cart_pkpd._core.errors import DataError, FitError
 from cart_pkpd._core.validate import positive_int
 from cart_pkpd._simulate import files
-from cart_pkpd._simulate.blocks import Arrays, processors, simulated
+from cart_pkpd._simulate.blocks import Arrays, simulated
 from cart_pkpd._simulate.dataset import dataset_of
 from cart_pkpd._simulate.plan import Plan
 from cart_pkpd._simulate.streams import BLOCK
@@ -25,13 +26,16 @@ type OnProgress = Callable[[int, int], None]
 
 
 def run(
-    plan: Plan, *, chunk: int, out: Any, overwrite: bool, executor: Any, jobs: int | None,
-    scheduler: str | None, progress: OnProgress | None,
+    plan: Plan, *, chunk: int = CHUNK, out: Any = None, overwrite: bool = False,
+    threads: int | None = None, executor: Any = None, jobs: int | None = None,
+    scheduler: str | None = None, progress: OnProgress | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Return the patients of a plan; the arguments are those of ``simulate.patients``."""
     chunk = positive_int(chunk, "chunk")
     path = None if out is None else files.target_of(out, overwrite)
-    parts = _told(_parts(plan, chunk, executor, jobs, scheduler), plan.patients, progress)
+    threads = None if threads is None else positive_int(threads, "threads")
+    parts = _parts(plan, chunk, threads, executor, jobs, scheduler)
+    parts = _told(parts, plan.patients, progress)
     if path is None:
         return dataset_of(plan, _joined([*_few_enough(parts, plan)]))
     files.write(path, (dataset_of(plan, part) for part in parts), plan.patients)
@@ -39,30 +43,23 @@ def run(
 
 
 def _parts(
-    plan: Plan, chunk: int, executor: Any, jobs: int | None, scheduler: str | None
-) -> Iterator[Arrays]:
+    plan: Plan, chunk: int, threads: int | None, executor: Any, jobs: int | None,
+    scheduler: str | None,
+) -> Iterator[Arrays]:  # fmt: skip
     """Yield chunks of patients in order; never more than a few at a time are held."""
     size = max(1, -(-chunk // BLOCK))
     edges = [*range(0, plan.blocks, size), plan.blocks]
-    if executor is None or executor == "inline":
-        threads = processors() if jobs is None else positive_int(jobs, "jobs")
-        yield from (simulated((plan, a, b, threads)) for a, b in pairwise(edges))
-        return
-    from cart_pkpd import executor as executors
-
-    tasks = [(plan, a, b, 1) for a, b in pairwise(edges)]
-    workers = processors() if jobs is None else positive_int(jobs, "jobs")
-    with executors.get(executor, jobs=workers, scheduler=scheduler) as pool:
-        for at in range(0, len(tasks), _AHEAD * workers):
-            for found in pool.map(simulated, tasks[at : at + _AHEAD * workers]):
+    tasks = [(plan, a, b, threads) for a, b in pairwise(edges)]
+    with executors.get(executor, jobs=jobs, scheduler=scheduler) as pool:
+        ahead = 1 if pool.name == "inline" else _AHEAD * pool.jobs
+        for at in range(0, len(tasks), ahead):
+            for found in pool.map(simulated, tasks[at : at + ahead]):
                 if isinstance(found, executors.Failed):
-                    raise FitError(f"simulate: a worker failed: {found.sentence}")
+                    raise FitError(f"simulate: {found.sentence}")
                 yield found
 
 
-def _told(
-    parts: Iterator[Arrays], total: int, progress: OnProgress | None
-) -> Iterator[Arrays]:
+def _told(parts: Iterator[Arrays], total: int, progress: OnProgress | None) -> Iterator[Arrays]:
     done = 0
     for part in parts:
         yield part

@@ -109,7 +109,9 @@ class Coefficient:
             For values that the effect cannot take.
         """
         if self.kind == CATEGORY:
-            words = np.array([f"{v:g}" if isinstance(v, float) else str(v) for v in values.tolist()])
+            words = np.array(
+                [f"{v:g}" if isinstance(v, float) else str(v) for v in values.tolist()]
+            )
             return (words == self.level).astype(float)
         if values.dtype.kind not in "fiub":
             raise ModelError(

@@ -62,7 +62,7 @@ class Schedule:
 
     @property
     def visits(self) -> Floats:
-        """Every nominal day, rising, shape (v,). [day]"""
+        """Every nominal day, rising, shape (v,)."""
         return np.unique(np.concatenate([*self._by_name.values()]))
 
     def planned(self, endpoints: tuple[str, ...]) -> Any:
@@ -84,7 +84,7 @@ class Schedule:
         return out
 
     def times(self, streams: Streams) -> Floats:
-        """Return when visits take place, shape (BLOCK, v), or (1, v) if always as planned. [day]"""
+        """Return the days of visits, shape (BLOCK, v), or (1, v) if always as planned."""
         nominal = self.visits
         if not self.window:
             return nominal[None, :]
