@@ -62,7 +62,7 @@ class Dropout:
 
     @property
     def scale(self) -> float:
-        """Scale of the Weibull distribution, infinite if nobody leaves. [day]"""
+        """Scale of the Weibull distribution in days, infinite if nobody leaves."""
         if self.hazard is not None:
             return 1.0 / self.hazard if self.hazard > 0 else np.inf
         assert self.share is not None
@@ -76,7 +76,7 @@ class Dropout:
         return float(-np.expm1(-((day / self.scale) ** self.shape)))
 
     def times(self, u: Floats) -> Floats:
-        """Return when patients leave, for shares `u` in (0, 1), infinite for never. [day]"""
+        """Return the days on which patients leave, for shares `u` in (0, 1); infinite for never."""
         if not np.isfinite(self.scale):
             return np.full(u.shape, np.inf)
         return self.scale * (-np.log(u)) ** (1.0 / self.shape)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_pkpd.executor import cores_here
 from cart_pkpd._simulate.kinetics import Courses
 from cart_pkpd._simulate.outcomes import endpoint_of
 from cart_pkpd._simulate.plan import Plan
 from cart_pkpd._simulate.streams import BLOCK, Floats, Ints, Streams
+from cart_pkpd.executor import cores_here
 
 QUANTIFIED, BELOW, ABOVE, MISSED, GONE, NOT_PLANNED, UNSOLVED = range(7)
 RECORDS = (
@@ -134,7 +134,7 @@ def _outcomes(
     plan: Plan, streams: Streams, courses: Courses, dose: Floats, last: Floats,
     why: NDArray[np.int8],
 ) -> Arrays:  # fmt: skip
-    """Return grade, day and whether it is known of each outcome; what follows a loss is not seen."""
+    """Return grade, day and whether it is known of each outcome; after a loss nothing is seen."""
     out: Arrays = {}
     for i, (name, outcome) in enumerate(plan.outcomes.items()):
         x = dose

@@ -89,8 +89,8 @@ class Exposures:
             raise DataError("risk: give a simulate.Outcome, such as Outcome(intercept=-1.4, ...).")
         if toxicity.by not in ("dose", self.metric):
             raise DataError(
-                f"the outcome follows {toxicity.by}, and these exposures are {self.metric}; simulate "
-                f"them with metric={toxicity.by!r}."
+                f"the outcome follows {toxicity.by}, and these exposures are {self.metric}; "
+                f"simulate them with metric={toxicity.by!r}."
             )
         if not 1 <= grade <= toxicity.grades:
             raise DataError(f"grade must lie in 1 to {toxicity.grades}, not {grade!r}.")

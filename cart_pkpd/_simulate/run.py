@@ -74,8 +74,8 @@ def _few_enough(parts: Iterator[Arrays], plan: Plan) -> Iterator[Arrays]:
         each = sum(v.nbytes for v in part.values()) / part["id"].size
         if i == 0 and each * plan.patients > _IN_MEMORY:
             raise DataError(
-                f"{plan.patients:,} patients take {each * plan.patients / 2**30:.1f} GiB of memory; "
-                "give out='patients.nc' or out='patients.zarr' to write them chunk by chunk."
+                f"{plan.patients:,} patients take {each * plan.patients / 2**30:.1f} GiB of memory;"
+                " give out='patients.nc' or out='patients.zarr' to write them chunk by chunk."
             )
         yield part
 

@@ -123,8 +123,8 @@ class Coefficient:
             return x - float(self.reference)
         if not (x > 0).all():
             raise ModelError(
-                f"covariates: {self.covariate!r} acts on {self.parameter} as a power, and its value "
-                f"{float(x.min()):g} has no logarithm."
+                f"covariates: {self.covariate!r} acts on {self.parameter} as a power, and its "
+                f"value {float(x.min()):g} has no logarithm."
             )
         return np.asarray(np.log(x / float(self.reference)))
 
