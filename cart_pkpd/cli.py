@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc`.
+"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc|simulate`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -322,6 +322,51 @@ def endpoints(
     return code
 
 
+@app.command(epilog=_EPILOG)
+@_command
+def simulate(
+    study_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.TOML", help="Run file with a [simulate] table.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, .nc or .zarr, instead of the table's.")
+    ] = None,
+    seed: Seed = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+    executor: Annotated[
+        str | None, typer.Option(help="inline, processes or dask.", show_default=False)
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Chunks simulated at the same time.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Simulate virtual patients and write them to one file, chunk by chunk."""
+    from cart_pkpd._study import console, virtual
+
+    job = virtual.read(study_file, seed)
+    watch = console.watch(_err(), quiet=quiet or as_json)
+    found, path = virtual.run(
+        job, out, overwrite=overwrite, watch=watch, executor=executor, jobs=jobs,
+        scheduler=scheduler,
+    )  # fmt: skip
+    said = virtual.summed_up(found, path)
+    if as_json:
+        _say_json({"exit_code": 0} | said)
+    elif not quiet:
+        _say(virtual.sentence(said))
+    return 0
+
+
 def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
@@ -490,6 +535,7 @@ def calibrate(
     """
     from cart_pkpd._core.errors import ConfigError
     from cart_pkpd._study import calibrate as work
+    from cart_pkpd._study import console
 
     if (study_file is None) == (model is None):
         raise ConfigError("give either a run file or --model, to say what is to be calibrated.")
@@ -509,31 +555,12 @@ def calibrate(
         problem = planned.problem()
     settings |= {"simulations": simulations, "ranks": ranks, "retries": retries}
     settings["seed"] = 1 if seed is None else seed
-    found = _calibrated(problem, out, settings, quiet=quiet or as_json)
+    found = work.watched(problem, out, settings, console.watch(_err(), quiet=quiet or as_json))
     if as_json:
         _say_json(work.summary(found) | {"folder": str(out)})
     else:
         _say(found.attrs["sentence"])
     return work.exit_code(found)
-
-
-def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any:
-    """Calibrate and show progress."""
-    import time
-
-    from cart_pkpd._study import calibrate, console
-
-    watch, began = console.watch(_err(), quiet=quiet), time.perf_counter()
-    watch.began("sbc")
-    try:
-        found = calibrate.calibrate(
-            problem, out, settings=settings,
-            progress=lambda news: watch.advanced("sbc", news.done, news.total),
-        )  # fmt: skip
-        watch.ended("sbc", "done", f"results in {out}", time.perf_counter() - began)
-    finally:
-        watch.closed()
-    return found
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
@@ -550,7 +577,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "check", "nca", "sbc"}
+        known = {"run", "demo", "dose", "check", "nca", "sbc", "simulate"}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

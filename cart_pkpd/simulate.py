@@ -375,5 +375,5 @@ def exposures(
     >>> truth = found.scenario(dlt, target=0.3, max_patients=30, accrual=2.0)
     """
     planned = _as_levels(levels)
-    given = {"endpoints": endpoint, **options, "times": None, "doses": planned.doses[0]}
+    given = {"endpoints": endpoint, **options, "times": None, "doses": planned.doses}
     return _exposures_of(_plan_of(model, n, seed=seed, **given), planned, metric)

@@ -347,7 +347,8 @@ def exposure_of(edges: Floats, level: Floats) -> Floats:
         one = by_piece[:, :, :, i]
         at = np.argmax(np.nan_to_num(one.reshape(k, -1), nan=-np.inf), axis=1)
         out[:, i, 0], out[:, i, 1] = _peak(edges, one, at // 5)
-        other = np.minimum(at // 5 + (at % 5 == 4), p - 1)
+        # The peak may lie on the other side of an edge, whose two nodes differ by rounding.
+        other = np.clip(at // 5 + (at % 5 == 4) - 1 * (at % 5 == 0), 0, p - 1)
         level_there, day_there = _peak(edges, one, other)
         better = level_there > out[:, i, 0]
         out[better, i, 0], out[better, i, 1] = level_there[better], day_there[better]
@@ -383,7 +384,7 @@ def _peak(edges: Floats, level: Floats, piece: Ints) -> tuple[Floats, Floats]:
     a, b, c = (fine[rows, inner + d] for d in (-1, 0, 1))
     bend = a - 2.0 * b + c
     with np.errstate(all="ignore"):
-        shift = np.where((best == inner) & (bend < 0), 0.5 * (a - c) / bend, best - inner)
+        shift = np.where(bend < 0, 0.5 * (a - c) / bend, best - inner)
     shift = np.clip(np.nan_to_num(shift), -1.0, 1.0)
     top = b - 0.5 * (a - c) * shift + 0.5 * bend * shift**2
     share = (inner + shift) / (_FINE.size - 1)

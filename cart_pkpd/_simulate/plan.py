@@ -31,6 +31,8 @@ from cart_pkpd._simulate.source import (
 )
 from cart_pkpd._simulate.streams import BLOCK, Floats, Ints, Streams
 from cart_pkpd._simulate.visits import Schedule, as_schedule
+from cart_pkpd._stats.covariates import as_term
+from cart_pkpd._stats.population import as_population
 from cart_pkpd.models import Model
 
 TAKEN = frozenset((
@@ -219,6 +221,9 @@ def _source(
         return of_fit(given, uncertainty, values)
     if population is None:
         return of_model(model, values)
+    chosen = as_population(population)
+    terms = [as_term(t) for named in chosen.covariates.values() for t in named]
+    _check_there([t.covariate for t in terms], covariates, levels)
     trial = _template(model, covariates, levels, endpoints)
     structure = fit.structure(model, trial, population, endpoint=list(endpoints))
     return of_structure(structure, values)
@@ -246,19 +251,23 @@ def _check_covariates(source: Source, drawn: Covariates, levels: Floats) -> None
     for name in drawn.names:
         if name in TAKEN:
             raise DataError(f"a covariate cannot be called {name!r}; give it another name.")
-    own = set(drawn.names) | (set() if np.isnan(levels).any() else {"dose_level"})
-    missing = [c for c in source.needed if c not in own]
-    if missing:
-        raise ModelError(
-            f"covariates: {missing[0]!r} acts on parameters, and its values are not given; give "
-            f"covariates={{{missing[0]!r}: ...}} or a table"
-            f"{', or doses= for the dose level' if missing[0] == 'dose_level' else ''}."
-        )
+    _check_there(source.needed, drawn, levels)
     if isinstance(source.model, models.OdeModel):
         for name in source.model.covariates:
             text = drawn.table is not None and name in drawn.table
             if text and drawn.table is not None and drawn.table[name].dtype.kind not in "fiub":
                 raise ModelError(f"covariates: {name!r} enters the equations and must be numbers.")
+
+
+def _check_there(needed: Sequence[str], drawn: Covariates, levels: Floats) -> None:
+    own = set(drawn.names) | (set() if np.isnan(levels).any() else {"dose_level"})
+    missing = [c for c in needed if c not in own]
+    if missing:
+        how = f"covariates={{{missing[0]!r}: ...}} or a table"
+        raise ModelError(
+            f"covariates: {missing[0]!r} acts on parameters, and its values are not given; give "
+            f"{'doses=' if missing[0] == 'dose_level' else how}."
+        )
 
 
 def _with_error(source: Source, error: Any, endpoints: tuple[str, ...]) -> Source:

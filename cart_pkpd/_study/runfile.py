@@ -38,6 +38,7 @@ from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
 from cart_pkpd._study.endpointstable import Endpoints
+from cart_pkpd._study.simulatetable import Simulate
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
@@ -382,6 +383,7 @@ class RunFile(Table):
     models: dict[str, Model] = {}
     endpoints: Endpoints | None = None
     dose: Dose | None = None
+    simulate: Simulate | None = None
     compare: Compare = Compare()
     checks: Checks = Checks()
     report: Report = Report()
