@@ -158,7 +158,8 @@ def patients(
     dropout, death : Dropout, optional
         When patients leave, or die; no records after it.
     follow_up : float, optional
-        Last day of contact of those who stay; by default that of the last visit. [day]
+        Last day of contact of those who stay; by default that of the last visit or, without
+        records, of the window, and not before the end of an outcome's. [day]
     outcomes : mapping of str to Outcome, optional
         DLT, grade of CRS, response …, by dose or by exposure.
     window : (float, float) or None

@@ -185,6 +185,9 @@ def test_patients_leave_at_their_rates():
     gone = found["last_contact"].values[:, None] < found["time"].values
     assert ((found["censored"].isel(endpoint=0).values == 4) == gone).all()
     assert np.isnan(found["dv"].isel(endpoint=0).values[gone]).all()
+    short = simulate.patients("stein2019", n, dropout=simulate.Dropout(hazard=0.01), seed=5)
+    share = 1 - np.exp(-0.28)  # followed to the end of the window where there are no visits
+    assert (short["left"] == 1).mean() == pytest.approx(share, abs=4 * np.sqrt(share / n))
     weibull = simulate.Dropout(share=0.3, day=20, shape=1.7)
     u = np.random.default_rng(1).random(n)
     assert (weibull.times(u) < 20).mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / n))

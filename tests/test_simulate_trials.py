@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from cart_pkpd import dose, fit, models, nca, plots, simulate
 from cart_pkpd._core.errors import DataError, WriteError
+from cart_pkpd._fit.result import FitResult
 
 DAYS = [0, 1, 3, 5, 7, 10, 14, 21, 28, 60]
 SITES = simulate.Categorical({"ovary": 0.5, "pancreas": 0.5})
@@ -140,6 +141,20 @@ def test_trials_from_a_fit_share_the_uncertainty_of_the_population(fitted):
         assert seen == pytest.approx(variance, rel=4 * np.sqrt(2 / trials))
     draws = simulate.patients(fitted, n, trials=3, uncertainty="trial", seed=6)["draw"].values
     assert [len(set(d)) for d in draws.reshape(3, n)] == [1, 1, 1]
+
+
+def test_draws_of_a_bayesian_fit_are_used_in_the_same_way(fitted):
+    tree = xr.DataTree.from_dict({"posterior": fitted.posterior})
+    bayes = FitResult("same draws", fitted.structure, tree, fitted.verdict, {})
+    for uncertainty in ("patient", "trial"):
+        args = {"trials": 2, "uncertainty": uncertainty, "times": [7], "lloq": 50, "seed": 6}
+        one, other = (simulate.patients(f, 50, **args) for f in (fitted, bayes))
+        xr.testing.assert_equal(one, other)
+    found = simulate.patients(bayes, 4000, uncertainty="none", seed=6, window=None)
+    middle = float(np.median(np.log(found["individual"].sel(parameter="cmax"))))
+    expected = np.log(float(fitted.draws()["cmax"].median()))
+    omega = float(fitted.draws()["omega_cmax"].median())
+    assert middle == pytest.approx(expected, abs=4 * 1.2533 * omega / 4000**0.5)
 
 
 def test_residual_error_of_a_fit_is_the_fitted_one(fitted):

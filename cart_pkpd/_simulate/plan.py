@@ -178,8 +178,10 @@ def plan_of(
         raise ModelError(
             f"{type(source.model).__name__} is a closed form, on which inputs cannot act."
         )
+    span = _window(window)
     visits = float(schedule.visits[-1]) + schedule.window
-    last = max([visits, *(o.window for o in kept.values())])
+    end = visits if records or span is None else span[1]
+    last = max([end, *(o.window for o in kept.values())])
     if follow_up is not None and not follow_up > 0:
         raise DataError(f"follow_up must be above 0 days, not {shown(follow_up)}.")
     return Plan(
