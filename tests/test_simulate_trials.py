@@ -8,6 +8,7 @@ from scipy.special import expit
 from cart_pkpd import dose, fit, models, nca, plots, simulate
 from cart_pkpd._core.errors import DataError, WriteError
 from cart_pkpd._fit.result import FitResult
+from cart_pkpd._simulate import files
 
 DAYS = [0, 1, 3, 5, 7, 10, 14, 21, 28, 60]
 SITES = simulate.Categorical({"ovary": 0.5, "pancreas": 0.5})
@@ -77,7 +78,7 @@ def test_an_interruption_leaves_what_was_there(tmp_path, name):
             "stein2019", 5000, times=[1], seed=1, out=path, overwrite=True, chunk=1, progress=stop
         )
     assert [p.name for p in tmp_path.iterdir()] == [name]
-    with simulate._run.__globals__["files"].opened(path) as kept:
+    with files.opened(path) as kept:
         assert kept.sizes["id"] == 5
     again = simulate.patients("stein2019", 7, times=[1], seed=1, out=path, overwrite=True)
     assert again.sizes["id"] == 7
