@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+import traceback
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -92,3 +95,17 @@ class Bars(Watch):
 
 def _after(note: str) -> str:
     return f": {note}" if note else ""
+
+
+def write_traceback(error: Exception) -> Path:
+    """Write where an error came from to a file, and return its path."""
+    from platformdirs import user_log_path
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        folder = user_log_path("cart-pkpd", ensure_exists=True)
+        (folder / "error.log").write_text(text, encoding="utf-8")
+    except OSError:  # no home, or not ours to write to
+        folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
+        (folder / "error.log").write_text(text, encoding="utf-8")
+    return folder / "error.log"

@@ -131,11 +131,3 @@ class Simulate(_Table):
         if self.covariates and self.subjects:
             raise _sentence("has both 'covariates' and 'subjects'; give one of them")
         return self
-
-
-class SimulateFile(_Table):
-    """A run file that only simulates."""
-
-    title: str | None = None
-    seed: int = Field(default=1, ge=0, lt=2**32)
-    simulate: Simulate

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import ConfigError
-from cart_pkpd._study.config import RunFileError, load, loads
-from cart_pkpd._study.messages import sentences
-from cart_pkpd._study.simulatetable import Simulate, SimulateFile
+from cart_pkpd._study.config import RunFileError, load
+from cart_pkpd._study.simulatetable import Simulate
 from cart_pkpd._study.watch import Watch
 
 if TYPE_CHECKING:
@@ -61,17 +58,10 @@ def read(path: Path, seed: int | None) -> Job:
         raise
     if "simulate" not in given:
         raise RunFileError(["has no [simulate] table; add one with model, n and times."], path.name)
-    if "data" in given:
-        spec = loads(path.read_text(encoding="utf-8-sig"), source=path.name).spec
-        assert spec.simulate is not None
-        own, title, its_seed = spec.simulate, spec.title, spec.seed
-    else:
-        try:
-            alone = SimulateFile.model_validate(given)
-        except ValidationError as error:
-            raise RunFileError(sentences(error), path.name) from error
-        own, title, its_seed = alone.simulate, alone.title, alone.seed
-    return Job(own, its_seed if seed is None else seed, title or path.stem, path.parent)
+    spec = load(path).spec
+    assert spec.simulate is not None
+    own = spec.seed if seed is None else seed
+    return Job(spec.simulate, own, spec.title or path.stem, path.parent)
 
 
 def run(
