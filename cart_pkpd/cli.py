@@ -342,21 +342,13 @@ def simulate(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File to write, .nc or .zarr, instead of the table's.")
+        Path | None, typer.Option(help="File, .nc or .zarr; the table's if none.")
     ] = None,
     seed: Seed = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that is there.")
-    ] = False,
-    executor: Annotated[
-        str | None, typer.Option(help="inline, processes or dask.", show_default=False)
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Chunks simulated at the same time.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a running Dask scheduler.")
-    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or dask.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Chunks at the same time.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:

@@ -407,9 +407,9 @@ class RunFile(Table):
             odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
-            if not counted and self.operating is None:
+            if not counted and self.operating is None and self.simulate is None:
                 raise _sentence(
                     "has no [data]; without it there must be dose.counts, or simulated trials in "
-                    "[operating]"
+                    "[operating] or patients in [simulate]"
                 )
         return self
