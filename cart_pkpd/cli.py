@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc|compare`.
+"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare, simulate.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -312,6 +312,43 @@ def endpoints(
     return code
 
 
+@app.command(epilog=_EPILOG)
+@_command
+def simulate(
+    study_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.TOML", help="Run file with a [simulate] table.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File, .nc or .zarr; the table's if none.")
+    ] = None,
+    seed: Seed = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or dask.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Chunks at the same time.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Simulate virtual patients and write them to one file, chunk by chunk."""
+    from cart_pkpd._study import console, virtual
+
+    job = virtual.read(study_file, seed)
+    watch = console.watch(_err(), quiet=quiet or as_json)
+    found, path = virtual.run(
+        job, out, overwrite=overwrite, watch=watch, executor=executor, jobs=jobs,
+        scheduler=scheduler,
+    )  # fmt: skip
+    said = virtual.summed_up(found, path)
+    if as_json:
+        _say_json({"exit_code": 0} | said)
+    elif not quiet:
+        _say(virtual.sentence(said))
+    return 0
+
+
 def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
@@ -480,6 +517,7 @@ def calibrate(
     """
     from cart_pkpd._core.errors import ConfigError
     from cart_pkpd._study import calibrate as work
+    from cart_pkpd._study import console
 
     if (study_file is None) == (model is None):
         raise ConfigError("give either a run file or --model, to say what is to be calibrated.")
@@ -499,31 +537,12 @@ def calibrate(
         problem = planned.problem()
     settings |= {"simulations": simulations, "ranks": ranks, "retries": retries}
     settings["seed"] = 1 if seed is None else seed
-    found = _calibrated(problem, out, settings, quiet=quiet or as_json)
+    found = work.watched(problem, out, settings, console.watch(_err(), quiet=quiet or as_json))
     if as_json:
         _say_json(work.summary(found) | {"folder": str(out)})
     else:
         _say(found.attrs["sentence"])
     return work.exit_code(found)
-
-
-def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any:
-    """Calibrate and show progress."""
-    import time
-
-    from cart_pkpd._study import calibrate, console
-
-    watch, began = console.watch(_err(), quiet=quiet), time.perf_counter()
-    watch.began("sbc")
-    try:
-        found = calibrate.calibrate(
-            problem, out, settings=settings,
-            progress=lambda news: watch.advanced("sbc", news.done, news.total),
-        )  # fmt: skip
-        watch.ended("sbc", "done", f"results in {out}", time.perf_counter() - began)
-    finally:
-        watch.closed()
-    return found
 
 
 @app.command("compare", epilog=_EPILOG)
@@ -564,7 +583,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc", "compare"}
+        known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

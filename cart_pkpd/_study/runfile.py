@@ -39,6 +39,7 @@ from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
 from cart_pkpd._study.endpointstable import Endpoints
 from cart_pkpd._study.operatingtable import Operating
+from cart_pkpd._study.simulatetable import Simulate
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
@@ -408,6 +409,7 @@ class RunFile(Table):
     endpoints: Endpoints | None = None
     dose: Dose | None = None
     operating: Operating | None = None
+    simulate: Simulate | None = None
     compare: Compare = Compare()
     search: Search | None = None
     checks: Checks = Checks()
@@ -430,9 +432,9 @@ class RunFile(Table):
             odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
-            if not counted and self.operating is None:
+            if not counted and self.operating is None and self.simulate is None:
                 raise _sentence(
                     "has no [data]; without it there must be dose.counts, or simulated trials in "
-                    "[operating]"
+                    "[operating] or patients in [simulate]"
                 )
         return self
