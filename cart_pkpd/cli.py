@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 import logging
+import os
 import sys
 import tempfile
 import traceback
@@ -24,6 +25,7 @@ from rich.markup import escape
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.safe import visible
 from cart_pkpd._study.nca import options as nca_options
 
 app = typer.Typer(
@@ -124,7 +126,12 @@ def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
     for sentence in sentences:
         # Emoji off: '--window a:b: …' would show a picture for ':b:'.
         console.print(
-            sentence, style="red", markup=False, emoji=False, highlight=False, soft_wrap=True
+            visible(sentence, lines=True),
+            style="red",
+            markup=False,
+            emoji=False,
+            highlight=False,
+            soft_wrap=True,
         )
     if as_json:
         _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})
@@ -137,11 +144,18 @@ def _write_traceback(error: Exception) -> Path:
     text = "".join(traceback.format_exception(error))
     try:
         folder = user_log_path("cart-pkpd", ensure_exists=True)
-        (folder / "error.log").write_text(text, encoding="utf-8")
+        _write_private(folder / "error.log", text)
     except OSError:  # no home, or not ours to write to
         folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
-        (folder / "error.log").write_text(text, encoding="utf-8")
+        _write_private(folder / "error.log", text)
     return folder / "error.log"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: a traceback may hold a value of the data."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        path.chmod(0o600)  # one that was there keeps its mode otherwise
+        file.write(text)
 
 
 def _with_options(*homes: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -69,15 +69,24 @@ class Grid:
     sep: str
 
 
-def load(source: Source, sep: str | None, log: Log) -> Grid:
-    """Return the cells of `source`; every way of not being a table is a DataError."""
+def load(source: Source, sep: str | None, log: Log, *, rows: bool = True) -> Grid:
+    """Return the cells of `source`; every way of not being a table is a DataError.
+
+    With `rows`, a header without any row below it is one of them.
+    """
     if isinstance(source, pd.DataFrame):
-        return _from_frame(source, log)
+        return _with_rows(_from_frame(source, log), rows, log)
     path = _path(source, log)
     content, name = _content(path, log), visible(path.name)
     text = _shown(_decoded(content, name, log), log)
     checksum = hashlib.sha256(content).hexdigest()
-    return _from_text(text, name, checksum, sep, log)
+    return _with_rows(_from_text(text, name, checksum, sep, log), rows, log)
+
+
+def _with_rows(grid: Grid, needed: bool, log: Log) -> Grid:
+    if needed and not grid.row.size and not log.problems:
+        raise log.fatal("no_rows", f"{grid.name!r} has a header and no rows below it.")
+    return grid
 
 
 def _path(source: object, log: Log) -> Path:
@@ -331,8 +340,6 @@ def _grid(
     if len(cells) < 2:
         raise log.fatal("one_column", f"{name!r} has a single column, {header[0]!r}.")
     row = np.array(list(numbers), dtype=np.int64)
-    if not row.size and not log.problems:
-        raise log.fatal("no_rows", f"{name!r} has a header and no rows below it.")
     return Grid(tuple(cells), cells, row, name, checksum, sep)
 
 
