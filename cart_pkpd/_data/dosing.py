@@ -194,7 +194,7 @@ def _repeats(table: Table, rows: IntArray, time_unit: str) -> tuple[IntArray, Fl
         "ADDL",
         "ADDL is {value} without a positive II ({place}). Give the interval between doses in II.",
     )
-    far = (more > 0) & ~wrong & (more * interval > _LONGEST_COURSE)
+    far = (more > 0) & ~wrong & (interval > _LONGEST_COURSE / np.maximum(more, 1))
     table.flag(
         rows[far],
         "time_too_long",

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.validate import as_seed, one_of, positive_int
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.simulated_patients import BLOCK, Draws
 from cart_pkpd._dose.state import Floats, Ints
@@ -27,6 +27,7 @@ def trials_of(
 ) -> xr.Dataset:
     """Return simulated trials with their summary; see ``dose.simulate_trials``."""
     positive_int(trials, "the number of trials")
+    as_seed(seed)
     one_of(pending, PENDING, "pending")
     _check(design, scenario)
     follow = design.uses_follow_up and pending == "design"

@@ -223,7 +223,7 @@ def _not_up(state: State) -> Mask:
 
 
 def _from_zero(value: int, rule: str) -> None:
-    if not value >= 0 or int(value) != value:
+    if not 0 <= value < np.inf or int(value) != value:
         raise ValueError(f"min_patients of {rule} must be a whole number from 0, not {value!r}.")
 
 

@@ -140,7 +140,7 @@ class Scenario:
         positive_int(self.window, "the window in days")
         for name in ("stagger", "meeting"):
             value = getattr(self, name)
-            if value < 0 or int(value) != value:
+            if not 0 <= value < np.inf or int(value) != value:
                 raise ValueError(f"{name} must be a whole number of days, not {value!r}.")
         if self.onset is not None:
             self.onset.check_window(self.window)

@@ -15,7 +15,7 @@ from scipy.special import expit, ndtri
 from scipy.stats import norm
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import at_least_0, one_of, positive_int, probability
 from cart_pkpd._crs.arrange import arrange
 from cart_pkpd._crs.compare import along, described, response
 from cart_pkpd._crs.density import LayerDensity
@@ -190,6 +190,10 @@ def exposure_response(
             "a time-to-event table and kind='survival' belong together; for other kinds name a "
             "patient-level variable."
         )
+    for name, value in (("at_least", at_least), ("highest", highest), ("landmark", landmark),
+                        ("window_end", window_end)):  # fmt: skip
+        if value is not None:
+            at_least_0(value, name)
     found = per_patient(patients)
     cut = _truncated(found, death_day, window_end)
     if exclude_truncated and cut:

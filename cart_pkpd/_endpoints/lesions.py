@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, DataWarning
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import at_least_0, one_of
 from cart_pkpd._endpoints import fields, words
 from cart_pkpd._endpoints.fields import Found, Source
 from cart_pkpd._endpoints.followup import read_followup
@@ -119,6 +119,8 @@ def read_lesions(
     found.stop()
     own = patients_of(made)
     baselines = {who: _baseline(who, records, found) for who, records in own.items()}
+    if baseline_window is not None:
+        at_least_0(baseline_window, "baseline_window")
     before = raw.attrs.get("limits", {})  # of a table that has been read before
     limits = Limits(
         measurable or before.get("measurable", MEASURABLE),

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import probability
+from cart_pkpd._core.validate import at_least_0, probability
 from cart_pkpd._endpoints.fields import events
 from cart_pkpd._endpoints.groups import Patients, group_of
 from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, require
@@ -199,7 +199,9 @@ def kaplan_meier(
         curve.insert(2, "months", curve["time"] / DAYS_PER_MONTH)
         curves.append(curve)
         summary.append({"group": name, **_summary(curve, time, event, confidence)})
-        estimates += [{"group": name, **_milestone(curve, float(m))} for m in months]
+        estimates += [
+            {"group": name, **_milestone(curve, float(at_least_0(m, "months")))} for m in months
+        ]
     return KaplanMeier(
         curve=pd.concat(curves, ignore_index=True),
         summary=pd.DataFrame(summary),

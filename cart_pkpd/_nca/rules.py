@@ -258,9 +258,8 @@ class Rules:
             if points < 2:
                 raise ValueError(f"rule {name} must be at least 2: a line needs two samples.")
             object.__setattr__(self, name, points)
-        if self.persistence_consecutive < 0 or int(self.persistence_consecutive) != (
-            self.persistence_consecutive
-        ):
+        count = self.persistence_consecutive
+        if not 0 <= count < math.inf or int(count) != count:
             raise ValueError("rule persistence_consecutive must be 0 or a positive whole number.")
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"rule tolerance must be in [0, 1), not {self.tolerance!r}.")

@@ -131,6 +131,8 @@ def summary(
     Text forms: geometric mean (geometric CV %); arithmetic mean (SD); median [min; max];
     count/n. ``n=… of …`` says when patients of the group have no value.
     """
+    if not 0 <= max_missing <= 1:
+        raise ValueError(f"max_missing must be in [0, 1], not {max_missing!r}.")
     names = _checked(params, by, parameters, statistic)
     rows = []
     for name in names:
