@@ -104,7 +104,7 @@ def _data():
 
 
 def _nca():
-    params, trial = tables()["params"], tables()["trial"]
+    params = tables()["params"]
     event = np.array([True, False] * 3)
     return {
         "Blq": (nca.Blq, {}), "Rules": (nca.Rules, {}),
@@ -195,7 +195,8 @@ def _dose():
         ),
         "Coherence": (dose.Coherence, target), "CohortSize": (dose.CohortSize, {"size": 3}),
         "Levels": (dose.Levels, {"doses": (1e6, 1e7)}),
-        "MaxPatients": (dose.MaxPatients, {"n": 30}), "MaxPending": (dose.MaxPending, {"share": 0.5}),
+        "MaxPatients": (dose.MaxPatients, {"n": 30}),
+        "MaxPending": (dose.MaxPending, {"share": 0.5}),
         "MaxRatio": (dose.MaxRatio, {"ratio": 3.0}),
         "MinBeforeEscalation": (dose.MinBeforeEscalation, {"n": 3}),
         "Onset": (dose.Onset, {"days": (0.0, 28.0), "share": (0.0, 1.0)}),

@@ -103,7 +103,7 @@ def day_of_onset(onset: Onset, u: Floats) -> Ints:
 
 def _cut(cdf: Callable[[Any], Any], window: float, first: float, last: float | None) -> Onset:
     end = window if last is None else last
-    if not 0 <= first < end <= window:
+    if not 0 <= first < end <= window < np.inf:
         raise ValueError(
             f"DLTs must begin and end within the window: 0 ≤ {first:g} < {end:g} ≤ {window:g}."
         )

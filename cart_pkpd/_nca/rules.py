@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
@@ -142,7 +142,14 @@ def _check_keys(given: Mapping[str, Any], cls: type, what: str) -> None:
 
 
 def _days(value: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    return {str(k): tuple(float(x) for x in v) for k, v in value.items()}
+    made = {
+        str(k): tuple(float(x) for x in (v if isinstance(v, Iterable) else (v,)))
+        for k, v in value.items()
+    }
+    for name, days in made.items():
+        if not all(map(math.isfinite, days)):
+            raise ValueError(f"the days of {name!r} must be finite numbers, not {days!r}.")
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
