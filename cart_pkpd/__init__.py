@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cart_pkpd import datasets as datasets
     from cart_pkpd import dose as dose
     from cart_pkpd import endpoints as endpoints
+    from cart_pkpd import executor as executor
     from cart_pkpd import fit as fit
     from cart_pkpd import models as models
     from cart_pkpd import nca as nca
@@ -35,6 +36,7 @@ _SUBMODULES = (
     "datasets",
     "dose",
     "endpoints",
+    "executor",
     "fit",
     "models",
     "nca",

@@ -78,6 +78,10 @@ class ConfigError(CartError, ValueError):
     """A run file with an unknown key or an impossible value."""
 
 
+class ExecutorError(CartError, RuntimeError):
+    """Workers that cannot be had: not installed, not answering, or ending at their start."""
+
+
 class WriteError(CartError, OSError):
     """A file that could not be written; what was there before is unchanged."""
 
