@@ -273,22 +273,26 @@ def test_a_hostile_table_is_written_and_read_back_the_same(tmp_path, names):
 
 
 RUNS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "runpy"}
+PIPES = {"_executor/base.py", "_executor/processes.py"}  # between processes of one program
 COMPILES = {"_engine/units.py", "_engine/symbols.py"}  # the package's own files, never data
 
 
 def test_nothing_that_is_read_can_run():
-    """No pickle, YAML, eval or shell in the package; exec only of its own source."""
+    """No pickle of files, YAML, eval or shell; exec only of the package's own source."""
     found = []
     for path in PACKAGE.rglob("*.py"):
         own = path.relative_to(PACKAGE).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [a.name for a in node.names] + [getattr(node, "module", None) or ""]
-                found += [(own, n) for n in names if n.split(".")[0] in RUNS]
+                allowed = {"pickle"} if own in PIPES else set()
+                found += [(own, n) for n in names if n.split(".")[0] in RUNS - allowed]
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 builtin = isinstance(node.func, ast.Name)
                 shell = ast.unparse(node.func) == "os.system"
+                if ast.unparse(node.func) in ("pickle.load", "pickle.dump"):
+                    found.append((own, "pickle in a file"))
                 if shell or name == "read_pickle" or (builtin and name in ("eval", "__import__")):
                     found.append((own, name))
                 if builtin and name == "exec" and own not in COMPILES:
