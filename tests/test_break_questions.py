@@ -103,10 +103,11 @@ def test_covariates_without_variance_have_no_effect(level):
         fit.structure(Line(), same, fit.population(iiv=["c0"], covariates={"c0": ["age"]}))
     params = questions.tables()["params"]
     params = params.assign(k=("id", np.full(params.sizes["id"], 3.0)))
-    with refused("k is 3 in every patient"):
+    with refused("k is the same in every patient"):
         endpoints.exposure_response(params, "crs_grade", "k")
-    with refused("k is 3 in every patient"):
-        endpoints.cox(questions.tables()["pfs"], "k", patients=params)
+    cox = endpoints.cox(questions.tables()["pfs"], "k", patients=params).coefficients
+    assert np.isnan(cox["estimate"]).all()
+    assert "the same value in every patient" in cox["reason"].iloc[0]
 
 
 def test_a_model_and_an_endpoint_that_do_not_match(level):

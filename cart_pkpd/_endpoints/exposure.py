@@ -31,7 +31,7 @@ from cart_pkpd._endpoints.brant import brant
 from cart_pkpd._endpoints.cox import Cox, cox, ratio_table
 from cart_pkpd._endpoints.groups import Patients, per_patient, variable
 from cart_pkpd._endpoints.landmark_analysis import from_landmark
-from cart_pkpd._endpoints.predictors import Given, terms_of
+from cart_pkpd._endpoints.predictors import Given, columns_of, terms_of
 from cart_pkpd._endpoints.survival import KaplanMeier, kaplan_meier
 
 Floats = NDArray[np.float64]
@@ -200,6 +200,10 @@ def exposure_response(
         found = found.sel(id=[i for i in found["id"].values if i not in cut])
     listed = (covariates,) if isinstance(covariates, str | Term) else tuple(covariates)
     terms = terms_of((exposure, *listed), found)
+    values = columns_of(terms[:1], found)[:, 0]
+    known = values[np.isfinite(values)]
+    if kind != "survival" and known.size > 1 and np.ptp(known) == 0:
+        raise DataError(f"{terms[0].source} is the same in every patient: no effect to tell.")
     task = _Task(found, outcome, terms, kind, at_least, highest, landmark, method, prob,
                  positive_int(groups, "groups"), sampler)  # fmt: skip
     made = _survival(task) if kind == "survival" else _layer(task)

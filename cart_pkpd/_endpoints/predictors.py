@@ -52,8 +52,6 @@ def _named(name: str, found: xr.Dataset) -> Term:
             f"{name} has {'no value' if not known.size else 'a value of 0 or less'}, so no "
             f"logarithm; pass crs.covariate({name!r}, reference=..., scale='linear')."
         )
-    if known.size > 1 and known.min() == known.max():
-        raise DataError(f"{name} is {known[0]:g} in every patient; it has no effect to estimate.")
     centre = float(np.exp(np.log(known).mean()))
     unit = str(column.attrs.get("units") or "1")
     return covariate(name, reference=float(f"{centre:.2g}"), unit=unit)
