@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cart_pkpd._core.errors import ConfigError
-from cart_pkpd._core.files import PART
+from cart_pkpd._core.files import PART, private_folder
 from cart_pkpd._core.files import whole_file as whole_file
 
 FORMAT = "cart_pkpd run folder 1"
@@ -102,7 +102,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         check_free(self.path, overwrite=overwrite, resume=resume, config_sha256=config_sha256)
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         _clear(self.path, fits=not resume)
         self._began = time.monotonic()
         self.status: dict[str, Any] = {
