@@ -95,7 +95,7 @@ def test_no_command_shows_help(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["chek"], "No such command 'chek'. Did you mean 'check'? See 'cart-pkpd --help'."),
+        (["chek"], "No such command 'chek'. Did you mean 'check', 'schema'? See"),
         (["run"], "Missing argument 'STUDY.TOML'. See 'cart-pkpd run --help'."),
         (["check", "a.csv", "--jsn"], "No such option: --jsn"),
         (["check", "nowhere.csv"], "nowhere.csv: there is no such file."),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.left_out import left_out as words_of_left_out
-from cart_pkpd._study import fit_checks, join, plan, tables
+from cart_pkpd._study import fit_checks, fitting, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, write_text
 
@@ -181,53 +181,30 @@ def least_squares(found: Findings, folder: RunFolder) -> str:
 
 def fit_model(found: Findings, name: str, progress: Progress) -> Any:
     """Fit one model by Bayes."""
-    from cart_pkpd import fit as fits
-
-    config = found.config
 
     def heard(news: Any) -> None:
         note = f"{news.stage}, {news.divergences} divergences" if news.done else news.stage
         progress(news.done, news.total, note)
 
-    return fits.bayes(
-        plan.model(config, name),
-        found.trial,
-        fits.population(**config.population(name)),
-        endpoint=config.spec.fit.endpoint,
-        seed=config.spec.seed,
-        progress=heard,
-        label=name,
-        **config.sampling(name),
-    )
-
-
-def earlier_fit(found: Findings, name: str, folder: RunFolder) -> Any:
-    """Return the fit that an earlier run of the same run file left, None if there is none.
-
-    A fit of other data, or of another version of the package, is none.
-    """
-    from cart_pkpd import __version__, fit
-    from cart_pkpd._stats.fingerprint import fingerprint
-
-    path = folder / f"fits/{name}.nc"
-    if not path.is_file():
-        return None
-    try:
-        result = fit.load(path, plan.model(found.config, name))
-    except CartError as problem:
-        _LOG.info("%s: %s", path.name, problem)
-        return None
-    same = fingerprint(result.structure) == fingerprint(found.structures[name])
-    version = result.provenance.get("versions", {}).get("cart_pkpd")
-    return result if same and version == __version__ else None
+    return fitting.fitted(fitting.task(found.config, name, found.trial), progress=heard)
 
 
 def keep(found: Findings, name: str, result: Any, folder: RunFolder, *, save: bool = True) -> None:
-    """Save a fit, and the parameters of all fits so far as one table."""
+    """Save a fit, and count it among those of the run."""
     if save:
         result.save(folder / f"fits/{name}.nc")
     found.fits[name] = result
-    tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
+
+
+def in_order(found: Findings, folder: RunFolder) -> None:
+    """Put the fits in the order of the run file, and their parameters into one table."""
+    order = found.config.spec.models
+    found.fits = {name: found.fits[name] for name in order if name in found.fits}
+    found.failures = {name: found.failures[name] for name in order if name in found.failures}
+    if found.fits:
+        tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
+    if found.config.grid.points:
+        tables.write_csv(folder / "fits/grid.csv", tables.grid(found.config.grid))
 
 
 def rank(found: Findings, folder: RunFolder) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from cart_pkpd._stats.population import Structure
+    from cart_pkpd._study.grid import Expanded
 
 _SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
 
@@ -71,6 +72,15 @@ def parameters(fits: Mapping[str, Any]) -> pd.DataFrame:
         table.insert(1, "converged", result.verdict.ok)
         found.append(table)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["fit"])
+
+
+def grid(found: Expanded) -> pd.DataFrame:
+    """Return the fits of a grid, one row each, with the name of their value on every axis."""
+    import pandas as pd
+
+    axes = [axis.name for axis in found.axes]
+    rows = [(p.name, p.model, *p.levels.values()) for p in found.points.values()]
+    return pd.DataFrame(rows, columns=["fit", "model", *axes])
 
 
 def ranking(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
