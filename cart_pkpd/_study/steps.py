@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +217,7 @@ def rank(found: Findings, folder: RunFolder) -> str:
         found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
         given["patients"] = found.patients
     table = compare.models(found.fits, **given) if found.fits else None
-    found.comparison = tables.ranking(table, found.failures)
+    found.comparison = tables.ranking(table, found.failures, found.config.grid)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
@@ -258,7 +258,7 @@ def report(
 
     config = found.config
     fits = {}
-    for name in found.fits:
+    for name in _in_detail(found):
         if progress is not None:
             progress(0, 1, f"checks of fit {name}")
         fits[name] = _with_checks(found, name)
@@ -279,11 +279,31 @@ def report(
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=_cutoff(config),
-        notes=(*_undecided(found), *config.spec.report.notes),
+        notes=(*_undecided(found), *_in_short(found, fits), *config.spec.report.notes),
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _in_detail(found: Findings) -> list[str]:
+    """Return the fits that the report shows with tables and figures: the best, or all."""
+    most, ranking = found.config.spec.report.details, found.comparison
+    if most is None or ranking is None:
+        return list(found.fits)
+    ranked = [str(name) for name in ranking.index if str(name) in found.fits]
+    return ranked[:most]
+
+
+def _in_short(found: Findings, shown: Collection[str]) -> tuple[str, ...]:
+    """Return that some fits are in the ranking only."""
+    if len(shown) == len(found.fits):
+        return ()
+    which = f"the best {len(shown)} are" if len(shown) != 1 else "the best is"
+    return (
+        f"Of {len(found.fits)} fits, {which} shown in detail; all are in the model comparison, and "
+        "their parameters in fits/parameters.csv.",
+    )
 
 
 def _undecided(found: Findings) -> tuple[str, ...]:

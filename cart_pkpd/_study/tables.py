@@ -83,8 +83,24 @@ def grid(found: Expanded) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["fit", "model", *axes])
 
 
-def ranking(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
-    """Return the comparison with the fits that failed below it, each with its reason."""
+def ranking(
+    table: pd.DataFrame | None, failures: Mapping[str, str], varied: Expanded | None = None
+) -> pd.DataFrame:
+    """Return the comparison with the fits that failed below it, each with its reason.
+
+    Where models come from a grid, ``attrs["axes"]`` names the columns that say what was varied.
+    """
+    ranked = _with_failures(table, failures)
+    if varied is None or not varied.points:
+        return ranked
+    levels = grid(varied).set_index("fit")
+    several = [name for name in levels if levels[name].nunique() > 1]
+    joined = ranked.join(levels[several].reindex(ranked.index).fillna(""))
+    joined.attrs = {**ranked.attrs, "axes": several}
+    return joined
+
+
+def _with_failures(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     lost = pd.DataFrame(
