@@ -26,7 +26,7 @@ from cart_pkpd import executor, study
 from cart_pkpd._study import fitting, kept, steps
 from cart_pkpd._study.folder import RunFolder
 
-REPEATS = 5
+REPEATS = 3
 
 FIRST_FIT = """
 import sys, time
@@ -66,7 +66,7 @@ def send_back(content: bytes) -> bytes:
 def round_trips(name: str, task: object, content: bytes) -> dict[str, float]:
     """Return what an executor takes to start, and for one task. [s]"""
     began = time.perf_counter()
-    n = 40
+    n = 20
     with executor.get(name, jobs=1) as workers:
         workers.map(echo, [0])
         started = time.perf_counter() - began
@@ -112,7 +112,7 @@ def main() -> None:
         config = study.loads((HERE.parent / "examples" / "fast01.toml").read_text(encoding="utf-8"))
         first = next(iter(config.spec.models))
         given = config._with({"fit": config.spec.fit.model_copy(
-            update={"draws": 1000, "tune": 300, "chains": 4})})  # fmt: skip
+            update={"draws": 500, "tune": 200, "chains": 4})})  # fmt: skip
         sent = fitting.send(fitting.task(given, first, trial))
         place = folder / "fits"
         write = shortest(lambda: fitting.unpacked(given, first, sent, place))
@@ -126,7 +126,7 @@ def main() -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "task_bytes": len(pickle.dumps(task)),
             "fit_bytes": len(sent.content),
-            "fit_draws": 4000,
+            "fit_draws": 2000,
             "executors": {
                 name: round_trips(name, task, sent.content) for name in ("processes", "dask")
             },

@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cart_pkpd._core.errors import ExecutorError
+from cart_pkpd._core.errors import ExecutorError, sentence_of
 from cart_pkpd._executor.base import ATTEMPTS, Executor, Failed, OnDone, Work, attempt, lost
-from cart_pkpd._executor.base import sentence_of as _sentence
 from cart_pkpd._executor.cores import limits, processors
 
 _MISSING = (
@@ -145,4 +144,4 @@ def _result(future: Any, index: int) -> Any:
         return future.result()
     if isinstance(error, KilledWorker):
         return lost(index, f"last on {error.last_worker.address}")
-    return Failed(index, _sentence(error), "")
+    return Failed(index, sentence_of(error), "")

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from cart_pkpd._core.errors import ExecutorError
+from cart_pkpd._core.errors import ExecutorError, sentence_of
 from cart_pkpd._executor.base import (
     ATTEMPTS,
     Executor,
@@ -28,7 +28,6 @@ from cart_pkpd._executor.base import (
     Work,
     attempt,
     lost,
-    sentence_of,
 )
 from cart_pkpd._executor.cores import environment, limits, processors
 

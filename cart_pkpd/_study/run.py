@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd import executor
-from cart_pkpd._core.errors import CartError, ConfigError, DataError, ModelError, UnitError
+from cart_pkpd._core.errors import (
+    CartError,
+    ConfigError,
+    DataError,
+    ModelError,
+    UnitError,
+    sentence_of,
+)
 from cart_pkpd._study import fitting, kept, plan, steps, toml
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.folder import RunFolder, now, write_json, write_text
+from cart_pkpd._study.folder import RunFolder, check_free, now, write_json, write_text
 from cart_pkpd._study.provenance import config_hash, provenance
 from cart_pkpd._study.watch import Stop, Watch
 
@@ -151,6 +158,7 @@ def run(
         For any other error; its traceback is in ``run.log``.
     """
     plan.check(config)
+    check_free(Path(out), overwrite=overwrite, resume=resume)  # before workers start
     with (
         executor.get(workers, jobs=jobs, scheduler=scheduler) as staff,
         RunFolder(
@@ -177,7 +185,7 @@ def _guarded(work: _Run) -> Outcome:
     except Exception as error:
         _LOG.error("%s", traceback.format_exc())
         message = (
-            f"{one_line(error)} This is a fault of the program, not of your study; the "
+            f"{sentence_of(error)} This is a fault of the program, not of your study; the "
             f"traceback is in {folder / 'run.log'}"
         )
         folder.finish("failed", ENGINE, message)
@@ -186,14 +194,6 @@ def _guarded(work: _Run) -> Outcome:
         work.watch.closed()
     folder.finish("done", outcome.exit_code)
     return outcome
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error as one sentence: its own for a CartError, else with its class."""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return (
-        first if isinstance(error, CartError) else f"{type(error).__name__}: {first.rstrip('.')}."
-    )
 
 
 @contextlib.contextmanager
@@ -371,7 +371,7 @@ class _Run:
                 steps.keep(found, name, result, self.folder, save=False)
                 note.state, note.text = _told(result, "", steps.left_out(found, name))
             except Exception as error:  # such as a full disk
-                note.state, note.text = "failed", one_line(error)
+                note.state, note.text = "failed", sentence_of(error)
                 _LOG.error("%s: %s", step, traceback.format_exc())
         if note.state == "failed":
             found.failures[name] = note.text
@@ -394,7 +394,7 @@ class _Run:
             self.stop.check()
         except BaseException as error:
             asked = self.stop.asked or isinstance(error, KeyboardInterrupt)
-            note.state, note.text = ("stopped", "") if asked else ("failed", one_line(error))
+            note.state, note.text = ("stopped", "") if asked else ("failed", sentence_of(error))
             if asked and not isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt from error  # what Ctrl-C broke on its way
             if asked or not alone or not isinstance(error, Exception):
