@@ -66,3 +66,31 @@ def test_the_example_is_a_grid_of_eight() -> None:
     config = study.load(ROOT / "examples" / "car22_grid.toml")
     plan.check(config)
     assert len(config.grid.points) == 8
+
+
+def test_the_numbers_are_those_measured() -> None:
+    rows = {}
+    for line in TEXT.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 5:
+            rows[cells[0]] = cells[3:]
+    for name, key in (
+        ("empty task, there and back", "empty"),
+        ("task with its trial", "with data"),
+        ("file of a fit, there and back", "a fit's file"),
+    ):
+        for cell, kind in zip(rows[name], ("processes", "dask"), strict=True):
+            assert float(cell.split()[0]) == pytest.approx(
+                1000 * FOUND["executors"][kind][key], rel=0.06
+            )
+    for name, key in (
+        ("import of the package", "import"),
+        ("first small fit, nothing compiled", "nothing compiled"),
+        ("first small fit, compiled by another", "compiled by another"),
+        ("the same fit again", "again"),
+    ):
+        measured = FOUND["small_fit"][key]
+        assert float(rows[name][0].split()[0]) == pytest.approx(measured, abs=0.051)
+    gigabytes = re.search(r"10,000 take\n\s+(\d+) GB", TEXT)
+    assert gigabytes is not None
+    assert float(gigabytes[1]) == pytest.approx(10_000 * FOUND["fit_bytes"] / 1e9, abs=0.51)

@@ -120,7 +120,9 @@ def expand(spec: RunFile) -> Expanded:
     _check_exclusions(grid, chosen, axes)
     models: dict[str, Model] = {}
     points: dict[str, Point] = {}
-    excluded, same, seen = 0, {}, {}
+    same: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    excluded = 0
     for name, table in spec.models.items():
         if name not in chosen:
             _add(models, name, table)

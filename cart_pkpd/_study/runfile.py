@@ -354,19 +354,20 @@ class AxesTable(Table):
 
 
 def _named_or_listed(kind: Any) -> Any:
-    listed = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
-    return listed | Annotated[GenericAlias(dict, (str, kind)), Field(min_length=1)]
+    listed: Any = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
+    named: Any = Annotated[GenericAlias(dict, (str, kind)), Field(min_length=1)]
+    return listed | named
 
 
 def _axis_type(field: FieldInfo) -> Any:
     """Return what the values of a key look like when it is varied."""
     parts = [part for part in get_args(field.annotation) if part is not type(None)]
-    kind = functools.reduce(operator.or_, parts) if parts else field.annotation
+    kind: Any = functools.reduce(operator.or_, parts) if parts else field.annotation
     if get_origin(field.annotation) is dict:
         kind = field.annotation
     if get_origin(kind) is dict:
         entry = _named_or_listed(get_args(kind)[1])
-        listed = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
+        listed: Any = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
         return listed | GenericAlias(dict, (str, entry))
     return _named_or_listed(Annotated[kind, *field.metadata] if field.metadata else kind)
 
