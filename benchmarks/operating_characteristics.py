@@ -126,7 +126,8 @@ def page(found: dict) -> str:
         f"10,000 trials of 30 patients, five levels ({found['machine']}, numpy {found['numpy']};"
         " processor seconds, elapsed in brackets: others used the machine):",
         "",
-        "| design | complete data | patients pending | dropout, low products | and pending |",
+        "| design | complete data | with patients pending | dropout and low products "
+        "| the same, pending |",
         "| --- | --- | --- | --- | --- |",
     ]
     cell = {(b["design"], b["scenario"], b["pending"]): b for b in found["batches"]}

@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|endpoints|check|nca|sbc|schema`.
+"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc|schema`.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -57,6 +57,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the run file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in DIR.")]
+
+
+def _run_file(about: str = "") -> Any:
+    text = f"Run file {about}".rstrip() + "."
+    return typer.Argument(metavar="STUDY.TOML", help=escape(text), show_default=False)
 
 
 def _err() -> Console:
@@ -197,9 +202,7 @@ def _root(
 @app.command(epilog=_EPILOG)
 @_command
 def run(
-    study_file: Annotated[
-        Path, typer.Argument(metavar="STUDY.TOML", help="Run file.", show_default=False)
-    ],
+    study_file: Annotated[Path, _run_file()],
     out: Annotated[
         Path | None, typer.Option(help="Run folder.  [default: runs/<name of the run file>]")
     ] = None,
@@ -289,12 +292,7 @@ def demo(
 @app.command(epilog=_EPILOG)
 @_command
 def dose(
-    study_file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDY.TOML", help="Run file with a [dose] table.", show_default=False
-        ),
-    ],
+    study_file: Annotated[Path, _run_file("with a [dose] table")],
     out: Annotated[
         Path | None, typer.Option(help="Run folder.  [default: runs/<name of the run file>-dose]")
     ] = None,
@@ -308,13 +306,15 @@ def dose(
     Writes report.html, dose/decisions.json and dose/*.csv with every number, and figures.
     """
     from cart_pkpd import study
+    from cart_pkpd._study import dosing
 
     config = study.load(study_file).with_(seed=seed).only_dose()
     folder = out or Path("runs") / f"{study_file.stem}-dose"
     code = _run(config, folder, overwrite=overwrite, quiet=quiet, as_json=as_json)
     found = folder / "dose" / "decisions.json"
     if not as_json and found.is_file():
-        _say_decisions(json.loads(found.read_text(encoding="utf-8")))
+        for said in dosing.lines(json.loads(found.read_text(encoding="utf-8"))):
+            _say(said)
     elif not as_json:
         steps = json.loads((folder / "status.json").read_text(encoding="utf-8"))["steps"]
         why = steps.get("dose", {}).get("note") or "the step was not reached."
@@ -323,26 +323,49 @@ def dose(
     return code
 
 
-def _say_decisions(found: dict[str, Any]) -> None:
-    """Print each decision, then what to look at before following it, each flag once."""
-    flags: dict[str, list[str]] = {}
-    for name, said in found.items():
-        _say(f"{name}: {said['sentence']}")
-        for flag in said["flags"]:
-            flags.setdefault(flag, []).append(name)
-    for flag, names in flags.items():
-        _say(f"! {', '.join(names)}: {flag}")
+@app.command(epilog=_EPILOG)
+@_command
+def operating(
+    study_file: Annotated[Path, _run_file("with an [operating] table")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.  [default: runs/<name of the run file>-operating]"),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=2, max=10**6, help="Instead of the run file's number.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the trials.")] = 1,
+    seed: Seed = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
+) -> int:
+    """Simulate trials of the designs of [dose]: what they select, whom they treat, how long.
+
+    Writes report.html, operating/operating.json, operating/*.csv with every number, and figures.
+    """
+    from cart_pkpd import study
+    from cart_pkpd._study import console
+    from cart_pkpd._study import operating as work
+
+    config = study.load(study_file).with_(seed=seed).only_operating(trials=trials)
+    folder = out or Path("runs") / f"{study_file.stem}-operating"
+    watch = console.watch(_err(), quiet=quiet)
+    outcome = study.run(config, folder, overwrite=overwrite, watch=watch, jobs=jobs)
+    if as_json:
+        _say_json(outcome.as_dict() | {"operating": work.written(folder)})
+    elif outcome.exit_code:
+        return _failed(outcome.exit_code, [step.note for step in outcome.steps[:1]], as_json)
+    else:
+        _say(work.printed(folder, as_csv=as_csv))
+    return outcome.exit_code
 
 
 @app.command(epilog=_EPILOG)
 @_command
 def endpoints(
-    study_file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDY.TOML", help="Run file with an [endpoints] table.", show_default=False
-        ),
-    ],
+    study_file: Annotated[Path, _run_file("with an [endpoints] table")],
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder.  [default: runs/<name of the run file>-endpoints]"),
@@ -596,7 +619,9 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {"run", "demo", "dose", "endpoints", "check", "nca", "sbc", "schema"}
+        known = {
+            "run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc", "schema",
+        }  # fmt: skip
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

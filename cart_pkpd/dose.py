@@ -33,9 +33,9 @@ given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import xarray as xr
@@ -98,8 +98,11 @@ from cart_pkpd._dose.rules import StopIfUnderdosed as StopIfUnderdosed
 from cart_pkpd._dose.rules import StopWhen as StopWhen
 from cart_pkpd._dose.scenarios import paths as _paths
 from cart_pkpd._dose.scenarios import scenarios as _scenarios
+from cart_pkpd._dose.standard_scenarios import standard_rates as standard_rates
+from cart_pkpd._dose.standard_scenarios import standard_scenarios as _standard_scenarios
 from cart_pkpd._dose.threeplusthree import ThreePlusThree as ThreePlusThree
 from cart_pkpd._dose.trial_scenario import Scenario as Scenario
+from cart_pkpd.executor import Executor
 
 DLT_WINDOW = 28.0
 
@@ -165,6 +168,8 @@ __all__ = [
     "scenarios",
     "simulate_trials",
     "skeleton",
+    "standard_rates",
+    "standard_scenarios",
     "weibull_onset",
 ]
 
@@ -390,6 +395,33 @@ def simulate_trials(
     return trials_of(design, scenario, trials, seed, pending, patients)
 
 
+def standard_scenarios(*, levels: Levels | Sequence[float], **run: Any) -> dict[str, Scenario]:
+    """Return the standard scenarios of a trial: the same run with truths from safe to toxic.
+
+    Parameters
+    ----------
+    levels : Levels or sequence of float
+        Planned doses.
+    **run
+        Everything else that `Scenario` takes but `p`: target, max_patients, accrual, ….
+
+    Returns
+    -------
+    dict of str to Scenario
+        ``"all safe"``, ``"highest"``, ``"middle"``, ``"lowest"``, ``"all toxic"``, ``"steep"`` and
+        ``"flat"``, with the probabilities of `standard_rates`.
+
+    Examples
+    --------
+    >>> found = standard_scenarios(
+    ...     levels=(1e6, 3e6, 1e7), target=0.30, max_patients=24, accrual=2.0
+    ... )
+    >>> found["highest"].rates.round(2).tolist()
+    [0.08, 0.16, 0.3]
+    """
+    return _standard_scenarios({"levels": as_levels(levels), **run})
+
+
 def compare_designs(
     designs: Mapping[str, Design],
     scenarios: Mapping[str, Scenario],
@@ -397,6 +429,9 @@ def compare_designs(
     *,
     seed: int,
     pending: Literal["design", "wait"] = "design",
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> xr.Dataset:
     """Return the operating characteristics of every design in every scenario.
 
@@ -407,6 +442,13 @@ def compare_designs(
         Of the same dose levels.
     trials, seed, pending
         As in `simulate_trials`; all designs treat the same patients.
+    jobs : int
+        Processes that share the work; the numbers are the same. A script that uses more than one
+        needs ``if __name__ == "__main__":`` around what it does.
+    executor : Executor, optional
+        From ``executor.get``, instead of `jobs`.
+    progress : callable, optional
+        Called with how many pairs of design and scenario are done, of how many, and the last one.
 
     Returns
     -------
@@ -416,9 +458,9 @@ def compare_designs(
     Raises
     ------
     DataError
-        If there is nothing to compare, or levels differ.
+        If there is nothing to compare, levels differ, or something is no design or scenario.
     """
-    return _compare(designs, scenarios, trials, seed, pending)
+    return _compare(designs, scenarios, trials, seed, pending, jobs, executor, progress)
 
 
 def operating_table(

@@ -158,3 +158,37 @@ def run(design, scenario, chance, follow):
             day = today if follow else available(today, i)
             people.append(treat(s, chance[i], level, day))
             break
+
+
+@dataclass
+class Differences:
+    """Trials that differ from those simulated one at a time in anything; and the decisions made."""
+
+    trials: list
+    decisions: int = 0
+
+
+def differences(design, scenario, trials, seed, pending="design"):
+    found = dose.simulate_trials(
+        design, scenario, trials, seed=seed, pending=pending, patients=True
+    )
+    follow = design.uses_follow_up and pending == "design"
+    out = Differences([])
+    for t, chance in enumerate(chances(scenario, trials, seed)):
+        course = run(design, scenario, chance, follow)
+        out.decisions += course.decisions
+        m = int(found["n_treated"].values[t].sum())
+        column = {k: found[f"patient_{k}"].values[t, :m].tolist()
+                  for k in ("level", "infused", "known", "dlt")}  # fmt: skip
+        mtd = 0 if course.mtd is None else scenario.planned.index(course.mtd) + 1
+        same = (
+            column["level"] == [p.level + 1 for p in course.treated]
+            and column["infused"] == [p.day for p in course.treated]
+            and column["known"] == [p.outcome for p in course.treated]
+            and column["dlt"] == [p.dlt for p in course.treated]
+            and int(found["mtd"][t]) == mtd
+            and int(found["trial_length"][t]) == course.length
+        )
+        if not same:
+            out.trials.append(t)
+    return out

@@ -38,6 +38,17 @@ def test_what_the_guide_warns_of_is_true(guide):
     assert dose.BOIN(0.25).recommend(guide["waiting"]).action == "wait"
 
 
+def test_counts_of_the_guide_are_decided_as_it_says(tmp_path):
+    from cart_pkpd import study
+    from cart_pkpd._study import dose_counts, dosing
+
+    config = study.loads(re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[0])
+    assert [step for step, _ in study.plan(config, tmp_path / "x")] == ["dose", "report"]
+    seen = dose_counts.of(config, dosing.levels_of(config.spec.dose))
+    said = dosing.designs_of(config.spec.dose)["BOIN"].recommend(seen).sentence
+    assert said in " ".join(TEXT.replace("*", "").split())
+
+
 def test_every_name_in_the_guide_exists(guide):
     for name in re.findall(r"`([A-Z][A-Za-z0-9]+)(?:\(|`)", TEXT):
         assert hasattr(guide["dose"], name), name

@@ -429,52 +429,6 @@ def test_the_whole_chain_on_fast01():
     assert set(result.peaks_per_dose().index.get_level_values(0)) == set(result.links.cytokines)
 
 
-class TestActivity:
-    def setup_method(self):
-        self.trial = datasets.load("fast01")
-        self.known = dose.data(self.trial, levels=tuple(DOSES))
-        self.ids = [str(i) for i in self.trial["id"].values]
-
-    def test_rates_have_exact_intervals(self):
-        table = dose.activity(self.trial, self.known).table()
-        # Clopper–Pearson of 0 of n: 1 − (α/2)^(1/n); of 2 of 17 by beta quantiles.
-        assert table.loc[1e6, "dlt_upper"] == pytest.approx(1 - 0.025 ** (1 / 3))
-        exact = stats.beta.ppf([0.025, 0.975], [2, 3], [16, 15])
-        assert table.loc[1e7, ["dlt_lower", "dlt_upper"]].tolist() == pytest.approx(list(exact))
-        assert table["infused"].tolist() == [3, 3, 18, 6]
-        assert table["evaluable"].tolist() == [3, 3, 17, 6]
-        assert table.loc[1e7, "crs3"] == 2
-
-    def test_responses_of_every_kind(self):
-        best = {i: ("PR" if i in ("F01-007", "F01-013") else "SD") for i in self.ids}
-        best["F01-014"], best["F01-015"] = "NE", ""
-        as_frame = pd.DataFrame({"id": list(best), "best_response": list(best.values()),
-                                 "pfs": np.arange(30.0)})  # fmt: skip
-        one = dose.activity(self.trial, self.known, response=best)
-        two = dose.activity(self.trial, self.known, response=as_frame, pfs="pfs")
-        for found in (one, two):
-            table = found.table()
-            assert table.loc[3e7, ["response", "n_response"]].tolist() == [1, 5]
-            assert table.loc[1e7, ["response", "n_response"]].tolist() == [1, 18]
-        assert two.table().loc[1e6, "pfs_median"] == 1.0
-        assert any("no best response" in n for n in one.notes)
-
-    def test_geometric_means_by_dose(self):
-        params = nca.table(self.trial, "transgene", window=(0, 28))
-        found = dose.exposure(params, self.trial, "cmax", data=self.known)
-        table = dose.activity(self.trial, self.known, exposures=[found.measured]).table()
-        mine = params["cmax"].values[self.trial["dose_level"].values == 3e6]
-        assert table.loc[3e6, "cmax"] == pytest.approx(stats.gmean(mine))
-
-    def test_what_cannot_be_a_response_is_named(self):
-        with pytest.raises(DataError, match="'F01-001' has the best response 'GREAT'"):
-            dose.activity(self.trial, self.known, response={"F01-001": "great"})
-        with pytest.raises(DataError, match="'X'"):
-            dose.activity(self.trial, self.known, response={"X": "PR"})
-        with pytest.raises(DataError, match="no patient-level variable"):
-            dose.activity(self.trial, self.known, response="best_respons")
-
-
 class TestBelowTheMtd:
     def setup_method(self):
         self.known = dose.counts(
@@ -539,6 +493,13 @@ class TestPictures:
         assert {"0/3", "2/9"} <= {t.get_text() for t in ax.texts}
         assert any(np.array_equal(line.get_ydata(), curve["mean"].to_numpy()) for line in ax.lines)
 
+    def test_observed_counts_stand_below_a_curve_without_rates(self, plain):
+        ax = plots.dlt_by_dose(plain)
+        level = plain.patients["dose_level"].values
+        expected = [f"{int(DLT[level == d].sum())}/{int((level == d).sum())}" for d in DOSES]
+        assert [t.get_text() for t in ax.texts] == expected
+        assert ax.get_ylim()[0] < min(t.xy[1] for t in ax.texts)
+
     def test_dlts_over_exposure(self, plain):
         figure = plots.toxicity_by_exposure(plain)
         assert len(figure.axes) == 1
@@ -567,7 +528,9 @@ class TestPictures:
                         peak=peak)  # fmt: skip
         rows["lloq"] = ("cytokine", np.array([5.0]))
         tree = xr.DataTree.from_dict({"posterior": draws, "patients": rows})
-        found = dose.ChainResult(links, tree, plain.verdict, (), {})
+        found = dose.ChainResult(
+            links=links, tree=tree, verdict=plain.verdict, notes=(), provenance={}
+        )
         # A new patient's ln peak is normal with mean 3 + 0.5 b x and SD √(0.4² + (0.5 σ)²).
         table = found.peaks_per_dose([1e7])
         assert table["median"].iloc[0] == pytest.approx(np.exp(3.0))

@@ -108,19 +108,20 @@ def test_every_number_is_in_json_and_csv(decided):
 
 def test_the_section_begins_with_the_answer(decided):
     found = decided[0]
-    # Without figures, which other tests draw.
-    opening = _dose._opening(found)
-    words = opening[0].items
+    words = [*found.answers(), *found.reasons()]
     assert [label for label, _ in words] == [
         "Next:", "Designs:", "Evidence:", "BLRM:", "BOIN:", "Below the MTD:"
     ]  # fmt: skip
     assert words[3] == ("BLRM:", found.decisions["BLRM"].sentence)
+    # Without figures, which other tests draw.
+    (opening,) = _dose._opening(found)
+    assert [text for _, text in opening.items] == [words[1][1], words[2][1]]
     assert words[2][1] == (
         "30 patients treated, 29 evaluable with 4 DLTs, 0 pending; DLT window 28 days; at the end "
         "of follow-up."
     )
     # One flag for both designs, with the patient, the reason and what to do.
-    about = [b.text for b in opening[1:] if "F01-010" in b.text]
+    about = [text for text in found.flags() if "F01-010" in text]
     assert len(about) == 1
     assert about[0].startswith("BLRM, BOIN: 29 of 30 patients count at the planned level, without")
     assert "dlt_evaluable = 0" in about[0]
@@ -212,7 +213,16 @@ def test_every_design_has_its_scenarios_or_says_why_not(ask):
     blocks = _dose._scenarios("BLRM", got["BLRM"], "cells")
     title = {"mtd": "the MTD after a further cohort of 2 at 1×10⁷ cells",
              "next": "the decision after the next cohort of 2 at 1×10⁷ cells"}[ask]  # fmt: skip
-    assert blocks[1].title == f"BLRM: {title}"
+    same, attached = blocks
+    assert attached.table.title == f"BLRM: {title}"
+    # Every outcome leads to the same, which is then one sentence.
+    assert set(got["BLRM"]["next_dose"]) == {1e7}
+    assert same.text == {
+        "mtd": "After a further cohort of 2 at 1×10⁷ cells the MTD by BLRM is 1×10⁷ cells, "
+               "whatever its number of DLTs (0 to 2).",
+        "next": "After the next cohort of 2 at 1×10⁷ cells BLRM says stay: 1×10⁷ cells, whatever "
+                "its number of DLTs (0 to 2).",
+    }[ask]  # fmt: skip
     toxic = of_counts(designs, {1e6: (3, 3)}, "next")
     got, without = dosing._scenarios(designs, toxic.decisions, toxic.data, load().spec.dose)
     assert "No next cohort is due" in without["BOIN"]
@@ -331,3 +341,15 @@ def test_the_command_writes_report_and_decisions(tmp_path, capsys):
         assert heading in page
     back = dose.load_chain(tmp_path / "out/dose/chain.nc")
     assert back.verdict.ok
+
+
+def test_scenarios_that_differ_are_drawn_and_their_rules_folded(monkeypatch):
+    """BOIN with target 0.25 goes up below 0.197 and down above 0.298 (Liu and Yuan 2015)."""
+    known = dose.counts({1e6: (0, 3)}, levels=(1e6, 3e6))
+    table = dose.scenarios(dose.BOIN(target=0.25), known, cohort=3)
+    assert table["next_dose"].nunique() > 1
+    monkeypatch.setattr(_dose, "picture", lambda name, draw, **how: (name, how["alt"]))
+    drawn, folded = _dose._scenarios("BOIN", table, "cells")
+    assert drawn[0] == "dose_boin_scenarios"
+    (shown,) = folded.blocks
+    assert [row["dlts"] for row in shown.rows] == [0, 1, 2, 3]

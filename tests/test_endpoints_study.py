@@ -271,7 +271,7 @@ def test_the_section_has_every_part(undrawn, derived):
         "Response by RECIST 1.1", "Progression-free and overall survival", "Every patient",
         "Exposure–response", "Records and rules",
     ]  # fmt: skip
-    assert undrawn.blocks[0].items == tuple(derived[0].answers())
+    assert not undrawn.blocks  # the answers stand on the first page, and nothing was warned of
     drawn = [b.text.split(">")[0][1:] for b in walk([undrawn])
              if isinstance(b, Text) and b.text.startswith("<")]  # fmt: skip
     for name in ("waterfall", "spider", "swimmer", "km_pfs", "km_os", "er_response_cmax",
@@ -344,7 +344,7 @@ def test_the_report_lists_what_is_wrong(malformed):
     problems = pd.read_csv(folder / "endpoints/problems.csv")
     assert {"F01-001", "F01-099"} <= set(problems["patient"])
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Clinical endpoints:" in page
+    assert "<dt>Clinical endpoints</dt><dd>not derived. " in page
     assert "keep one. 1 further problem is in the table of problems." in page
     assert "What is wrong with the records" in page
     assert "F01-099" in page

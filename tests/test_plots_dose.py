@@ -42,6 +42,7 @@ def test_the_curve_has_two_ribbons_levels_and_counts(seen):
     assert ax.get_xscale() == "log"
     assert len(ax.collections) == 2
     assert texts(ax) == ["0/3", "0/3", "1/6"]
+    assert {"prior median", "prior 95\u202f% interval"} <= set(legend(ax))
     assert {"50\u202f% interval", "95\u202f% interval", "target 0.16–0.33"} <= set(legend(ax))
     open_marks = [
         line for line in ax.lines

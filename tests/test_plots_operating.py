@@ -50,11 +50,24 @@ def test_one_design_and_patients_are_drawn_too(found):
     np.testing.assert_allclose(heights(ax), one["patient_share"])
 
 
+def test_more_than_six_designs_are_tiles_with_their_shares(found):
+    many = found.isel(design=[0, 1] * 4).assign_coords(design=[f"d{i}" for i in range(8)])
+    axes = plots.operating_characteristics(many)
+    assert len(axes) == 2
+    cell = many.sel(scenario="toxic")
+    shares = np.concatenate([cell["none"].values[:, None], cell["selected"].values], axis=1)
+    shown = [t.get_text() for t in axes[1].texts]
+    assert shown == [f"{100 * v:.0f}" for v in shares.ravel()]
+    tiles = [p for p in axes[1].patches if p.get_height() == 1]
+    np.testing.assert_allclose([p.get_alpha() for p in tiles], shares.ravel())
+    (frame,) = (p for p in axes[1].patches if p.get_height() == 8)
+    assert frame.get_x() + 0.5 == 0  # none is correct
+    without = plots.operating_characteristics(many, measure="patient_share")
+    assert len(without[1].texts) == 8 * 3
+
+
 def test_what_cannot_be_drawn_is_refused(found):
     with pytest.raises(DataError, match="no operating characteristics"):
         plots.operating_characteristics(xr.Dataset())
     with pytest.raises(ValueError, match="unknown measure"):
         plots.operating_characteristics(found, measure="luck")
-    many = found.isel(design=[0, 1] * 4)
-    with pytest.raises(DataError, match="8 designs are too many"):
-        plots.operating_characteristics(many)

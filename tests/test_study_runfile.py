@@ -47,7 +47,7 @@ beta = { typical = 0.02 }
 # requirement: path of the key, what was found, what is allowed or nearest.
 BROKEN = {
     "not TOML": ("seed = =", ["is not valid TOML", "line 1"]),
-    "empty": ("", ["data is missing"]),
+    "empty": ("", ["has no [data]", "dose.counts"]),
     "no source": ("[data]\n", ["[data] needs either 'table'", "neither was given"]),
     "two sources": (
         '[data]\ndataset = "fast01"\ntable = "a.csv"',

@@ -41,3 +41,15 @@ def test_a_number_to_so_many_decimals(value, digits, said):
 
 def test_plots_and_report_print_doses_as_sentences_do():
     assert _text.dose is words.dose
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0, "0.000"), (1.0, "1.000"), (0.0004, "<0.001"), (1e-12, "<0.001"), (0.0006, "0.001"),
+        (0.9996, ">0.999"), (0.9994, "0.999"), (0.25, "0.250"), (float("nan"), "—"),
+    ],
+)  # fmt: skip
+def test_a_probability_is_never_0_or_1_where_it_is_not(value, said):
+    assert words.chance(value) == said
+    assert words.chance(0.004, 2) == "<0.01"

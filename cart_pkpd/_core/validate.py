@@ -61,6 +61,42 @@ def probability(value: float, what: str) -> float:
     return float(value)
 
 
+def real(value: Any, what: str) -> float:
+    """Return `value` if it is a number; whether it may be NaN or negative is the caller's."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{what} must be a number, not {shown(value)}.")
+    return float(value)
+
+
+def reals(values: Any, what: str, *, such_as: str, count: int | None = None) -> tuple[float, ...]:
+    """Return several numbers as a tuple.
+
+    Parameters
+    ----------
+    values : iterable of float
+        What the caller passed.
+    what : str
+        What the values are, for the message.
+    such_as : str
+        An example, for the message.
+    count : int, optional
+        How many there must be.
+    """
+    text = isinstance(values, str | bytes | Mapping)
+    found = [] if text or not isinstance(values, Iterable) else list(values)
+    fine = all(isinstance(v, Real) and not isinstance(v, bool) for v in found)
+    if text or not isinstance(values, Iterable) or not fine or (count or len(found)) != len(found):
+        many = "" if count is None else f"{count} "
+        raise ValueError(f"{what} must be {many}numbers, such as {such_as}, not {shown(values)}.")
+    return tuple(float(v) for v in found)
+
+
+def instance(value: Any, kind: type, what: str, such_as: str) -> None:
+    """Raise DataError unless `value` is of a kind; `such_as` says how one is made."""
+    if not isinstance(value, kind):
+        raise DataError(f"{what} is needed, such as {such_as}, not {shown(value)}.")
+
+
 def positive_int(value: int, what: str) -> int:
     """Return `value` if it is a whole number of at least 1."""
     number = isinstance(value, SupportsInt) and not isinstance(value, str | bool)

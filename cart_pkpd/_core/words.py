@@ -115,6 +115,22 @@ def fixed(value: float, digits: int = 2) -> str:
     )
 
 
+def chance(value: float, digits: int = 3) -> str:
+    """Return a probability to so many decimals; never 0 or 1 where it is not: ``"<0.001"``.
+
+    Examples
+    --------
+    >>> chance(0.25), chance(0.0), chance(0.0002), chance(0.99998)
+    ('0.250', '0.000', '<0.001', '>0.999')
+    """
+    least = 10.0**-digits
+    if 0 < value < least / 2:
+        return f"<{least:.{digits}f}"
+    if 1 - least / 2 < value < 1:
+        return f">{1 - least:.{digits}f}"
+    return fixed(value, digits)
+
+
 def unit(name: str) -> str:
     """Return a unit for people: ``"copies/µg*day"`` is ``"copies/µg·day"``; nothing for "1"."""
     if name in ("", "1", "see measure"):

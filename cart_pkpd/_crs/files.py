@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,17 @@ from cart_pkpd._crs.layer import Layer
 from cart_pkpd._crs.parts import Hazard, Logistic, ProportionalOdds
 from cart_pkpd._crs.result import CrsResult
 from cart_pkpd._crs.terms import Term
-from cart_pkpd._fit.trees import read_tree, write_tree
-from cart_pkpd._stats.priors import KINDS, Prior, prior_from
+from cart_pkpd._fit import sampled
+from cart_pkpd._stats.priors import prior_from
 
 FORMAT = 1
-_ATTR = "cart_pkpd_crs"
-_KIND_OF = {cls: kind for kind, cls in KINDS.items()}
+_RECORD = "cart_pkpd_crs"
 _PARTS: Mapping[str, Any] = {"occurrence": Logistic, "grade": ProportionalOdds, "onset": Hazard}
 
 
 def save(result: CrsResult, path: Path) -> Path:
     """Write `result` to `path`; the file appears whole or not at all."""
-    tree = result.tree.copy()
-    tree.attrs[_ATTR] = json.dumps(
-        {
-            "format": FORMAT,
-            "layer": describe(result.layer),
-            "verdict": result.verdict.as_dict(),
-            "notes": list(result.notes),
-            "provenance": dict(result.provenance),
-        }
-    )
-    return write_tree(tree, path)
+    return sampled.save(result, path, _RECORD, FORMAT, {"layer": describe(result.layer)})
 
 
 def load(path: Path) -> CrsResult:
@@ -44,30 +31,14 @@ def load(path: Path) -> CrsResult:
     FitError
         If the file is not one.
     """
-    from cart_pkpd._fit.verdict import Verdict
-
-    tree, record = read_tree(path, _ATTR, FORMAT, "a fitted CRS layer")
-    return CrsResult(
-        layer=layer_from(record["layer"]),
-        tree=tree,
-        verdict=Verdict(**record["verdict"]),
-        notes=tuple(record["notes"]),
-        provenance=record["provenance"],
-    )
+    fields, record = sampled.load(path, _RECORD, FORMAT, "a fitted CRS layer")
+    return CrsResult(layer=layer_from(record["layer"]), **fields)
 
 
 def describe(layer: Layer) -> dict[str, Any]:
     """Return the declaration as plain data."""
-    parts = {p.name: {k: _plain(v) for k, v in vars(p).items()} for p in layer.parts}
+    parts = {p.name: sampled.plain(p) for p in layer.parts}
     return {"window": list(layer.window), **parts}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Prior):
-        return {"kind": _KIND_OF[type(value)], **asdict(value)}
-    if isinstance(value, Term):
-        return {k: _plain(v) for k, v in vars(value).items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def layer_from(record: Mapping[str, Any]) -> Layer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +16,16 @@ from cart_pkpd._crs.arrange import arrange
 from cart_pkpd._crs.parts import Quantity
 from cart_pkpd._crs.predictors import at_median
 from cart_pkpd._crs.terms import Term
+from cart_pkpd._fit.sampled import Sampled
 
 if TYPE_CHECKING:
     from cart_pkpd._crs.layer import Layer
-    from cart_pkpd._fit.verdict import Verdict
 
 _LN2, _LN10 = float(np.log(2.0)), float(np.log(10.0))
 
 
-@dataclass(frozen=True, eq=False)
-class CrsResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CrsResult(Sampled):
     """A layer fitted by Bayes.
 
     Attributes
@@ -45,15 +44,6 @@ class CrsResult:
     """
 
     layer: Layer
-    tree: xr.DataTree
-    verdict: Verdict
-    notes: tuple[str, ...]
-    provenance: Mapping[str, Any]
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """All draws, dims chain, draw."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def predictors(self) -> xr.Dataset:

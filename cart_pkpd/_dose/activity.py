@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import did_you_mean, probability
+from cart_pkpd._core.validate import did_you_mean, probability, shown
 from cart_pkpd._dose.measured import BELOW, EXACT, Measured
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.peaks import Peaks, peaks
+from cart_pkpd._endpoints.survival import NOT_REACHED, KaplanMeier, kaplan_meier
+from cart_pkpd._endpoints.tables import require
 
 type Floats = NDArray[np.float64]
 
@@ -52,8 +54,9 @@ class Activity:
 
         Columns: ``infused``, ``evaluable``; for each of ``dlt``, ``crs2`` (grade ≥ 2), ``crs3``,
         ``icans1``, ``icans3``, ``response``: ``n_…`` with a known outcome, the count, ``…_rate``,
-        ``…_lower`` and ``…_upper`` (exact, Clopper–Pearson); ``pfs_median`` where a column of
-        PFS was given; geometric means ``cmax``, ``auc0_28`` and of every cytokine's peak.
+        ``…_lower`` and ``…_upper`` (exact, Clopper–Pearson); where PFS was given ``n_pfs``,
+        ``pfs_events``, ``pfs_median``, ``pfs_lower``, ``pfs_upper`` [month], NaN where not reached,
+        with ``pfs_reason``; geometric means ``cmax``, ``auc0_28`` and of every cytokine's peak.
         """
         return self.by_dose
 
@@ -64,6 +67,8 @@ class Activity:
         for name in _OUTCOMES:
             if name in self.by_dose:
                 out[name] = [_said(row, name) for _, row in self.by_dose.iterrows()]
+        if "pfs_median" in self.by_dose:
+            out["pfs"] = [_said_pfs(row) for _, row in self.by_dose.iterrows()]
         return out
 
     def __repr__(self) -> str:
@@ -81,6 +86,19 @@ def _said(row: pd.Series[Any], name: str) -> str:
     return f"{int(row[name])}/{n} ({rate:.0f} %; {low:.0f}–{high:.0f})"
 
 
+def _said_pfs(row: pd.Series[Any]) -> str:
+    """Return ``"5.1 months (2.0–not reached), 3/6 events"``."""
+    if not row["n_pfs"]:
+        return "—"
+    middle, low, high = (
+        NOT_REACHED if np.isnan(row[f"pfs_{k}"]) else f"{row[f'pfs_{k}']:.1f}"
+        for k in ("median", "lower", "upper")
+    )
+    known = not np.isnan(row["pfs_median"])
+    said = f"{middle} months ({low}–{high})" if known else middle
+    return f"{said}, {int(row['pfs_events'])}/{int(row['n_pfs'])} events"
+
+
 def activity(
     trial: xr.Dataset,
     data: DoseData,
@@ -88,7 +106,7 @@ def activity(
     exposures: Sequence[Measured] = (),
     response: Mapping[str, Any] | pd.Series[Any] | pd.DataFrame | str | None = None,
     responders: Sequence[str] = RESPONDERS,
-    pfs: str | None = None,
+    pfs: pd.DataFrame | None = None,
     cytokines: Sequence[str] | None = None,
     crs_grade: str = "crs_grade",
     icans_grade: str = "icans_grade",
@@ -110,9 +128,9 @@ def activity(
         an empty one, is not counted.
     responders : sequence of str
         Responses that count.
-    pfs : str, optional
-        Column of `response` (a DataFrame) with the progression-free time; its median is of the
-        times as they are given, without regard to censoring.
+    pfs : DataFrame, optional
+        From ``endpoints.pfs``: ``id``, ``time`` [day], ``event``. The median of each dose is that
+        of Kaplan and Meier.
     cytokines : sequence of str, optional
         As in ``dose.chain``.
     crs_grade, icans_grade : str
@@ -127,7 +145,7 @@ def activity(
     Raises
     ------
     DataError
-        If a response is not known, or of a patient whom the trial has not.
+        If a response is not known, or response or PFS are of a patient whom the trial has not.
 
     Notes
     -----
@@ -154,9 +172,10 @@ def activity(
         missing = int((best == "").sum())
         if missing:
             notes.append(f"{missing} patients have no best response and are not in the ORR.")
-        if pfs is not None:
-            out["pfs"] = _column(response, pfs, ids)
-            notes.append("The PFS column is a plain median, without regard to censoring.")
+    survival = None
+    if pfs is not None:
+        survival = _survival(pfs, out["dose"], prob)
+        notes += [f"PFS: {note}" for note in survival.notes]
     found = peaks(trial, cytokines).of(list(ids))
     logs = _logs(exposures, found, ids)
     blq = (found.status == BELOW).sum(axis=0)
@@ -166,8 +185,8 @@ def activity(
         if k
     ]
     return Activity(
-        _by_dose(out, logs, data, prob), out.join(logs.apply(np.exp)), prob, data.levels.unit,
-        tuple(notes),
+        _by_dose(out, logs, survival, data, prob), out.join(logs.apply(np.exp)), prob,
+        data.levels.unit, tuple(notes),
     )  # fmt: skip
 
 
@@ -215,12 +234,20 @@ def _indexed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_index("id") if "id" in frame else frame
 
 
-def _column(given: Any, name: str, ids: pd.Index[str]) -> Floats:
-    if not isinstance(given, pd.DataFrame) or name not in given:
-        raise DataError(f"pfs={name!r} must be a column of the DataFrame of responses.")
-    column = _indexed(given)[name]
-    column.index = column.index.astype(str)
-    return column.reindex(ids).to_numpy(dtype=float)
+def _survival(pfs: Any, dose: pd.Series[float], prob: float) -> KaplanMeier:
+    """Return progression-free survival by planned dose."""
+    if not isinstance(pfs, pd.DataFrame):
+        raise DataError(f"pfs= takes the table of endpoints.pfs(...), not {shown(pfs)}.")
+    require(pfs, ("id", "time", "event"), "times to event", "endpoints.pfs")
+    who = pfs["id"].astype(str)
+    strangers = who[~who.isin(dose.index)]
+    if len(strangers):
+        raise DataError(
+            f"there is a PFS of patient {strangers.iloc[0]!r}, who is not in data "
+            f"({len(strangers)} such patients); correct the id, or leave the row out."
+        )
+    planned = dose.reindex(who).to_numpy()
+    return kaplan_meier(pfs.assign(dose_level=planned), "dose_level", confidence=prob)
 
 
 def _logs(exposures: Sequence[Measured], found: Peaks, ids: pd.Index[str]) -> pd.DataFrame:
@@ -235,7 +262,11 @@ def _logs(exposures: Sequence[Measured], found: Peaks, ids: pd.Index[str]) -> pd
 
 
 def _by_dose(
-    patients: pd.DataFrame, logs: pd.DataFrame, data: DoseData, prob: float
+    patients: pd.DataFrame,
+    logs: pd.DataFrame,
+    survival: KaplanMeier | None,
+    data: DoseData,
+    prob: float,
 ) -> pd.DataFrame:
     rows = []
     for k, dose in enumerate(data.levels.doses):
@@ -244,8 +275,8 @@ def _by_dose(
         for name in _OUTCOMES:
             if name in patients:
                 row.update(_outcome(name, patients.loc[here, name].dropna().to_numpy(), prob))
-        if "pfs" in patients:
-            row["pfs_median"] = float(patients.loc[here, "pfs"].median()) if here.any() else np.nan
+        if survival is not None:
+            row |= _median_pfs(survival.summary, dose)
         for column in logs:
             known = logs[column][here].dropna()
             row[str(column)] = float(np.exp(known.mean())) if len(known) else np.nan
@@ -253,6 +284,19 @@ def _by_dose(
     out = pd.DataFrame(rows, index=pd.Index(data.levels.array, name="dose"))
     out.attrs.update(prob=prob, unit=data.levels.unit)
     return out
+
+
+def _median_pfs(summary: pd.DataFrame, dose: float) -> dict[str, Any]:
+    """Return the median PFS of one dose, NaN with a reason where there is none."""
+    names = {
+        "n_pfs": "n", "pfs_events": "events", "pfs_median": "median", "pfs_lower": "median_lower",
+        "pfs_upper": "median_upper", "pfs_reason": "reason",
+    }  # fmt: skip
+    here = summary[np.isclose(summary["group"].to_numpy(dtype=float), dose)]
+    if here.empty:
+        nothing = dict.fromkeys(("pfs_median", "pfs_lower", "pfs_upper"), np.nan)
+        return {"n_pfs": 0, "pfs_events": 0, **nothing, "pfs_reason": "nobody with a time"}
+    return {mine: here[theirs].iloc[0] for mine, theirs in names.items()}
 
 
 def _outcome(name: str, values: Floats, prob: float) -> dict[str, Any]:

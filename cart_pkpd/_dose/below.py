@@ -137,8 +137,9 @@ def recommend_below_mtd(
     table.attrs["benefit"] = what.removeprefix("the ")
     said = rule.words(what, "P(over-dosing)")
     reason = (
-        f"{said} Here {words.dose(chosen, data.levels.unit)}: P = {row['p_enough']:.2f}, "
-        f"P(over-dosing) {row['over']:.3f} against {p_over[-1]:.3f} at the MTD."
+        f"{said} Here {words.dose(chosen, data.levels.unit)}: "
+        f"P = {words.chance(row['p_enough'], 2)}, P(over-dosing) {words.chance(row['over'])} "
+        f"against {words.chance(p_over[-1])} at the MTD."
     )
     if math.isclose(chosen, float(mtd)):
         reason = f"{said} No lower dose meets it, so the MTD stands."

@@ -12,12 +12,13 @@ import pandas as pd
 from scipy.special import comb, expit, log_expit
 
 from cart_pkpd._core import words
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import instance, one_of, real, reals
 from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.curves import Curve, summary_of
 from cart_pkpd._dose.design import Design, same_levels
 from cart_pkpd._dose.levels import Levels, as_levels
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, check_onset, text_of
+from cart_pkpd._dose.onset import weight as share_weight
 from cart_pkpd._dose.patients import DoseData, counts
 from cart_pkpd._dose.priors import Prior
 from cart_pkpd._dose.rules import EWOC, Rule
@@ -81,9 +82,9 @@ class BLRM(Design):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", as_levels(self.levels))
-        if not 0 < self.reference < np.inf:
+        if not 0 < real(self.reference, "the reference dose") < np.inf:
             raise ValueError(f"the reference dose must be above 0, not {self.reference!r}.")
-        low, high = (float(v) for v in self.intervals)
+        low, high = reals(self.intervals, "intervals", such_as="(0.16, 0.33)", count=2)
         object.__setattr__(self, "intervals", (low, high))
         if not 0 < low < high < 1:
             raise ValueError(f"intervals must be two rising probabilities, not {self.intervals}.")
@@ -93,6 +94,7 @@ class BLRM(Design):
                 f"{type(self.prior).__name__}."
             )
         one_of(self.choice, ("target", "largest"), "choice")
+        check_onset(self.onset)
 
     @property
     def name(self) -> str:
@@ -110,7 +112,7 @@ class BLRM(Design):
             "largest probability of the target interval" if self.choice == "target"
             else "largest eligible dose"
         )  # fmt: skip
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return (
             f"BLRM, reference {words.dose(self.reference, self.planned.unit)}, {self.prior.text}; "
             f"target interval {low:g}–{high:g}; choice: {best}; {late}"
@@ -140,7 +142,7 @@ class BLRM(Design):
 
     def weight(self, share: Floats) -> Floats:
         """Return F at shares of the window."""
-        return share if self.onset is None else self.onset(share * self.onset.days[-1])
+        return share_weight(self.onset, share)
 
     def _summary(self, state: State, cutoffs: tuple[float, ...]) -> Summary:
         most = int((state.n + state.waiting).sum(axis=1).max(initial=0))
@@ -239,6 +241,7 @@ class BLRM(Design):
         prob : (float, float)
             Probabilities of the two equal-tailed intervals, rising.
         """
+        instance(data, DoseData, "what is known", "dose.counts(...)")
         planned = self.planned.array
         at = np.geomspace(planned[0] / 2, planned[-1] * 1.5, 60) if doses is None else doses
         at = np.asarray(at, dtype=float)
@@ -317,10 +320,10 @@ class BLRM(Design):
         target = float(found.between(low, high)[0, level])
         over = float(found.above[high][0, level])
         if self.choice == "largest":
-            return f"{dose} is the largest dose (P(DLT rate ≥ {high:g}) = {over:.3f})"
+            return f"{dose} is the largest dose (P(DLT rate ≥ {high:g}) = {words.chance(over)})"
         return (
-            f"{dose} has the largest P(DLT rate in {low:g}–{high:g}), {target:.3f} "
-            f"(P(≥ {high:g}) = {over:.3f}),"
+            f"{dose} has the largest P(DLT rate in {low:g}–{high:g}), {words.chance(target)} "
+            f"(P(≥ {high:g}) = {words.chance(over)}),"
         )
 
     def _flags(self, data: DoseData, found: Summary) -> list[str]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cart_pkpd._core.validate import real
 from cart_pkpd._dose.interval import IntervalDesign
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, check_onset, text_of, weight
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.state import Floats, Ints, Mask, State
 
@@ -49,6 +50,9 @@ class BOIN(IntervalDesign):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("under", "over", "extra_safe"):
+            if getattr(self, name) is not None:
+                real(getattr(self, name), name)
         low, high = self.ends
         if not 0 < low < self.target < high < 1:
             raise ValueError(
@@ -152,10 +156,11 @@ class TITEBOIN(BOIN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.max_pending <= 1:
+        if not 0 < real(self.max_pending, "max_pending") <= 1:
             raise ValueError(
                 f"max_pending is a share above 0 and at most 1, not {self.max_pending!r}."
             )
+        check_onset(self.onset)
 
     @property
     def name(self) -> str:
@@ -163,7 +168,7 @@ class TITEBOIN(BOIN):
 
     @property
     def text(self) -> str:
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return f"{super().text}; waits above {self.max_pending:g} pending; {late}"
 
     @property
@@ -177,10 +182,8 @@ class TITEBOIN(BOIN):
 
     def _followed(self, state: State) -> Floats:
         """Return the total follow-up of pending patients in windows, shape (T, K)."""
-        share: Floats = state.share
-        if self.onset is not None:
-            share = self.onset(share * self.onset.days[-1])
-        return (state.pending * share).sum(axis=2, dtype=float)
+        share = weight(self.onset, state.share)
+        return np.asarray((state.pending * share).sum(axis=2, dtype=float))
 
     def expected(self, state: State) -> Floats:
         """Return observed and expected DLTs at each level, shape (T, K)."""

@@ -146,7 +146,10 @@ def fitted(
     tree = xr.DataTree.from_dict(
         {"posterior": named(raw, links), "sample_stats": _kept(stats), "patients": rows}
     )
-    return ChainResult(links, tree, judge(raw, stats), notes, provenance(**settings))
+    return ChainResult(
+        links=links, tree=tree, verdict=judge(raw, stats), notes=notes,
+        provenance=provenance(**settings),
+    )  # fmt: skip
 
 
 def exposure_chain(result: FitResult, trial: xr.Dataset, **options: Any) -> ChainResult:

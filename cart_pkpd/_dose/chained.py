@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,11 @@ from cart_pkpd._core.validate import probability
 from cart_pkpd._dose import averaged
 from cart_pkpd._dose.exposure import edges
 from cart_pkpd._dose.links import Links
+from cart_pkpd._fit.sampled import Sampled
 from cart_pkpd._stats.priors import Prior
 
 if TYPE_CHECKING:
-    from cart_pkpd._fit.verdict import Verdict
+    pass
 
 type Floats = NDArray[np.float64]
 _PRIOR_DRAWS = 20_000
@@ -45,8 +46,8 @@ CAUTION = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ChainResult:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChainResult(Sampled):
     """Dose → exposure → cytokine peaks → CRS grade, and exposure and dose → DLT, fitted jointly.
 
     Attributes
@@ -64,15 +65,6 @@ class ChainResult:
     """
 
     links: Links
-    tree: xr.DataTree
-    verdict: Verdict
-    notes: tuple[str, ...]
-    provenance: Mapping[str, Any]
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """All draws, dims chain, draw."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def patients(self) -> xr.Dataset:
@@ -348,7 +340,7 @@ class ChainResult:
         return (
             f"{label} changes with dose to the power {words.fixed(b[0])} "
             f"({words.percent(0.9)} interval {words.fixed(b[1])} to {words.fixed(b[2])}; "
-            f"P(power < 0.5) = {(d['slope'] < 0.5).mean():.3f}). Averaged over exposure, "
+            f"P(power < 0.5) = {words.chance((d['slope'] < 0.5).mean())}). Averaged over exposure, "
             f"P(DLT) is {low:.2f} at {words.dose(m.attrs['low'], self.unit)} and {high:.2f} at "
             f"{words.dose(m.attrs['high'], self.unit)}; of this difference {words.fixed(lost)} "
             f"goes through exposure ({words.percent(0.9)} interval {words.fixed(least)} to "

@@ -12,12 +12,13 @@ import pandas as pd
 from scipy.special import expit, log_expit, logit
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import one_of, positive_int, probability, real, reals
 from cart_pkpd._dose import grid as quadrature
 from cart_pkpd._dose.blrm import logistic_curve
 from cart_pkpd._dose.curves import Curve, summary_of
 from cart_pkpd._dose.design import Design
-from cart_pkpd._dose.onset import Onset
+from cart_pkpd._dose.onset import Onset, check_onset, text_of
+from cart_pkpd._dose.onset import weight as share_weight
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.priors import BivariateNormal, Prior
 from cart_pkpd._dose.rules import Rule
@@ -56,10 +57,10 @@ def skeleton(halfwidth: float, target: float, nu: int, n: int, *, model: str = "
     [0.08, 0.15, 0.25, 0.36, 0.46]
     """
     one_of(model, ("empiric", "logistic"), "model")
-    if not 0 < halfwidth < min(target, 1 - target):
+    if not 0 < real(halfwidth, "the half width") < min(target, 1 - target):
         raise ValueError(f"the half width {halfwidth:g} must keep the interval inside 0 to 1.")
     positive_int(n, "the number of levels")
-    if not 1 <= nu <= n or int(nu) != nu:
+    if not 1 <= positive_int(nu, "nu") <= n:
         raise ValueError(f"nu is a level from 1 to {n}, not {nu}.")
     if not np.isfinite(intercept):
         raise ValueError(f"the intercept must be a number, not {intercept!r}.")
@@ -116,7 +117,8 @@ class CRM(Design):
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skeleton", tuple(float(s) for s in self.skeleton))
+        given = reals(self.skeleton, "a skeleton", such_as="(0.05, 0.15, 0.30)")
+        object.__setattr__(self, "skeleton", given)
         probability(self.target, "the target")
         one_of(self.model, MODELS, "model")
         one_of(self.estimate, ("plug-in", "mean"), "estimate")
@@ -126,9 +128,9 @@ class CRM(Design):
         if self.model == "logistic2":
             if self.prior is None:
                 raise ValueError("the logistic2 model needs prior=BivariateNormal(...) of (a, b).")
-        elif self.sd is None or not 0 < self.sd < np.inf:
+        elif self.sd is None or not 0 < real(self.sd, "sd") < np.inf:
             raise ValueError(f"the {self.model} model needs sd=, the standard deviation of b.")
-        if not np.isfinite(self.intercept):
+        if not np.isfinite(real(self.intercept, "the intercept")):
             raise ValueError(f"the intercept must be a number, not {self.intercept!r}.")
 
     @property
@@ -233,13 +235,17 @@ class TITECRM(CRM):
 
     onset: Onset | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_onset(self.onset)
+
     @property
     def name(self) -> str:
         return "TITE-CRM"
 
     @property
     def text(self) -> str:
-        late = self.onset.text if self.onset else "pending patients by share of follow-up"
+        late = text_of(self.onset)
         return f"{super().text}; {late}"
 
     @property
@@ -252,7 +258,7 @@ class TITECRM(CRM):
             self.onset.check_window(data.window)
 
     def weight(self, share: Floats) -> Floats:
-        return share if self.onset is None else self.onset(share * self.onset.days[-1])
+        return share_weight(self.onset, share)
 
 
 @lru_cache(maxsize=32)

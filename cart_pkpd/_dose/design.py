@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import instance
 from cart_pkpd._dose.decision import Action, Decision
 from cart_pkpd._dose.from_trial import from_trial
 from cart_pkpd._dose.levels import Levels
@@ -367,6 +368,7 @@ class Design(ABC):
         if isinstance(data, xr.Dataset):
             levels = getattr(self, "levels", None)
             data = from_trial(data, window=_WINDOW, as_of=None, levels=levels, unit=None)
+        instance(data, DoseData, "what is known of a trial", "dose.data(trial) or dose.counts(...)")
         self._check(data)
         return data
 

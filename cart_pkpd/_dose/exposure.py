@@ -224,7 +224,8 @@ class DoseExposure:
             f"({words.percent(self.prob)} interval {words.fixed(low)} to {words.fixed(high)}; "
             f"0 is flat, 1 proportional), so twice the dose goes with {2.0**b:.2f} times the "
             f"{self.measured.label} ({2.0**low:.2f} to {2.0**high:.2f}); "
-            f"P(power < 0.5) = {self.p_slope_below_half:.3f}. {self.proportional.sentence}"
+            f"P(power < 0.5) = {words.chance(self.p_slope_below_half)}. "
+            f"{self.proportional.sentence}"
         )
 
     def __repr__(self) -> str:

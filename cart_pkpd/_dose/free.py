@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from cart_pkpd._core import words
-from cart_pkpd._core.validate import probability
+from cart_pkpd._core.validate import instance, probability
 from cart_pkpd._dose.isotonic import isotonic
 from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._stats.priors import Beta
@@ -56,7 +56,7 @@ class OrderFree:
         if known.empty:
             return "Fewer than two doses have patients: no order of DLT rates can be checked."
         said = [
-            f"{p:.2f} at {words.dose(d, self.unit)}"
+            f"{words.chance(p, 2)} at {words.dose(d, self.unit)}"
             for d, p in zip(known.index, known, strict=True)
         ]
         least = " Some steps speak against a rising rate." if (known < 0.2).any() else ""
@@ -87,6 +87,7 @@ def order_free(data: DoseData, *, prior: Beta = UNIFORM, prob: float = 0.9) -> O
     A curve with a rising slope says that toxicity rises with dose, whatever the data say. These
     rates do not: compare them with the curve, and look at ``p_above_lower``.
     """
+    instance(data, DoseData, "what is known of a trial", "dose.data(trial) or dose.counts(...)")
     edges = [0.5, (1 - probability(prob, "prob")) / 2, (1 + prob) / 2]
     n, y = data.n.astype(float), data.dlts.astype(float)
     a, b = prior.a + y, prior.b + n - y

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._core.validate import positive_int, probability, reals
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.grid import size_for
 from cart_pkpd._dose.isotonic import estimates, nearest
@@ -252,6 +252,7 @@ class IntervalDesign(Design):
             Rows DLTs from 0, columns patients from 1: E escalate, S stay, D de-escalate, U
             de-escalate and eliminate; "" where there are more DLTs than patients.
         """
+        positive_int(patients, "the number of patients")
         n, y = np.meshgrid(np.arange(1, patients + 1), np.arange(patients + 1))
         verdict, toxic = self.verdicts(n, np.minimum(y, n)), self.toxic(n, np.minimum(y, n))
         letters = np.where(toxic, "U", np.vectorize(LETTERS.get)(verdict))
@@ -270,7 +271,7 @@ class IntervalDesign(Design):
             ``eliminate`` (at least); NaN where no number does.
         """
         rows = []
-        for n in range(1, patients + 1):
+        for n in range(1, positive_int(patients, "the number of patients") + 1):
             y = np.arange(n + 1)
             ns = np.full(n + 1, n)
             verdict, toxic = self.verdicts(ns, y), self.toxic(ns, y)
@@ -294,7 +295,7 @@ class IntervalDesign(Design):
 
 def above_zero(pair: tuple[float, float], what: str) -> None:
     """Raise unless both numbers are above 0 and finite."""
-    if len(pair) != 2 or not all(0 < v < np.inf for v in pair):
+    if not all(0 < v < np.inf for v in reals(pair, what, such_as="(1, 1)", count=2)):
         raise ValueError(f"{what} must be two numbers above 0, not {pair!r}.")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cart_pkpd._core.validate import real
 from cart_pkpd._dose.interval import IntervalDesign, above_zero, mass
 from cart_pkpd._dose.state import Floats, Ints, State
 
@@ -36,7 +37,7 @@ class MTPI(IntervalDesign):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.below > 0 and self.above > 0):
+        if not all(real(getattr(self, k), f"the margin {k}") > 0 for k in ("below", "above")):
             raise ValueError("the margins below and above the target must be above 0.")
         if not (self.target - self.below > 0 and self.target + self.above < 1):
             raise ValueError("the target interval must lie inside 0 to 1; narrow the margins.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cart_pkpd._core.validate import instance, reals
 from cart_pkpd._dose.state import Floats
 
 
@@ -36,7 +37,10 @@ class Onset:
 
     def __post_init__(self) -> None:
         for name in ("days", "share"):
-            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+            given = reals(
+                getattr(self, name), f"the {name} of an onset curve", such_as="(0, 14, 28)"
+            )
+            object.__setattr__(self, name, given)
         if len(self.days) != len(self.share) or len(self.days) < 2:
             raise ValueError("an onset curve needs as many shares as days, at least two.")
         if not np.isfinite(self.days).all():
@@ -95,6 +99,22 @@ class Onset:
         """The curve in words."""
         inner = ", ".join(f"{s:g} by day {d:g}" for d, s in zip(self.days, self.share, strict=True))
         return f"share of DLTs expected: {inner}"
+
+
+def check_onset(onset: Onset | None) -> None:
+    """Raise if something else is given for an onset curve."""
+    if onset is not None:
+        instance(onset, Onset, "an onset curve", "dose.Onset((0, 14, 28), (0, 0.8, 1))")
+
+
+def weight(onset: Onset | None, share: Floats) -> Floats:
+    """Return F at shares of the window: those shares themselves without a curve."""
+    return share if onset is None else onset(share * onset.days[-1])
+
+
+def text_of(onset: Onset | None) -> str:
+    """Return how patients inside the window are weighed, in words."""
+    return onset.text if onset else "pending patients by share of follow-up"
 
 
 def uniform(window: float) -> Onset:

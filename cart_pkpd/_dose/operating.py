@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd import executor as executors
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.validate import as_seed, instance, one_of, positive_int, shown
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.simulated_patients import BLOCK, Draws
 from cart_pkpd._dose.state import Floats, Ints
 from cart_pkpd._dose.trial_scenario import Scenario
 from cart_pkpd._dose.trials import Ended, simulate
+from cart_pkpd.executor import Executor
 
 LENGTH_SHARE = 0.9  # of the trials that are no longer than ``length_q90``
 _HEAVY = 0.6  # share of overdosed patients from which a trial counts as one of "overdosed trials"
 PENDING = ("design", "wait")
+
+type Progress = Callable[[int, int, str], None]
 
 
 def trials_of(
@@ -28,7 +34,8 @@ def trials_of(
     """Return simulated trials with their summary; see ``dose.simulate_trials``."""
     positive_int(trials, "the number of trials")
     one_of(pending, PENDING, "pending")
-    _check(design, scenario)
+    as_seed(seed)
+    check(design, scenario)
     follow = design.uses_follow_up and pending == "design"
     blocks = []
     for b, start in enumerate(range(0, trials, BLOCK)):
@@ -46,19 +53,25 @@ def trials_of(
 
 def compare(
     designs: Mapping[str, Design], scenarios: Mapping[str, Scenario], trials: int, seed: int,
-    pending: str,
+    pending: str, jobs: int = 1, executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Return the summaries of every design in every scenario; see ``dose.compare_designs``."""
-    if not designs or not scenarios:
-        raise DataError("compare_designs needs at least one design and one scenario.")
+    _named(designs, "designs", '{"BOIN": dose.BOIN(0.30)}')
+    _named(scenarios, "scenarios", '{"steep": dose.Scenario(...)}')
+    for design in designs.values():  # before any of them takes its time
+        for s in scenarios.values():
+            check(design, s)
     _same_levels(scenarios)
-    rows = []
-    for design in designs.values():
-        found = [
-            trials_of(design, s, trials, seed, pending, patients=False).drop_dims("trial")
-            for s in scenarios.values()
-        ]
-        rows.append(_joined(found, "scenario"))
+    positive_int(trials, "the number of trials")
+    positive_int(jobs, "jobs")
+    as_seed(seed)
+    one_of(pending, PENDING, "pending")
+    pairs = [(d, s) for d in designs for s in scenarios]
+    work = [_Pair(designs[d], scenarios[s], trials, seed, pending) for d, s in pairs]
+    found = _each(work, pairs, jobs, executor, progress)
+    wide = len(scenarios)
+    rows = [_joined(found[i : i + wide], "scenario") for i in range(0, len(found), wide)]
     out = _joined(rows, "design")
     out = out.assign_coords(
         design=("design", list(designs)), scenario=("scenario", list(scenarios))
@@ -71,6 +84,57 @@ def compare(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """One design in one scenario; a process of its own can simulate it."""
+
+    design: Design
+    scenario: Scenario
+    trials: int
+    seed: int
+    pending: str
+
+
+def _summary_of(pair: _Pair) -> xr.Dataset:
+    found = trials_of(
+        pair.design, pair.scenario, pair.trials, pair.seed, pair.pending, patients=False
+    )
+    return found.drop_dims("trial")
+
+
+def _each(
+    work: list[_Pair],
+    names: list[tuple[str, str]],
+    jobs: int,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> list[xr.Dataset]:
+    """Return the summary of every pair in order, wherever it is simulated."""
+    done = 0
+
+    def heard(index: int, _result: Any) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(work), ", ".join(names[index]))
+
+    workers = executors.get(executor, jobs=None if executor is not None else jobs)
+    with workers as chosen:
+        found = chosen.map(_summary_of, work, on_done=heard)
+    for (design, scenario), one in zip(names, found, strict=True):
+        if isinstance(one, executors.Failed):
+            raise DataError(f"{design} in the scenario {scenario!r}: {one.sentence}")
+    return found
+
+
+def _named(given: Any, what: str, example: str) -> None:
+    """Raise if something is no mapping by name with at least one entry."""
+    if not isinstance(given, Mapping):
+        raise DataError(f"{what} must be a dict by name, such as {example}, not {shown(given)}.")
+    if not given:
+        raise DataError("compare_designs needs at least one design and one scenario.")
+
+
 def _joined(
     parts: list[xr.Dataset], dim: str, data_vars: Literal["all", "minimal"] = "all"
 ) -> xr.Dataset:
@@ -80,24 +144,31 @@ def _joined(
     )  # fmt: skip
 
 
-def _check(design: Design, scenario: Scenario) -> None:
-    """Raise if the design is for other doses than the scenario."""
-    doses, planned = design._doses, scenario.planned.array
-    if doses is not None and not (
-        doses.shape == planned.shape and np.allclose(doses, planned, rtol=1e-6)
-    ):
-        shown = [", ".join(f"{d:g}" for d in ds) for ds in (doses, planned)]
+def check(design: Design, scenario: Scenario) -> None:
+    """Raise if there is no design or scenario, or the design is for other doses."""
+    instance(design, Design, "a design", "dose.BOIN(0.30)")
+    instance(scenario, Scenario, "a scenario", "dose.Scenario(levels=..., ...)")
+    doses, planned = design._doses, scenario.planned
+    own = getattr(design, "planned", None)
+    unit = planned.unit if own is None else own.unit
+    same = unit == planned.unit and (
+        doses is None
+        or (doses.shape == planned.array.shape and np.allclose(doses, planned.array, rtol=1e-6))
+    )
+    if not same:
+        assert doses is not None
+        said = [words.doses(d, u) for d, u in ((doses, unit), (planned.array, planned.unit))]
         raise DataError(
-            f"the {design.name} is for the doses {shown[0]}, but the scenario has {shown[1]}; give "
+            f"the {design.name} is for the doses {said[0]}, but the scenario has {said[1]}; give "
             "both the same levels."
         )
     onset = getattr(design, "onset", None)
     if onset is not None:
         onset.check_window(scenario.window)
     skeleton = getattr(design, "skeleton", None)
-    if skeleton is not None and len(skeleton) != planned.size:
+    if skeleton is not None and len(skeleton) != len(planned):
         raise DataError(
-            f"the skeleton has {len(skeleton)} levels, but the scenario has {planned.size}; give "
+            f"the skeleton has {len(skeleton)} levels, but the scenario has {len(planned)}; give "
             "one guess per planned dose."
         )
 
@@ -105,7 +176,7 @@ def _check(design: Design, scenario: Scenario) -> None:
 def _same_levels(scenarios: Mapping[str, Scenario]) -> None:
     first, *others = scenarios.items()
     for name, s in others:
-        if s.planned.doses != first[1].planned.doses:
+        if (s.planned.doses, s.planned.unit) != (first[1].planned.doses, first[1].planned.unit):
             raise DataError(
                 f"scenario {name!r} has other dose levels than {first[0]!r}; compare designs on "
                 "the same levels."
@@ -274,6 +345,7 @@ SHOWN = (
 def table_of(result: xr.Dataset, what: str, errors: bool) -> pd.DataFrame:
     """Return operating characteristics as rows; see ``dose.operating_table``."""
     one_of(what, ("overall", "levels"), "table")
+    instance(result, xr.Dataset, "a result", "dose.compare_designs(...)")
     if "correct" not in result or "selected" not in result:
         raise DataError(
             "this is no result of dose.simulate_trials or dose.compare_designs; pass one of them."

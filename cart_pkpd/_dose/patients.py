@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import real
 from cart_pkpd._dose.levels import Levels
 
 Floats = NDArray[np.float64]
@@ -88,7 +89,7 @@ class DoseData:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.window < float("inf"):
+        if not 0 < real(self.window, "the DLT window") < float("inf"):
             raise DataError(f"the DLT window must be longer than 0 days, not {self.window!r}.")
         if self.current is None and self.patients:
             object.__setattr__(self, "current", self.patients[-1].level)
@@ -200,6 +201,7 @@ def counts(
     current: float | None = None,
 ) -> DoseData:
     """Return data from plain counts; see ``dose.counts``."""
+    real(window, "the DLT window")
     for name, what in (("observed", observed), ("pending", pending or {})):
         if not isinstance(what, Mapping):
             raise DataError(

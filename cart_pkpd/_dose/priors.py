@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cart_pkpd._core.validate import real, reals
 from cart_pkpd._dose.state import Floats
 
 
@@ -37,13 +38,14 @@ class BivariateNormal:
 
     def __post_init__(self) -> None:
         for name in ("mean", "sd"):
-            first, second = getattr(self, name)
-            object.__setattr__(self, name, (float(first), float(second)))
+            what = f"the {name} of the prior"
+            given = reals(getattr(self, name), what, such_as="(-1.0, 0.0)", count=2)
+            object.__setattr__(self, name, given)
         if not all(0 < s < np.inf for s in self.sd):
             raise ValueError(f"standard deviations of the prior must be above 0, not {self.sd}.")
         if not np.isfinite(self.mean).all():
             raise ValueError(f"means of the prior must be numbers, not {self.mean}.")
-        if not -1 < self.corr < 1:
+        if not -1 < real(self.corr, "the correlation of the prior") < 1:
             raise ValueError(f"the correlation of the prior must lie in -1 to 1, not {self.corr}.")
 
     @property
@@ -55,7 +57,8 @@ class BivariateNormal:
     def text(self) -> str:
         """The prior in words."""
         (m, k), (s, t) = self.mean, self.sd
-        return f"log α ~ N({m:.4g}, {s:.4g}²), log β ~ N({k:.4g}, {t:.4g}²), corr {self.corr:.3g}"
+        said = f"log α ~ N({m:.4g}, {s:.4g}²), log β ~ N({k:.4g}, {t:.4g}²), corr {self.corr:.3g}"
+        return said.replace("-", "−")
 
     def log_density(self, a: Floats, b: Floats) -> Floats:
         """Return the log density at (log α, log β)."""
@@ -80,8 +83,12 @@ class Mixture:
     parts: tuple[BivariateNormal, ...]
 
     def __post_init__(self) -> None:
-        for name in ("weights", "parts"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        weights = reals(self.weights, "weights of a mixture", such_as="(0.8, 0.2)")
+        parts = self.parts if isinstance(self.parts, list | tuple) else ()
+        if not all(isinstance(p, BivariateNormal) for p in parts):
+            raise ValueError("the parts of a mixture must each be a dose.BivariateNormal.")
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "parts", tuple(parts))
         if len(self.weights) != len(self.parts) or not self.parts:
             raise ValueError("a mixture needs as many weights as parts, at least one.")
         if not all(0 < w < np.inf for w in self.weights):

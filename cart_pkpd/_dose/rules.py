@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import one_of, positive_int, probability, real, reals, shown
 from cart_pkpd._dose.state import Ints, Mask, State, Summary
 
 _ROUNDING = 1e-9
@@ -71,7 +71,7 @@ def as_rules(rule: Rule | Rules) -> tuple[Rule, ...]:
         return rule.rules
     if isinstance(rule, Rule):
         return (rule,)
-    raise TypeError(f"only rules can be joined with &, not {type(rule).__name__}.")
+    raise TypeError(f"only rules can be joined with &, such as dose.NoSkip(), not {shown(rule)}.")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class MaxRatio(Rule):
     ratio: float
 
     def __post_init__(self) -> None:
-        if not 1 < self.ratio < np.inf:
+        if not 1 < real(self.ratio, "the ratio of MaxRatio") < np.inf:
             raise ValueError(f"the ratio of MaxRatio must be above 1, not {self.ratio!r}.")
 
     @property
@@ -223,7 +223,7 @@ def _not_up(state: State) -> Mask:
 
 
 def _from_zero(value: int, rule: str) -> None:
-    if not value >= 0 or int(value) != value:
+    if not 0 <= real(value, f"min_patients of {rule}") < np.inf or int(value) != value:
         raise ValueError(f"min_patients of {rule} must be a whole number from 0, not {value!r}.")
 
 
@@ -333,7 +333,11 @@ class StopWhen(Rule):
         if self.target_probability is not None:
             probability(self.target_probability, "the target_probability of StopWhen")
         if self.interval is not None:
-            low, high = (probability(v, "an end of StopWhen's interval") for v in self.interval)
+            low, high = reals(
+                self.interval, "the interval of StopWhen", such_as="(0.16, 0.33)", count=2
+            )
+            for end in (low, high):
+                probability(end, "an end of StopWhen's interval")
             if not low < high:
                 raise ValueError(
                     f"the interval of StopWhen must be two rising probabilities, not "
@@ -393,7 +397,7 @@ class MaxPending(Rule):
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
+        if not 0 <= real(self.share, "the share of MaxPending") < 1:
             raise ValueError(f"the share of MaxPending must lie in 0 to 1, not {self.share!r}.")
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.validate import instance, one_of, positive_int
 from cart_pkpd._dose.blrm import BLRM
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.levels import Levels
@@ -40,6 +40,8 @@ def scenarios(
     ask: Literal["next", "mtd"] = "next",
 ) -> pd.DataFrame:
     """Return the decisions after the next cohort; see ``dose.scenarios``."""
+    instance(design, Design, "a design", "dose.BOIN(0.30)")
+    instance(data, DoseData, "what is known of a trial", "dose.data(trial) or dose.counts(...)")
     positive_int(cohort, "the cohort")
     one_of(ask, ("next", "mtd"), "ask")
     if dose is None and ask == "mtd":
@@ -101,6 +103,7 @@ def paths(
     design: Design, levels: Levels, cohorts: int, size: int, start: float | None = None
 ) -> pd.DataFrame:
     """Return every path of a trial; see ``dose.paths``."""
+    instance(design, Design, "a design", "dose.BOIN(0.30)")
     positive_int(cohorts, "the number of cohorts")
     positive_int(size, "the cohort size")
     if (size + 1) ** cohorts > _MOST_PATHS:

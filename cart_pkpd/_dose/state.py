@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import shown
 from cart_pkpd._dose.patients import DoseData
 
 Floats = NDArray[np.float64]
@@ -151,9 +152,12 @@ def state_of(
 
 def _whole(values: ArrayLike, name: str) -> Ints:
     """Return whole numbers; rounded ones would be other patients than those given."""
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+        found = found if np.issubdtype(found.dtype, np.integer) else found.astype(float)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} must be whole numbers, not {shown(values)}.") from None
     if not np.issubdtype(found.dtype, np.integer):
-        found = found.astype(float)
         strange = ~np.isfinite(found) | (found != np.floor(found))
         if strange.any():
             raise DataError(f"{name} must be whole numbers, not {found[strange][0]:g}.")

@@ -11,14 +11,15 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._core.validate import positive_int, probability, real, reals, shown
 from cart_pkpd._dose.levels import Levels, as_levels
-from cart_pkpd._dose.onset import Onset, uniform
+from cart_pkpd._dose.onset import Onset, check_onset, uniform
 from cart_pkpd._dose.state import Floats, Mask
 
 MONTH = 365.25 / 12  # days
 _EDGE = 1e-6  # a DLT probability of 0 or 1 has no log odds
 _SAME = 1e-9
+_SUCH_AS = "(0.05, 0.15, 0.30)"
 
 Truth = Sequence[float] | Callable[[Floats], Floats]
 
@@ -109,9 +110,10 @@ class Scenario:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", as_levels(self.levels))
         if not callable(self.p):
-            object.__setattr__(self, "p", tuple(float(v) for v in self.p))
+            object.__setattr__(self, "p", reals(self.p, "p", such_as=_SUCH_AS))
         if self.p_below is not None:
-            object.__setattr__(self, "p_below", tuple(float(v) for v in self.p_below))
+            below = reals(self.p_below, "p_below", such_as=_SUCH_AS)
+            object.__setattr__(self, "p_below", below)
         self._check_numbers()
         self._check_days()
         _probabilities(self.rates, len(self.planned), "p")
@@ -120,6 +122,11 @@ class Scenario:
             self.planned.index(self.start)
 
     def _check_numbers(self) -> None:
+        for name in ("accrual", "margin", "dropout", "below", "below_amount"):
+            real(getattr(self, name), name)
+        for name in ("replace", "waiting_list"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, not {shown(getattr(self, name))}.")
         probability(self.target, "the target")
         positive_int(self.max_patients, "max_patients")
         positive_int(self.cohort, "the cohort size")
@@ -140,8 +147,9 @@ class Scenario:
         positive_int(self.window, "the window in days")
         for name in ("stagger", "meeting"):
             value = getattr(self, name)
-            if value < 0 or int(value) != value:
+            if not 0 <= real(value, name) < np.inf or int(value) != value:
                 raise ValueError(f"{name} must be a whole number of days, not {value!r}.")
+        check_onset(self.onset)
         if self.onset is not None:
             self.onset.check_window(self.window)
 

@@ -44,7 +44,7 @@ def problems(config: Config) -> list[str]:
                 f"endpoints.{key} = \"{name}\" is not a file; relative paths count from the "
                 "run file's folder."
             )  # fmt: skip
-        if name is None and not datasets.has_table(config.spec.data.dataset, key):
+        if name is None and not datasets.has_table(config.dataset, key):
             found.append(f"endpoints needs '{key}', a CSV file, as the trial has none of its own.")
     return found
 
@@ -59,7 +59,7 @@ def words(config: Config) -> str:
 
 def _named(config: Config, key: str) -> str:
     name = getattr(config.spec.endpoints, key)
-    return str(name) if name else f"the {key} of '{config.spec.data.dataset}'"
+    return str(name) if name else f"the {key} of '{config.dataset}'"
 
 
 def derive(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[EndpointFindings, str]:
@@ -193,7 +193,7 @@ def _source(config: Config, key: str) -> Path | pd.DataFrame:
     name = getattr(config.spec.endpoints, key)
     if name is not None:
         return config.path(name)
-    return datasets.load(str(config.spec.data.dataset), table=key)  # type: ignore[call-overload]
+    return datasets.load(str(config.dataset), table=key)  # type: ignore[call-overload]
 
 
 def _given(table: Endpoints, names: Iterable[str]) -> dict[str, Any]:
@@ -348,7 +348,7 @@ def _file(config: Config, key: str) -> str:
 
     name = getattr(config.spec.endpoints, key)
     if name is None:
-        path = datasets.path(str(config.spec.data.dataset)).with_name(f"{key}.csv")
+        path = datasets.path(str(config.dataset)).with_name(f"{key}.csv")
     else:
         path = config.path(name)
     return f"{name or path.name} (SHA-256 {sha256(path.read_bytes())[:12]}…)"

@@ -21,7 +21,10 @@ from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_FILES = (("dose", "response"), ("endpoints", "lesions"), ("endpoints", "followup"))
+_FILES = (
+    ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
+    ("endpoints", "lesions"), ("endpoints", "followup"),
+)  # fmt: skip
 
 
 class RunFileError(ConfigError):
@@ -68,6 +71,11 @@ class Config:
         """Title of the study; the file's name where none is given."""
         return self.spec.title or Path(self.source).stem
 
+    @property
+    def dataset(self) -> str | None:
+        """Name of the data set that the study reads, None for a table of its own or no data."""
+        return self.spec.data.dataset if self.spec.data is not None else None
+
     def path(self, name: str) -> Path:
         """Return a path of the run file as a path of this machine."""
         return self.root / Path(name).expanduser()
@@ -96,7 +104,43 @@ class Config:
             raise RunFileError(
                 ["has no [dose] table; add one with levels and [dose.designs.*]."], self.source
             )
-        return self._with({"models": {}, "nca": None})
+        if not self.spec.decides:
+            raise RunFileError(
+                ["has neither [data] nor dose.counts, so there is no dose to decide on."],
+                self.source,
+            )
+        bare: dict[str, Any] = {"models": {}, "nca": None, "operating": None}
+        return self._with(bare)
+
+    def only_operating(self, *, trials: int | None = None) -> Config:
+        """Return the same study with nothing but its simulated trials.
+
+        Parameters
+        ----------
+        trials : int, optional
+            How many, instead of the file's number.
+
+        Raises
+        ------
+        RunFileError
+            If the file has no [operating] table.
+        """
+        table = self.spec.operating
+        if table is None:
+            raise RunFileError(
+                ["has no [operating] table; add one with target, max_patients and accrual."],
+                self.source,
+            )
+        if trials is not None:
+            table = table.model_copy(update={"trials": trials})
+        dose = self.spec.dose
+        if dose is not None:  # nothing is decided: only designs and levels are used
+            dose = dose.model_copy(
+                update=dict.fromkeys(("counts", "current", "chain", "below", "response"))
+            )
+        bare: dict[str, Any] = {"models": {}, "nca": None, "endpoints": None, "data": None}
+        bare |= {"operating": table, "dose": dose}
+        return self._with(bare)
 
     def only_endpoints(self) -> Config:
         """Return the same study with nothing but its step on clinical endpoints.
@@ -110,7 +154,8 @@ class Config:
             raise RunFileError(
                 ["has no [endpoints] table; add one with lesions and followup."], self.source
             )
-        return self._with({"models": {}, "nca": None, "dose": None})
+        bare: dict[str, Any] = {"models": {}, "nca": None, "dose": None, "operating": None}
+        return self._with(bare)
 
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""
@@ -171,11 +216,8 @@ class Config:
         """Return the run file as a table that gives the same study when put in `beside`."""
         said = self.as_written or self.spec
         table = said.model_copy(update={"title": self.title}).given()
-        for key in ("table", "subjects"):
-            if key in table["data"]:
-                table["data"][key] = _relative(self.path(table["data"][key]), beside)
         for part, key in _FILES:
-            if table.get(part, {}).get(key):
+            if isinstance(table.get(part, {}).get(key), str):
                 table[part][key] = _relative(self.path(table[part][key]), beside)
         return table
 

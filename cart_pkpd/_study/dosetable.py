@@ -52,6 +52,26 @@ class DesignTable(_Table):
         return dict(self.model_extra or {})
 
 
+class CountTable(_Table):
+    """Patients and DLTs of one dose."""
+
+    dose: Positive
+    n: int = Field(ge=0, description="patients with a complete outcome")
+    dlt: int = Field(ge=0, description="patients with a DLT among them")
+    pending: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default=[], description="days of follow-up of patients still inside the window"
+    )
+
+    @model_validator(mode="after")
+    def _a_part(self) -> Self:
+        if self.dlt > self.n:
+            raise _sentence(
+                f"has dlt = {self.dlt} of n = {self.n} patients; there cannot be more DLTs than "
+                "patients"
+            )
+        return self
+
+
 class ChainTable(_Table):
     """The chain from dose to DLT; leave the table out to skip it."""
 
@@ -91,6 +111,14 @@ class Dose(_Table):
     )
     window: Positive = Field(default=28.0, description="DLT window [day]")
     as_of: float | None = Field(default=None, description="day of the trial of the decision")
+    counts: str | list[CountTable] | None = Field(
+        default=None,
+        description="patients and DLTs by dose in order of treatment, instead of [data]: "
+        "[{dose = 1e6, n = 3, dlt = 0}, …], or a CSV file with columns dose, n, dlt",
+    )
+    current: Positive | None = Field(
+        default=None, description="with counts: dose of the latest patients, by default the last"
+    )
     ask: Literal["next", "mtd"] = Field(
         default="next", description="the dose of the next cohort, or the MTD at the end"
     )
@@ -120,4 +148,18 @@ class Dose(_Table):
                 f"has below.design = \"{self.below.design}\", which is not one of its designs: "
                 f"{known}"
             )  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
+    def _counts_alone(self) -> Self:
+        if self.counts is None:
+            if self.current is not None:
+                raise _sentence("has 'current', which goes with 'counts' only")
+            return self
+        needs = ("as_of", "within", "response", "chain", "below")
+        odd = [repr(key) for key in needs if getattr(self, key) is not None]
+        if odd:
+            raise _sentence(
+                f"has 'counts' and {', '.join(odd)}, which needs the patients of a trial table"
+            )
         return self

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, ConfigError, DataError, Problem
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._study import dose_counts
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.dosetable import DesignTable, Dose
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd import dose
     from cart_pkpd._study.folder import RunFolder
-    from cart_pkpd.report import DoseFindings
+    from cart_pkpd.report import DoseFindings, EndpointFindings
 
 _RULES = (
     "EWOC", "NoSkip", "MaxRatio", "Coherence", "CohortSize", "MaxPatients", "MaxPending",
@@ -111,6 +112,13 @@ def problems(config: Config) -> list[str]:
         except CartError as error:
             found.append(str(error) if str(error).startswith("dose.") else f"dose: {error}")
             break
+    if isinstance(table.counts, str) and not config.path(table.counts).is_file():
+        found.append(
+            f'dose.counts = "{table.counts}" is not a file; relative paths count from the run '
+            "file's folder."
+        )
+    elif table.counts is not None and not found:
+        found += _said(lambda: dose_counts.of(config, levels_of(table)))
     if table.response is not None and not config.path(table.response).is_file():
         found.append(
             f"dose.response = \"{table.response}\" is not a file; relative paths count from the "
@@ -125,23 +133,34 @@ def problems(config: Config) -> list[str]:
     return found
 
 
+def _said(work: Callable[[], object]) -> list[str]:
+    """Return what an error says, as a list; none where there is none."""
+    try:
+        work()
+    except CartError as error:
+        return [str(error)]
+    return []
+
+
 def words(table: Dose) -> str:
     """Return what the step will do."""
     asked = "next dose" if table.ask == "next" else "MTD"
     said = f"{asked} by {', '.join(table.designs)}"
+    if table.counts is not None:
+        return f"{said}; from counts"
     return said if table.chain is None else f"{said}; the chain from dose to DLT"
 
 
 def decide(
-    config: Config, trial: xr.Dataset, folder: RunFolder, response: pd.DataFrame | None = None
+    config: Config, trial: xr.Dataset, folder: RunFolder, derived: EndpointFindings | None = None
 ) -> tuple[DoseFindings, str]:
     """Do the dose step: compute, write every decision, and say the first in a sentence.
 
-    `response` holds best responses, where the endpoints step derived them.
+    `derived` holds best responses and PFS, where the endpoints step derived them.
     """
     from cart_pkpd._study.folder import whole_file, write_json
 
-    found = compute(config, trial, response)
+    found = compute(config, trial, derived)
     write_json(folder / "dose/decisions.json", found.numbers())
     for name, table in found.frames().items():
         with whole_file(folder / f"dose/{name}.csv") as part:
@@ -154,7 +173,7 @@ def decide(
 
 
 def compute(
-    config: Config, trial: xr.Dataset, response: pd.DataFrame | None = None
+    config: Config, trial: xr.Dataset, derived: EndpointFindings | None = None
 ) -> DoseFindings:
     """Return every decision and what stands beside it."""
     from cart_pkpd import dose, nca, report
@@ -162,19 +181,19 @@ def compute(
 
     table = config.spec.dose
     assert table is not None
+    if table.counts is not None:
+        return _from_counts(table, dose_counts.of(config, levels_of(table)))
     _check_days(trial)
     known = dose.data(trial, window=table.window, as_of=table.as_of, levels=levels_of(table))
     designs = designs_of(table)
-    decisions = {
-        name: one.recommend(known) if table.ask == "next" else one.mtd(known)
-        for name, one in designs.items()
-    }
+    decisions = _decisions(table, designs, known)
     params = nca.table(trial, table.endpoint, window=(0, 28))
     exposures = {m: dose.exposure(params, trial, m, data=known) for m in ("cmax", "auc0_28")}
     scenarios, without = _scenarios(designs, decisions, known, table)
     activity = dose.activity(
         trial, known, exposures=[e.measured for e in exposures.values()],
-        response=_responses(config, table, response),
+        response=_responses(config, table, None if derived is None else derived.responses()),
+        pfs=None if derived is None else _known(derived.times["PFS"], known),
     )  # fmt: skip
     return report.DoseFindings(
         data=known,
@@ -190,6 +209,29 @@ def compute(
         limits=None if table.chain is None else (table.chain.limits[0], table.chain.limits[1]),
         below=_below(table, designs, known, exposures[table.metric], activity),
     )
+
+
+def _decisions(
+    table: Dose, designs: Mapping[str, dose.Design], known: dose.DoseData
+) -> dict[str, dose.Decision]:
+    return {
+        name: one.recommend(known) if table.ask == "next" else one.mtd(known)
+        for name, one in designs.items()
+    }
+
+
+def _from_counts(table: Dose, known: dose.DoseData) -> DoseFindings:
+    """Return what counts alone can say: no exposure, no activity."""
+    from cart_pkpd import dose, report
+    from cart_pkpd._stats.priors import Beta
+
+    designs = designs_of(table)
+    decisions = _decisions(table, designs, known)
+    scenarios, without = _scenarios(designs, decisions, known, table)
+    return report.DoseFindings(
+        data=known, designs=designs, decisions=decisions, scenarios=scenarios,
+        without_scenarios=without, free=dose.order_free(known, prior=Beta(*table.prior)),
+    )  # fmt: skip
 
 
 def _check_days(trial: xr.Dataset) -> None:
@@ -231,6 +273,12 @@ def _responses(config: Config, table: Dose, derived: pd.DataFrame | None) -> Any
                 f"{', '.join(map(str, found))}."
             )
     return found
+
+
+def _known(pfs: pd.DataFrame, known: dose.DoseData) -> pd.DataFrame | None:
+    """Return the PFS of the patients of a decision; None where nobody has a time."""
+    own = pfs[pfs["id"].astype(str).isin([p.id for p in known.patients])]
+    return own if own["time"].notna().any() else None
 
 
 def _scenarios(
@@ -305,3 +353,17 @@ def _below(
         share=table.below.share, certainty=table.below.certainty, seed=1,
         prior=None if table.below.prior is None else Beta(*table.below.prior), **own,
     )  # fmt: skip
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Return each decision in a sentence, then what to look at before following it, once each.
+
+    `found` is what ``dose/decisions.json`` holds.
+    """
+    said: list[str] = []
+    flags: dict[str, list[str]] = {}
+    for name, one in found.items():
+        said.append(f"{name}: {one['sentence']}")
+        for flag in one["flags"]:
+            flags.setdefault(flag, []).append(name)
+    return [*said, *(f"! {', '.join(names)}: {flag}" for flag, names in flags.items())]

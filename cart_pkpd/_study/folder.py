@@ -32,7 +32,7 @@ _OWN_FILES = (
     "report.html",
     "status.json",
 )
-_OWN_FOLDERS = ("data", "nca", "fits", "endpoints", "dose", "tables", "figures")
+_OWN_FOLDERS = ("data", "nca", "fits", "endpoints", "dose", "operating", "tables", "figures")
 
 
 def write_text(path: Path, text: str) -> None:

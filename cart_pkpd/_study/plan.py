@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, grid
+from cart_pkpd._study import clinical, dosing, grid, operating
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -34,6 +34,7 @@ def check(config: Config) -> None:
         *_once(config, _bad_models(config)),
         *clinical.problems(config),
         *dosing.problems(config),
+        *operating.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -59,8 +60,10 @@ def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[st
     """
     done = found or ()
     spec = config.spec
-    source = spec.data.table or f"the data set '{spec.data.dataset}'"
-    listed = [("data", f"read and check {source}")]
+    listed: list[tuple[str, str]] = []
+    if spec.data is not None:
+        source = spec.data.table or f"the data set '{config.dataset}'"
+        listed.append(("data", f"read and check {source}"))
     if spec.nca is not None:
         listed += [
             (f"nca {endpoint}", _windows(spec.nca.windows)) for endpoint in spec.nca.endpoints
@@ -83,8 +86,10 @@ def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[st
         listed.append(("compare", f"rank {said}"))
     if spec.endpoints is not None:
         listed.append(("endpoints", clinical.words(config)))
-    if spec.dose is not None:
+    if spec.dose is not None and spec.decides:
         listed.append(("dose", dosing.words(spec.dose)))
+    if spec.operating is not None:
+        listed.append(("operating", operating.words(config)))
     return [*listed, ("report", "write report.html and its tables")]
 
 
@@ -125,7 +130,7 @@ def _fit_text(config: Config, name: str, done: bool) -> str:
 
 
 def _bad_dataset(config: Config) -> Iterator[str]:
-    name = config.spec.data.dataset
+    name = config.dataset
     if name is not None and name not in datasets.names():
         yield (
             f"data.dataset: there is no data set '{name}'.{did_you_mean(name, datasets.names())} "
@@ -135,7 +140,7 @@ def _bad_dataset(config: Config) -> Iterator[str]:
 
 def _missing_files(config: Config) -> Iterator[str]:
     for key in ("table", "subjects"):
-        name = getattr(config.spec.data, key)
+        name = getattr(config.spec.data, key, None)
         if name is not None and not config.path(name).is_file():
             yield (
                 f"data.{key} = \"{name}\" is not a file; relative paths count from the "
@@ -144,7 +149,8 @@ def _missing_files(config: Config) -> Iterator[str]:
 
 
 def _bad_units(config: Config) -> Iterator[str]:
-    for endpoint, unit in (config.spec.data.units or {}).items():
+    units = config.spec.data.units if config.spec.data else None
+    for endpoint, unit in (units or {}).items():
         try:
             canonical(unit)
         except CartError as error:

@@ -140,7 +140,7 @@ def run(
         Who does the fits, as of `executor.get`: ``"inline"``, ``"processes"`` or ``"dask"``. The
         numbers are the same.
     jobs : int, optional
-        Fits at the same time.
+        Fits at the same time, and processes that share simulated trials.
     scheduler : str, optional
         Address of a running Dask scheduler.
 
@@ -165,7 +165,7 @@ def run(
             out, overwrite=overwrite, resume=resume, config_sha256=config_hash(config)
         ) as folder,
     ):
-        work = _Run(config, folder, watch or Watch(), staff)
+        work = _Run(config, folder, watch or Watch(), staff, jobs=jobs or 1)
         with work.stop.listening(), _log_to(folder / "run.log"):
             return _guarded(work)
 
@@ -247,6 +247,7 @@ class _Run:
     staff: executor.Executor
     stop: Stop = field(default_factory=Stop)
     done: list[Step] = field(default_factory=list)
+    jobs: int = 1
 
     def all(self) -> Outcome:
         """Do every step that the run file asks for."""
@@ -266,13 +267,17 @@ class _Run:
         if spec.endpoints is not None:
             with self._step("endpoints", alone=True) as note:
                 note.text = steps.derive_endpoints(found, self.folder)
-        if spec.dose is not None:
+        if spec.decides:
             with self._step("dose", alone=True) as note:
                 note.text = steps.decide(found, self.folder)
                 chain = found.dose.chain if found.dose is not None else None
                 note.state = "done" if chain is None or chain.verdict.ok else "unconverged"
             if note.state == "failed":
                 found.undecided = note.text
+        if spec.operating is not None:
+            with self._step("operating", alone=True) as note:
+                heard = self._progress("operating")
+                note.text = steps.simulate_designs(found, self.folder, self.jobs, heard)
         made_with = self._provenance(found.trial)
         with self._step("report") as note:
             note.text = steps.report(found, self.folder, made_with, self._progress("report"))
@@ -282,6 +287,8 @@ class _Run:
 
     def _data(self) -> steps.Findings:
         """Read the trial, and check all that the run file says against it."""
+        if self.config.spec.data is None:
+            return steps.Findings(self.config, steps.no_trial(self.config))
         with self._step("data") as note:
             trial, note.text = steps.read(self.config, self.folder)
             steps.check_endpoints(self.config, trial)
@@ -291,7 +298,8 @@ class _Run:
 
     def _provenance(self, trial: xr.Dataset) -> dict[str, Any]:
         """Write what the run was made with, so far; a stopped run has its record too."""
-        data = {"file": trial.attrs["source"], "sha256": trial.attrs["source_sha256"]}
+        checksum = trial.attrs.get("source_sha256", "no file")
+        data = {"file": trial.attrs["source"], "sha256": checksum}
         times = {"started": self.folder.status["started"], "written": now()}
         times |= {f"{step.name} [s]": round(step.seconds, 2) for step in self.done}
         found = provenance(self.config, data) | {"times": times}

@@ -39,6 +39,7 @@ from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
 from cart_pkpd._study.endpointstable import Endpoints
+from cart_pkpd._study.operatingtable import Operating
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
@@ -457,7 +458,7 @@ class RunFile(Table):
 
     title: str | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
-    data: Data
+    data: Data | None = None
     nca: Nca | None = None
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
@@ -465,6 +466,31 @@ class RunFile(Table):
     grid: Grid | None = None
     endpoints: Endpoints | None = None
     dose: Dose | None = None
+    operating: Operating | None = None
     compare: Compare = Compare()
     checks: Checks = Checks()
     report: Report = Report()
+
+    @property
+    def decides(self) -> bool:
+        """Whether there is something to decide a dose from."""
+        counted = self.dose is not None and self.dose.counts is not None
+        return self.dose is not None and (self.data is not None or counted)
+
+    @model_validator(mode="after")
+    def _a_source(self) -> Self:
+        counted = self.dose is not None and self.dose.counts is not None
+        if self.data is not None and counted:
+            raise _sentence(
+                "has [data] and dose.counts: DLTs would come from two places; leave out one"
+            )
+        if self.data is None:
+            odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
+            if odd:
+                raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
+            if not counted and self.operating is None:
+                raise _sentence(
+                    "has no [data]; without it there must be dose.counts, or simulated trials in "
+                    "[operating]"
+                )
+        return self

@@ -17,7 +17,7 @@ from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.left_out import left_out as words_of_left_out
 from cart_pkpd._study import fit_checks, fitting, join, plan, tables
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.folder import RunFolder, write_text
+from cart_pkpd._study.folder import RunFolder, sha256, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cart_pkpd._stats.population import Structure
     from cart_pkpd._study.nca.settings import Settings
-    from cart_pkpd.report import DoseFindings, EndpointFindings, NotDone
+    from cart_pkpd.report import DoseFindings, EndpointFindings, NotDone, OperatingFindings
 
 _LOG = logging.getLogger("cart_pkpd.study")
 
@@ -40,7 +40,8 @@ class Findings:
     Attributes
     ----------
     trial : xr.Dataset
-        From `data.read_table`.
+        From `data.read_table`; an empty one where decisions come from counts, or trials are only
+        simulated.
     structures : mapping of str to Structure
         Each model joined with the data, by name of the model's table.
     nca : dict of str to xr.Dataset
@@ -57,6 +58,8 @@ class Findings:
         Decisions on the dose.
     undecided : str
         Why there are none, where the step failed.
+    operating : OperatingFindings or None
+        What the designs do in simulated trials.
     patients : xr.Dataset or None
         From `compare.patients`.
     """
@@ -72,6 +75,7 @@ class Findings:
     endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
     undecided: str = ""
+    operating: OperatingFindings | None = None
     patients: xr.Dataset | None = None
 
 
@@ -87,10 +91,25 @@ def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
     return trial, f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
 
 
+def no_trial(config: Config) -> xr.Dataset:
+    """Return what stands for the trial of a run file without [data]: where its numbers are from."""
+    import xarray as xr
+
+    counts = config.spec.dose.counts if config.spec.dose is not None else None
+    if counts is None:
+        return xr.Dataset(attrs={"source": "none, simulated trials"})
+    if not isinstance(counts, str):
+        return xr.Dataset(attrs={"source": "counts of patients and DLTs in the run file"})
+    path = config.path(counts)
+    found = {"source": f"counts of patients and DLTs in {path.name}"}
+    return xr.Dataset(attrs=found | {"source_sha256": sha256(path.read_bytes())})
+
+
 def load_trial(config: Config) -> xr.Dataset:
     """Return the trial that a run file names."""
     from cart_pkpd import data, datasets
 
+    assert config.spec.data is not None
     given = config.spec.data.given()
     if "dataset" in given:
         name = given.pop("dataset")
@@ -147,8 +166,10 @@ def _nca_settings(config: Config, endpoint: str) -> Settings:
     from cart_pkpd._nca.rules import Rules
     from cart_pkpd._study.nca.settings import Settings
 
-    spec, reading = config.spec.nca, config.spec.data.given()
+    spec, source = config.spec.nca, config.spec.data
     assert spec is not None
+    assert source is not None
+    reading = source.given()
     if "subjects" in reading:
         reading["subjects"] = config.path(reading["subjects"])
     return Settings(
@@ -242,8 +263,16 @@ def decide(found: Findings, folder: RunFolder) -> str:
     from cart_pkpd._study import dosing
 
     known = found.endpoints
-    response = known.responses() if isinstance(known, report.EndpointFindings) else None
-    found.dose, said = dosing.decide(found.config, found.trial, folder, response)
+    derived = known if isinstance(known, report.EndpointFindings) else None
+    found.dose, said = dosing.decide(found.config, found.trial, folder, derived)
+    return said
+
+
+def simulate_designs(found: Findings, folder: RunFolder, jobs: int, progress: Progress) -> str:
+    """Simulate trials of every design of the run file."""
+    from cart_pkpd._study import operating
+
+    found.operating, said = operating.simulate(found.config, folder, jobs, progress)
     return said
 
 
@@ -275,6 +304,7 @@ def report(
         comparison=found.comparison,
         endpoints=found.endpoints,
         dose=found.dose,
+        operating=found.operating,
         patients=found.patients,
         provenance=provenance,
         draft=config.spec.report.draft,

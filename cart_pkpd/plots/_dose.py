@@ -84,7 +84,10 @@ def dose_toxicity(
     if prior is not None:
         for name, style in (("median", "-"), ("lower_outer", ":"), ("upper_outer", ":")):
             ax.plot(prior["dose"], prior[name], color=_axes.GREY, linewidth=1.2, linestyle=style)
-        keys.append(_axes.key(f"prior: median, {outer} interval", color=_axes.GREY, linewidth=1.4))
+        keys += [
+            _axes.key("prior median", color=_axes.GREY, linewidth=1.4),
+            _axes.key(f"prior {outer} interval", color=_axes.GREY, linewidth=1.4, linestyle=":"),
+        ]
     if table is not None:
         keys += _levels(ax, curve, table)
     ax.set_xscale("log")

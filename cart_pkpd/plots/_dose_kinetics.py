@@ -255,7 +255,7 @@ def dlt_by_dose(
     curve : pd.DataFrame, optional
         From ``BLRM.curve``: columns dose and median or mean.
     free : OrderFree, optional
-        From ``dose.order_free``.
+        From ``dose.order_free``; without it the observed counts stand along the lower edge.
     target : (float, float), optional
         Target interval, shaded.
     prob : float
@@ -288,14 +288,30 @@ def dlt_by_dose(
         ax.plot(at, curve[column], color=_GREEN, linewidth=1.8, linestyle=(0, (6, 2)), zorder=3)
         keys.append(_axes.key(f"curve of dose alone, {column}", color=_GREEN, linewidth=2.0,
                               linestyle=(0, (6, 2))))  # fmt: skip
+    ax.set_ylim(-0.02, 1.02)
     if free is not None:
         keys += _free(ax, free)
-    ax.set_ylim(-0.02, 1.02)
+    else:
+        _counts(ax, result)
+        ax.set_ylim(-0.09, 1.02)
+        keys.append(_axes.key("DLTs of patients who count", color=_axes.ORANGE, linestyle="none",
+                              marker="$y/n$", markersize=17))  # fmt: skip
     share_axis(ax.yaxis)
     _dose_axis(ax, x, result.doses, result.unit)
     _axes.label(ax, _text.with_unit("Dose", result.unit), "Probability of a DLT")
     _axes.legend(ax, keys, ncols=2)
     return ax
+
+
+def _counts(ax: Axes, result: ChainResult) -> None:
+    """Write DLTs of the patients who count, at each planned dose along the lower edge."""
+    p = result.patients
+    dlt, planned = p["dlt"].values, p["dose_level"].values
+    for dose in result.doses:
+        here = np.isfinite(dlt) & np.isclose(planned, dose)
+        ax.annotate(f"{int(dlt[here].sum())}/{int(here.sum())}", (dose, -0.055), ha="center",
+                    va="center", fontsize=_axes.SMALL, color=_axes.ORANGE,
+                    fontweight="bold")  # fmt: skip
 
 
 def _free(ax: Axes, free: OrderFree) -> list[Any]:

@@ -47,8 +47,8 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     last = len(places) - 1
     for y, (_, row) in enumerate(table.iterrows()):
         _row(ax, y, row, places)
-        chance = row.get("probability")
-        shown = "" if chance is None or np.isnan(chance) else f"probability {chance:.3f}, "
+        p = row.get("probability")
+        shown = "" if p is None or np.isnan(p) else f"probability {_text.chance(p)}, "
         ax.annotate(f"{shown}{row['action']}", (last + 0.45, y), va="center",
                     fontsize=_axes.SMALL, color=_axes.INK, annotation_clip=False)  # fmt: skip
     ax.set_xlim(-0.4, last + 0.4)

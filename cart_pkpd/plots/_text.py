@@ -10,6 +10,7 @@ from cart_pkpd._core import names
 from cart_pkpd._core.words import (
     MISSING,
     THIN,
+    chance,
     count,
     dose,
     fixed,
@@ -23,9 +24,9 @@ from cart_pkpd._core.words import (
 )
 
 __all__ = [
-    "MISSING", "SMALLEST_DOSE", "THIN", "count", "dose", "dose_unit", "endpoint_label", "fixed",
-    "interval", "label", "name_of", "number", "percent", "sentence", "short", "superscript", "unit",
-    "with_unit",
+    "MISSING", "SMALLEST_DOSE", "THIN", "chance", "count", "dose", "dose_unit", "endpoint_label",
+    "fixed", "interval", "label", "name_of", "number", "percent", "sentence", "short",
+    "superscript", "unit", "with_unit",
 ]  # fmt: skip
 SMALLEST_DOSE = names.SMALLEST_DOSE
 _ACRONYMS = {"crs", "icans", "dlt", "ldh", "crp", "msln", "muc1", "ecog", "bmi", "ld"}

@@ -2,7 +2,8 @@
 
 >>> from cart_pkpd import data, datasets, nca, report
 >>> trial = datasets.load("fast01")
->>> report.write("out", title="Fast01", trial=trial, nca={"transgene": nca.table(trial)})
+>>> params = nca.table(trial, endpoint="transgene")
+>>> report.write("out", title="Fast01", trial=trial, nca=params)
 PosixPath('out/report.html')
 """
 
@@ -18,18 +19,30 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd.report import _clinical, _dose, _exposure, _fits, _opening, _trial, _twin
+from cart_pkpd.report import (
+    _clinical,
+    _diagnostics,
+    _dose,
+    _explorer,
+    _exposure,
+    _fits,
+    _opening,
+    _operating,
+    _trial,
+    _twin,
+)
 from cart_pkpd.report._blocks import Attached, Picture, Section, flat, walk
-from cart_pkpd.report._dose import DoseFindings as DoseFindings
 from cart_pkpd.report._endpoints import EndpointFindings as EndpointFindings
 from cart_pkpd.report._endpoints import NotDone as NotDone
 from cart_pkpd.report._files import write_all
+from cart_pkpd.report._findings import DoseFindings as DoseFindings
 from cart_pkpd.report._html import page
 from cart_pkpd.report._inputs import Fit as Fit
-from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames
+from cart_pkpd.report._inputs import FitLike, Inputs, bundles, by_endpoint, frames, no_trial
+from cart_pkpd.report._operating import OperatingFindings as OperatingFindings
 from cart_pkpd.report._tables import Table, plain
 
-__all__ = ["DoseFindings", "EndpointFindings", "Fit", "NotDone", "write"]
+__all__ = ["DoseFindings", "EndpointFindings", "Fit", "NotDone", "OperatingFindings", "write"]
 
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a word for what comes next."""
@@ -39,7 +52,7 @@ def write(
     out_dir: str | Path,
     *,
     title: str,
-    trial: xr.Dataset,
+    trial: xr.Dataset | None = None,
     nca: xr.Dataset | Mapping[str, xr.Dataset | Sequence[xr.Dataset]] | None = None,
     nca_summary: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, Fit | FitLike] | None = None,
@@ -47,6 +60,7 @@ def write(
     comparison: pd.DataFrame | None = None,
     endpoints: EndpointFindings | NotDone | None = None,
     dose: DoseFindings | None = None,
+    operating: OperatingFindings | None = None,
     patients: xr.Dataset | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
@@ -65,8 +79,9 @@ def write(
         Folder, made if need be. Files of an earlier report in it are replaced.
     title : str
         Heading of the report.
-    trial : xr.Dataset
-        From ``data.read_table``.
+    trial : xr.Dataset, optional
+        From ``data.read_table``. Without one the report holds decisions from counts and simulated
+        trials, and nothing that needs records.
     nca : Dataset or mapping, optional
         From ``nca.table``: endpoint → Dataset, or several of them for several windows.
     nca_summary : DataFrame or mapping, optional
@@ -82,6 +97,8 @@ def write(
         Response, PFS and OS, or why there are none.
     dose : DoseFindings, optional
         Decisions on the dose and what stands beside them.
+    operating : OperatingFindings, optional
+        What the designs do in simulated trials.
     patients : Dataset, optional
         From ``compare.patients``: each patient left out, by fit.
     notes : sequence of str
@@ -109,7 +126,7 @@ def write(
     Raises
     ------
     DataError
-        If the trial holds no patient.
+        If the trial holds no patient, or without a trial there is nothing else to report.
 
     Notes
     -----
@@ -119,7 +136,7 @@ def write(
     found = by_endpoint(nca)
     inputs = Inputs(
         title=title,
-        trial=trial,
+        trial=no_trial(dose) if trial is None else trial,
         nca=found,
         nca_summary=frames(nca_summary, next(iter(found), "endpoint")),
         fits=bundles(fits),
@@ -127,6 +144,7 @@ def write(
         comparison=comparison,
         endpoints=endpoints,
         dose=dose,
+        operating=operating,
         patients=patients,
         notes=tuple(notes),
         methods=tuple(methods),
@@ -165,20 +183,29 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
     def fit(name: str) -> Callable[[], None]:
         return lambda: parts.append(_fits.one(inputs, name))
 
-    return [
+    opening: list[tuple[str, Callable[[], Section | None]]] = [
         ("summary", lambda: _opening.summary(inputs)),
         ("dose", lambda: _dose.section(inputs.dose)),
-        ("endpoints", lambda: _clinical.section(inputs.endpoints)),
-        ("data", lambda: _trial.section(inputs)),
+        ("simulated trials", lambda: _operating.section(inputs.operating)),
+    ]
+    made = ("provenance", lambda: _opening.provenance(inputs, version("cart-pkpd")))
+    if not inputs.has_trial:
+        return [*opening, made]
+    return [
+        *opening,
+        ("patients", lambda: _explorer.section(inputs)),
         ("kinetics", lambda: _trial.kinetics(inputs)),
         ("exposure", lambda: _exposure.section(inputs)),
         ("cytokines", lambda: _trial.cytokines(inputs)),
+        ("endpoints", lambda: _clinical.section(inputs.endpoints)),
         *((f"fit {name}", fit(name)) for name in inputs.fits),
         ("fits", lambda: _fits.section(inputs, parts)),
         ("exposure from the model", lambda: _twin.section(inputs)),
         ("comparison", lambda: _fits.comparison_section(inputs)),
+        ("sensitivity", lambda: _diagnostics.sensitivity_section(inputs)),
+        ("data", lambda: _trial.section(inputs)),
         ("methods", lambda: _opening.methods(inputs)),
-        ("provenance", lambda: _opening.provenance(inputs, version("cart-pkpd"))),
+        made,
     ]
 
 
@@ -220,6 +247,7 @@ def _numbers(inputs: Inputs, tables: Sequence[Table], files: Sequence[str]) -> d
         "failures": dict(inputs.failures),
         "endpoints": {} if inputs.endpoints is None else _plain(inputs.endpoints.numbers()),
         "decisions": {} if inputs.dose is None else inputs.dose.numbers(),
+        "operating": {} if inputs.operating is None else inputs.operating.numbers(),
         "provenance": dict(flat(inputs.provenance)),
         "tables": {t.name: t.to_json() for t in tables},
         "files": list(files),

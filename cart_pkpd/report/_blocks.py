@@ -1,15 +1,17 @@
-"""What a report is made of: sections of paragraphs, lists, facts, tables and pictures."""
+"""What a report is made of: sections of paragraphs, facts, tables and pictures."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -44,11 +46,66 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values."""
+    """Names and values, under a title where they have one."""
 
     pairs: tuple[tuple[str, str], ...]
+    title: str = ""
 
     kind = "facts"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What was checked: a name, whether it is fine (None: neither), and a sentence."""
+
+    items: tuple[tuple[str, bool | None, str], ...]
+    title: str = ""
+
+    kind = "verdicts"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The box that opens the report.
+
+    Attributes
+    ----------
+    lead, answer, why : str
+        What is answered, the answer, and the sentence that explains it.
+    rules : tuple of (str, str)
+        Whose rule, and what it says.
+    facts : tuple of (str, str)
+        Names and short values.
+    flags : tuple of str
+        What to look at before following the answer.
+    """
+
+    lead: str
+    answer: str
+    why: str
+    rules: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
+
+    kind = "answer"
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Every patient's profiles as data for the script of the page; `title` names the view."""
+
+    title: str
+    data: Mapping[str, Any]
+
+    kind = "explorer"
+
+    @property
+    def json(self) -> Markup:
+        """The data as JSON that no text in them can end: no markup character is left."""
+        text = json.dumps(self.data, allow_nan=False, separators=(",", ":"))
+        for sign in "<>&":
+            text = text.replace(sign, f"\\u{ord(sign):04x}")
+        return Markup(text)
 
 
 @dataclass(frozen=True)
@@ -113,7 +170,19 @@ class Details:
     kind = "details"
 
 
-type Block = Text | Bullets | Facts | Pre | Table | Picture | Attached | Details
+@dataclass(frozen=True)
+class Row:
+    """Figures side by side where the page is wide enough; below each other in print."""
+
+    blocks: tuple[Block, ...]
+
+    kind = "row"
+
+
+type Block = (
+    Text | Bullets | Facts | Verdicts | Answer | Explorer | Pre | Table | Picture | Attached
+    | Details | Row
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,7 +208,7 @@ class Section:
 
 
 def walk(sections: Sequence[Section]) -> Iterator[Block]:
-    """Yield every block of the sections, also those in details."""
+    """Yield every block of the sections, also those in details and rows."""
     for section in sections:
         yield from _inside(section.blocks)
         yield from walk(section.parts)
@@ -148,7 +217,7 @@ def walk(sections: Sequence[Section]) -> Iterator[Block]:
 def _inside(blocks: Sequence[Block]) -> Iterator[Block]:
     for block in blocks:
         yield block
-        if isinstance(block, Details):
+        if isinstance(block, Details | Row):
             yield from _inside(block.blocks)
 
 

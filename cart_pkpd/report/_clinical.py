@@ -19,6 +19,7 @@ from cart_pkpd.report._blocks import (
     Bullets,
     Details,
     Facts,
+    Row,
     Section,
     Text,
     picture,
@@ -81,8 +82,7 @@ def section(found: EndpointFindings | NotDone | None) -> Section | None:
     if isinstance(found, NotDone):
         return Section("endpoints", "Clinical endpoints", tuple(_not_done(found)))
     parts = [_response(found), _survival(found), _course(found), _exposure(found), _records(found)]
-    blocks: list[Block] = [Bullets(tuple(found.answers()))]
-    blocks += [Text(text, "warn") for text in found.warnings]
+    blocks: list[Block] = [Text(text, "warn") for text in found.warnings]
     return Section(
         "endpoints", "Clinical endpoints", tuple(blocks), tuple(p for p in parts if p is not None)
     )
@@ -110,20 +110,7 @@ def _response(found: EndpointFindings) -> Section:
         _rates(found),
         Attached(from_frame(found.rates, "response_rates_numbers", "Response rates in numbers")),
         _best_counts(found),
-        picture(
-            "endpoints_waterfall",
-            lambda: plots.waterfall(found.best, found.trial, by=found.by),
-            caption="Best change of the sum of diameters from the baseline, one bar per patient; "
-            f"lines at +20 and −30{_text.THIN}%.",
-            alt="Waterfall plot",
-        ),
-        picture(
-            "endpoints_spider",
-            lambda: plots.spider(found.timepoints, found.trial, by=found.by),
-            caption="Sum of diameters of every patient over time, as change from the baseline; "
-            f"lines at +20 and −30{_text.THIN}%.",
-            alt="Spider plot",
-        ),
+        Row(_response_pictures(found)),
     ]
     if "DOR" in found.curves:
         text = f"Duration of {'confirmed' if confirmed else 'unconfirmed'} response: "
@@ -132,6 +119,26 @@ def _response(found: EndpointFindings) -> Section:
         text += f"{int(row['events'])} of {int(row['n'])} responses ended."
         blocks.append(Text(text))
     return Section("endpoints-response", "Response by RECIST 1.1", tuple(blocks))
+
+
+def _response_pictures(found: EndpointFindings) -> tuple[Block, Block]:
+    lines = f"lines at +20 and −30{_text.THIN}%"
+    return (
+        picture(
+            "endpoints_waterfall",
+            lambda: plots.waterfall(found.best, found.trial, by=found.by),
+            caption=f"Best change of the sum of diameters from the baseline; {lines}.",
+            alt="Waterfall plot: one bar per patient from the largest growth to the largest "
+            "shrinkage, coloured by dose level.",
+        ),
+        picture(
+            "endpoints_spider",
+            lambda: plots.spider(found.timepoints, found.trial, by=found.by),
+            caption=f"Change of the sum of diameters of every patient over time; {lines}.",
+            alt="Spider plot: change from the baseline against time, one line per patient, "
+            "coloured by dose level.",
+        ),
+    )
 
 
 def _groups(found: EndpointFindings) -> list[tuple[str, str, float]]:
@@ -205,6 +212,8 @@ def _best_counts(found: EndpointFindings) -> Table:
 
 def _survival(found: EndpointFindings) -> Section:
     blocks: list[Block] = []
+    drawn: list[Block] = []
+    by_level: list[Block] = []
     for name in ("PFS", "OS"):
         whole = found.curves.get(name)
         if whole is None:
@@ -212,13 +221,15 @@ def _survival(found: EndpointFindings) -> Section:
             continue
         by_dose = found.curves_by_dose.get(name)
         blocks.append(_curve_table(found, name, whole, by_dose))
-        blocks.append(_kaplan_meier(found, whole, name.lower(), f"{_LONG[name]} of all patients"))
+        drawn.append(_kaplan_meier(found, whole, name.lower(), f"{_LONG[name]} of all patients"))
         if by_dose is not None:
-            drawn = _kaplan_meier(found, by_dose, f"{name.lower()}_by_dose",
-                                  f"{_LONG[name]} by dose level")  # fmt: skip
-            blocks.append(Details(f"{name} by dose level", (drawn,)))
+            by_level.append(_kaplan_meier(found, by_dose, f"{name.lower()}_by_dose",
+                                          f"{_LONG[name]} by dose level"))  # fmt: skip
         if name == "PFS":
             blocks += [Text(_ends(found.times[name])), Text(found.other_sentence())]
+    blocks.append(Row(tuple(drawn)))
+    if by_level:
+        blocks.append(Details("PFS and OS by dose level", (Row(tuple(by_level)),)))
     if found.by_response is not None:
         blocks += _landmark(found, found.by_response)
     return Section("endpoints-survival", "Progression-free and overall survival", tuple(blocks))
@@ -239,7 +250,7 @@ def _kaplan_meier(found: EndpointFindings, km: KaplanMeier, key: str, what: str)
     return picture(
         f"endpoints_km_{key}", lambda: plots.survival(km, unit=unit),
         caption=f"{_text.sentence(what)}, Kaplan–Meier; patients at risk below.",
-        alt=f"Kaplan–Meier curve of {what}",
+        alt=f"Kaplan–Meier curve of {what} against months, numbers at risk below.",
     )  # fmt: skip
 
 
@@ -318,7 +329,7 @@ def _landmark(found: EndpointFindings, km: KaplanMeier) -> list[Block]:
     drawn = picture(
         "endpoints_km_landmark", lambda: plots.survival(km, start=f"day {day:g}"),
         caption=f"Progression-free survival from day {day:g} on, by response until then.",
-        alt="Kaplan–Meier curves by response",
+        alt="Kaplan–Meier curves of responders and the others from the landmark on.",
     )  # fmt: skip
     return [Details(f"PFS by response until day {day:g}", (Text(note), drawn))]
 
@@ -335,7 +346,8 @@ def _course(found: EndpointFindings) -> Section:
                                   confirmed=confirmed),
             caption="Time from the infusion to the last contact of every patient, with what "
             "happened" + ("; first response of those that were confirmed." if confirmed else "."),
-            alt="Swimmer plot",
+            alt="Swimmer plot: one bar per patient from the infusion to the last contact, with "
+            "marks for response, progression and death.",
         ),
         Details("Every patient: best response and the rule that decided", (_patients(found),)),
         Details("Every patient: PFS and OS and the rule that decided", (_times(found),)),
@@ -407,16 +419,18 @@ def _exposure(found: EndpointFindings) -> Section | None:
     blocks: list[Block] = [Text(_exposure_sentence(found)), _ratios(found)]
     blocks += [Text(text, "warn") for text in found.few()]
     said: dict[str, None] = {}
+    drawn: list[Block] = []
     folded: list[Block] = []
     for (outcome, metric), one in found.exposure.items():
         if isinstance(one, str):
             continue
         what = f"{outcome_words(outcome, found.choices)} by {_EXPOSURES[metric]}"
-        place = folded if one.kind == "survival" else blocks
+        place = folded if one.kind == "survival" else drawn
         place.append(_drawn(one, f"{outcome}_{metric}", what))
         said |= dict.fromkeys(_plain_notes(one))
+    blocks.append(Row(tuple(drawn)))
     if folded:
-        blocks.append(Details("Survival by exposure", tuple(folded)))
+        blocks.append(Details("Survival by exposure", (Row(tuple(folded)),)))
     details: list[Block] = [Text(note) for note in said]
     sensitivity = _sensitivity(found)
     if sensitivity is not None:
@@ -450,7 +464,7 @@ def _drawn(one: ExposureResponse, key: str, what: str) -> Block:
         "exposure, and every patient."
         if one.curve is not None
         else f"{what}: Kaplan–Meier curves of quarters of the exposure.",
-        alt=f"Exposure–response: {what}",
+        alt=f"{what}, with every patient and quarters of the exposure.",
     )  # fmt: skip
 
 

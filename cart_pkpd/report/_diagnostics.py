@@ -11,8 +11,9 @@ import xarray as xr
 from cart_pkpd import plots
 from cart_pkpd._checks.prior_sensitivity import MEANING
 from cart_pkpd.plots import _text
-from cart_pkpd.report._blocks import Block, Details, Text, picture
-from cart_pkpd.report._inputs import Fit
+from cart_pkpd.report._blocks import Block, Details, Row, Section, Text, picture
+from cart_pkpd.report._files import slugs
+from cart_pkpd.report._inputs import Fit, Inputs
 from cart_pkpd.report._tables import Kind, Table, from_frame
 
 Labels = dict[str, tuple[str, str, Kind]]
@@ -46,17 +47,33 @@ _SHRUNK = 0.3
 
 
 def priors(name: str, found: Fit, file: str) -> Iterator[Block]:
-    """Yield the table of priors beside posteriors, and what posteriors owe to them."""
+    """Yield the table of priors beside posteriors."""
     table = found.priors
     if table is None and hasattr(found.result, "priors"):
         table = found.result.priors()
     if table is not None:
-        yield Details("Where the priors are from", (prior_table(name, table, found, file),))
-    if found.sensitivity is not None:
-        yield Text(sensitivity_sentence(found.sensitivity))
-        yield _sensitivity_picture(found.sensitivity, file)
-        title = "Sensitivity to the priors, in numbers"
-        yield Details(title, (sensitivity_table(name, found.sensitivity, found, file),))
+        yield prior_table(name, table, found, file)
+
+
+def sensitivity_section(inputs: Inputs) -> Section | None:
+    """Return what every fit owes to its priors, or None where no fit has that check."""
+    files = slugs(inputs.fits)
+    found = [(n, f, f.sensitivity) for n, f in inputs.fits.items() if f.sensitivity is not None]
+    if not found:
+        return None
+    blocks: list[Block] = []
+    for name, _, one in found:
+        lead = f"{name}: " if len(found) > 1 else ""
+        blocks.append(Text(f"{lead}{sensitivity_sentence(one)}"))
+    blocks.append(
+        Row(tuple(_sensitivity_picture(name, one, files[name]) for name, _, one in found))
+    )
+    blocks += [
+        Details(f"{name}: medians under weaker and stronger priors",
+                (sensitivity_table(name, one, fit, files[name]),))
+        for name, fit, one in found
+    ]  # fmt: skip
+    return Section("sensitivity", "Sensitivity to the priors", tuple(blocks))
 
 
 def prior_table(name: str, table: pd.DataFrame, found: Fit, file: str) -> Table:
@@ -107,12 +124,13 @@ def sensitivity_sentence(found: xr.Dataset) -> str:
     return f"Priors that matter. {'; '.join(said)}."
 
 
-def _sensitivity_picture(found: xr.Dataset, file: str) -> Block:
+def _sensitivity_picture(name: str, found: xr.Dataset, file: str) -> Block:
     return picture(
         f"fit_{file}_prior_sensitivity",
         lambda: plots.prior_sensitivity(found),
-        caption="Sensitivity of each posterior to the priors and to the data, by power scaling "
-        "(Kallioinen et al. 2024). Above the threshold on both sides priors and data may disagree; "
+        caption=f"{name}: sensitivity of each posterior to the priors and to the data, by power "
+        "scaling (Kallioinen et al. 2024). Above the threshold on both sides priors and data may "
+        "disagree; "
         "above it for the priors only, the posterior is mostly the prior.",
         alt="One row per quantity with its sensitivity to priors and data on a log axis.",
     )
@@ -168,23 +186,28 @@ def corrected(check: xr.Dataset, file: str) -> Block:
 
 
 def deviations(check: xr.Dataset, file: str) -> Iterator[Block]:
-    """Yield the deviations of patients with their shrinkage."""
-    shrunk = [
-        f"{p} {_text.percent(round(float(s), 2))}"
-        for p, s in zip(check["parameter"].values, check["shrinkage"].values, strict=True)
-        if s > _SHRUNK
-    ]
-    if shrunk:
-        yield Text(
-            f"Shrinkage above {_text.percent(_SHRUNK)}: {', '.join(shrunk)}. Of these parameters, "
-            "neither individual values nor their correlations say much."
-        )
+    """Yield the deviations of patients."""
     yield picture(
         f"fit_{file}_etas",
         lambda: plots.etas(check),
         caption="Deviations of patients from the population (posterior means) beside the normal "
         "with the estimated omega; shrinkage is 1 − sd / omega.",
         alt="One histogram per varying parameter with a normal density.",
+    )
+
+
+def shrinkage_sentence(check: xr.Dataset) -> str:
+    """Return which parameters shrink much, in a sentence; empty if none."""
+    shrunk = [
+        f"{p} {_text.percent(round(float(s), 2))}"
+        for p, s in zip(check["parameter"].values, check["shrinkage"].values, strict=True)
+        if s > _SHRUNK
+    ]
+    if not shrunk:
+        return ""
+    return (
+        f"Shrinkage above {_text.percent(_SHRUNK)}: {', '.join(shrunk)}. Of these parameters, "
+        "neither individual values nor their correlations say much."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,16 @@ import pandas as pd
 
 from cart_pkpd import plots
 from cart_pkpd._core import words
-from cart_pkpd._dose.activity import Activity
 from cart_pkpd._dose.blrm import BLRM
 from cart_pkpd._dose.chained import CAUTION, ChainResult
 from cart_pkpd._dose.decision import Decision
 from cart_pkpd._dose.design import Design
 from cart_pkpd._dose.exposure import DoseExposure
-from cart_pkpd._dose.free import OrderFree
-from cart_pkpd._dose.patients import DoseData
 from cart_pkpd._dose.rules import EWOC
 from cart_pkpd.plots import _text
-from cart_pkpd.report._blocks import Attached, Block, Bullets, Details, Section, Text, picture
+from cart_pkpd.report._blocks import Attached, Block, Bullets, Details, Row, Section, Text, picture
 from cart_pkpd.report._files import slug
+from cart_pkpd.report._findings import DoseFindings, benefit
 from cart_pkpd.report._tables import Kind, Table, from_frame
 
 _WORDS = {
@@ -33,160 +30,14 @@ _WORDS = {
     "n_above": "above a bound", "dlt": "DLT", "crs2": "CRS ≥ 2", "crs3": "CRS ≥ 3",
     "icans1": "ICANS ≥ 1", "icans3": "ICANS ≥ 3", "q2.5": "2.5 %", "q25": "25 %", "q50": "50 %",
     "q75": "75 %", "q97.5": "97.5 %", "id": "Patient", "seen": "DLTs of evaluable",
-    "interval": "95 % interval", "allowed": "Permitted", "geometric_mean": "Geometric mean",
-    "blocked_by": "Not permitted by",
+    "pfs": "PFS, median", "interval": "95 % interval", "allowed": "Permitted",
+    "geometric_mean": "Geometric mean", "blocked_by": "Not permitted by",
 }  # fmt: skip
 _EVERY_DOSE = (
     "dose", "seen", "isotonic", "skeleton", "plug_in", "mean", "interval", "under", "target",
     "over", "prior_over", "verdict", "allowed", "next", "mtd",
 )  # fmt: skip
 _FEWEST = 12  # patients up to which a decision table is drawn at least
-
-
-@dataclass(frozen=True, eq=False)
-class DoseFindings:
-    """What the section on dose is written from.
-
-    Attributes
-    ----------
-    data : DoseData
-    designs, decisions : mapping
-        By name: a design of ``dose`` and what it decided; the first comes first on the page.
-    scenarios : mapping of str to DataFrame
-        From ``dose.scenarios``; ``attrs["source"]`` says where the size of the cohort comes from.
-    without_scenarios : mapping of str to str
-        Why a design has none, in a sentence.
-    exposures : mapping of str to DoseExposure
-        By metric.
-    metric : str
-        The one that decisions look at.
-    free : OrderFree or None
-    activity : Activity or None
-    chain : ChainResult or None
-    limits : (float, float) or None
-        Target interval of P(DLT) of the chain.
-    below : Decision or None
-        From ``dose.recommend_below_mtd``.
-    """
-
-    data: DoseData
-    designs: Mapping[str, Design]
-    decisions: Mapping[str, Decision]
-    scenarios: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    without_scenarios: Mapping[str, str] = field(default_factory=dict)
-    exposures: Mapping[str, DoseExposure] = field(default_factory=dict)
-    metric: str = "cmax"
-    free: OrderFree | None = None
-    activity: Activity | None = None
-    chain: ChainResult | None = None
-    limits: tuple[float, float] | None = None
-    below: Decision | None = None
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the decisions as plain data."""
-        found = self._all()
-        return {name: {"sentence": d.sentence, **d.to_dict()} for name, d in found.items()}
-
-    def _all(self) -> dict[str, Decision]:
-        below = {} if self.below is None else {"below the MTD": self.below}
-        return {**self.decisions, **below}
-
-    def frames(self) -> dict[str, pd.DataFrame]:
-        """Return every table of numbers by name."""
-        out = {"cohorts": self.data.table(), "patients": self.data.frame()}
-        out |= {f"decision_{slug(n)}": d.table for n, d in self.decisions.items()}
-        out |= {f"scenarios_{slug(n)}": t for n, t in self.scenarios.items()}
-        for metric, one in self.exposures.items():
-            out |= {
-                f"{metric}_power": one.table(), f"{metric}_by_dose": one.per_dose(),
-                f"{metric}_patients": one.measured.table(),
-            }  # fmt: skip
-        if self.free is not None:
-            out["order_free"] = self.free.table()
-        if self.activity is not None:
-            out["activity"] = self.activity.table()
-        if self.chain is not None:
-            out |= {
-                "chain": self.chain.table(), "chain_dlt": self.chain.per_dose(limits=self.limits),
-                "chain_mediated": self.chain.mediated(), "chain_peaks": self.chain.peaks_per_dose(),
-                "chain_crs": self.chain.grades_per_dose(),
-            }  # fmt: skip
-        if self.below is not None:
-            out["below_mtd"] = self.below.table
-        return {k: v for k, v in out.items() if len(v.columns)}
-
-    def answers(self) -> list[tuple[str, str]]:
-        """Return the recommended dose with its rule, whether the designs agree, and on what."""
-        name, first = next(iter(self.decisions.items()))
-        if first.action != "select":
-            said = [("Next:", f"{first.headline} By {name}: {first.reason}")]
-        elif self.below is not None:
-            said = [("Recommended dose:", self._lower(self.below))]
-        else:
-            dose = (
-                f"{_dose_of(first)}, the MTD by {name}. {self._seen_at(first.dose)}{first.reason}"
-            )
-            said = [("Recommended dose:", dose)]
-        if len(self.decisions) > 1:
-            said.append(("Designs:", self.agreement()))
-        return [*said, ("Evidence:", self.evidence())]
-
-    def _lower(self, below: Decision) -> str:
-        given, mtd = below.extra, words.dose(below.extra["mtd"], below.unit)
-        if below.dose == given["mtd"]:
-            return (
-                f"{mtd}, the MTD: no lower dose is sure to give enough {_benefit(below)}. "
-                f"{self._seen_at(below.dose)}".rstrip()
-            )
-        return (
-            f"{_dose_of(below)}, the lowest dose whose {_benefit(below)} is at least "
-            f"{words.percent(given['share'])} of that at the MTD of {mtd} with a probability of "
-            f"{given['certainty']:g} or more, without more over-dosing. {self._seen_at(below.dose)}"
-        ).rstrip()
-
-    def _seen_at(self, dose: float | None) -> str:
-        if dose is None:
-            return ""
-        k = self.data.levels.index(dose)
-        return f"Seen there: {self.data.dlts[k]} DLT in {self.data.n[k]} evaluable patients. "
-
-    def agreement(self) -> str:
-        """Return whether the designs say the same, in one sentence."""
-        by: dict[str, list[str]] = {}
-        for name, d in self.decisions.items():
-            by.setdefault(d.headline.rstrip("."), []).append(name)
-        if len(by) == 1:
-            *names, last = self.decisions
-            return f"{', '.join(names)} and {last} agree: {next(iter(by))}."
-        each = "; ".join(f"{', '.join(names)} – {what}" for what, names in by.items())
-        return (
-            f"They disagree: {each}. The design of the protocol decides; its targets and rules are "
-            "under each design."
-        )
-
-    def evidence(self) -> str:
-        """Return how many patients the decision rests on, and when it was made."""
-        d = self.data
-        n, y, c = int(d.n.sum()), int(d.dlts.sum()), int(d.pending.sum())
-        when = (
-            "at the end of follow-up" if d.as_of is None else f"as of day {d.as_of:g} of the trial"
-        )
-        return (
-            f"{words.count(len(d.patients), 'patient')} treated, {n} evaluable with "
-            f"{words.count(y, 'DLT')}, {c} pending; DLT window {d.window:g} days; {when}."
-        )
-
-    def reasons(self) -> list[tuple[str, str]]:
-        """Return each decision in a sentence, under its name."""
-        return [(f"{_text.sentence(name)}:", d.sentence) for name, d in self._all().items()]
-
-    def flags(self) -> list[str]:
-        """Return what to look at before following the decisions, each said once."""
-        by: dict[str, list[str]] = {}
-        for name, d in self._all().items():
-            for flag in d.flags:
-                by.setdefault(flag, []).append(name)
-        return [f"{_text.sentence(', '.join(names))}: {flag}" for flag, names in by.items()]
 
 
 def section(found: DoseFindings | None) -> Section | None:
@@ -202,17 +53,9 @@ def section(found: DoseFindings | None) -> Section | None:
 
 
 def _opening(found: DoseFindings) -> list[Block]:
-    """Return the answer: recommended dose, rule, flags."""
-    said = Bullets((*found.answers(), *found.reasons()))
-    return [said, *(Text(flag, "warn") for flag in found.flags())]
-
-
-def _dose_of(decision: Decision) -> str:
-    return "none" if decision.dose is None else words.dose(decision.dose, decision.unit)
-
-
-def _benefit(below: Decision) -> str:
-    return str(below.table.attrs.get("benefit", "benefit"))
+    """Return what each design says; the answer and its flags stand on the first page."""
+    said = [("", found.agreement())] if len(found.decisions) > 1 else []
+    return [Bullets((*said, ("", found.evidence())))]
 
 
 def _labels(frame: pd.DataFrame, unit: str) -> dict[str, tuple[str, str, Kind]]:
@@ -267,8 +110,7 @@ def _design(found: DoseFindings, name: str) -> Section:
     """Return one design: what it said, its pictures, scenarios and prior."""
     design, decision = found.designs[name], found.decisions[name]
     unit, key = found.data.levels.unit, slug(name)
-    blocks: list[Block] = [Text(decision.sentence)]
-    blocks.append(_every_dose(name, design, decision))
+    blocks: list[Block] = [Text(decision.sentence), _every_dose(name, design, decision)]
     if isinstance(design, BLRM):
         blocks += _curve(found, name, design, decision)
     elif hasattr(design, "decision_table"):
@@ -278,7 +120,8 @@ def _design(found: DoseFindings, name: str) -> Section:
                 f"dose_{key}_table",
                 lambda: plots.boin_table(design.decision_table(most), seen=decision.table),
                 caption=f"{name}: what follows from each number of DLTs; doses given are framed.",
-                alt=f"Decision table of {name}",
+                alt=f"Decision table of {name}: one column per number of patients, one row per "
+                "number of DLTs.",
             )
         )
     if name in found.scenarios:
@@ -311,7 +154,7 @@ def _every_dose(name: str, design: Design, decision: Decision) -> Table:
     )
     if {"q2.5", "q97.5"} <= set(table):
         ends = zip(table["q2.5"], table["q97.5"], strict=True)
-        frame["interval"] = [f"{low:.3f}–{high:.3f}" for low, high in ends]
+        frame["interval"] = [f"{_text.chance(low)}–{_text.chance(high)}" for low, high in ends]
     prior = design.prior_table() if hasattr(design, "prior_table") else pd.DataFrame()
     notes = _meanings(design, table)
     if "over" in prior and "over" in table:
@@ -357,7 +200,7 @@ def _allowed(row: pd.Series) -> str:
 
 
 def _scenarios(name: str, table: pd.DataFrame, unit: str) -> list[Block]:
-    """Return what a further cohort would change: picture and table."""
+    """Return what a further cohort would change: one sentence where nothing does."""
     given = words.dose(float(table["dose"].iloc[0]), unit)
     cohort, at_end = table.attrs["cohort"], table.attrs.get("ask") == "mtd"
     if at_end:
@@ -369,16 +212,33 @@ def _scenarios(name: str, table: pd.DataFrame, unit: str) -> list[Block]:
     source = str(table.attrs.get("source", ""))
     notes = (f"Size of the cohort: {source}.",) if source else ()
     key = f"{slug(name)}_scenarios"
+    shown = _table(table, key, title, unit, notes, labels={"next_dose": last},
+                   shown=[c for c in table if c != "dose"])  # fmt: skip
+    if table["next_dose"].nunique(dropna=False) == 1 and table["action"].nunique() == 1:
+        return [Text(_whatever(name, table, given, unit)), Attached(shown)]
     return [
         picture(
             f"dose_{key}", lambda: plots.dose_scenarios(table),
             caption=f"{title}, by its number of DLTs. Square: dose of the cohort; circle: stays; "
             "arrow: where it leads; cross: no dose.",
-            alt=title,
+            alt=f"{title}, one row per number of DLTs.",
         ),
-        _table(table, key, title, unit, notes, labels={"next_dose": last},
-               shown=[c for c in table if c != "dose"]),
+        Details(f"{title}: the rule for each number of DLTs", (shown,)),
     ]  # fmt: skip
+
+
+def _whatever(name: str, table: pd.DataFrame, given: str, unit: str) -> str:
+    """Return that every outcome of a further cohort leads to the same, in a sentence."""
+    dose, most = table["next_dose"].iloc[0], int(table.index.max())
+    then = "no dose" if pd.isna(dose) else words.dose(float(dose), unit)
+    if table.attrs.get("ask") == "mtd":
+        when, said = "a further", f"the MTD by {name} is {then}"
+    else:
+        when, said = "the next", f"{name} says {table['action'].iloc[0]}: {then}"
+    return (
+        f"After {when} cohort of {table.attrs['cohort']} at {given} {said}, whatever its number "
+        f"of DLTs (0 to {most})."
+    )
 
 
 def _curve(found: DoseFindings, name: str, design: BLRM, decision: Decision) -> list[Block]:
@@ -388,29 +248,30 @@ def _curve(found: DoseFindings, name: str, design: BLRM, decision: Decision) -> 
     key, empty = slug(name), dose.counts({}, levels=found.data.levels, window=found.data.window)
     bound = next((r.bound for r in design.all_rules if isinstance(r, EWOC)), None)
     low, high = design.intervals
-    return [
+    return [Row((
         picture(
             f"dose_{key}_curve",
             lambda: plots.dose_toxicity(
                 design.curve(found.data), decision.table, prior=design.curve(empty)
             ),
             caption=f"{name}: probability of a DLT by dose, with the prior behind.",
-            alt="Dose–toxicity curve with intervals",
+            alt="Curve of the probability of a DLT against dose with its interval, over that of "
+            "the prior.",
         ),
         picture(
             f"dose_{key}_intervals",
             lambda: plots.dose_intervals(decision.table, bound=bound, prior=design.prior_table()),
             caption=f"{name}: probability that the DLT rate is below {low:g}, in the target "
             f"interval, and {high:g} or more; doses not eligible are pale.",
-            alt="Interval probabilities by dose",
+            alt="One column per dose: probabilities of too low, target and too high DLT rates.",
         ),
-    ]
+    ))]  # fmt: skip
 
 
 def _below(decision: Decision) -> Section:
     blocks: list[Block] = [Text(decision.sentence)]
     measure = decision.table.attrs.get("units", {}).get("benefit", "")
-    heading: tuple[str, str, Kind] = (_text.sentence(_benefit(decision)), measure, "number")
+    heading: tuple[str, str, Kind] = (_text.sentence(benefit(decision)), measure, "number")
     labels = {"benefit": heading}
     title = "Doses up to the MTD"
     blocks.append(_table(decision.table, "below_mtd", title, decision.unit, labels=labels))
@@ -421,27 +282,32 @@ def _exposure(found: DoseFindings) -> Section | None:
     if not found.exposures:
         return None
     blocks: list[Block] = []
-    for metric, one in found.exposures.items():
-        name, unit = one.measured.label, one.measured.dose_unit
+    for one in found.exposures.values():
         blocks.append(Text(one.sentence))
         blocks += [Text(note, "reason") for note in one.notes]
-        blocks.append(
-            picture(
-                f"dose_exposure_{metric}", lambda one=one: plots.exposure_power(one),  # type: ignore[misc]
-                caption=f"{name} of every patient by administered dose, with the power model.",
-                alt=f"{name} by dose",
-            )
-        )  # fmt: skip
-        blocks.append(_exposures(one, metric))
+    blocks.append(Row(tuple(_power(one, metric) for metric, one in found.exposures.items())))
+    for metric, one in found.exposures.items():
+        name, unit = one.measured.label, one.measured.dose_unit
         blocks.append(
             Details(
-                f"{name}: parameters and patients",
-                (_labelled(one.table(), f"power_{metric}", f"Power model of {name}", unit),
+                f"{name}: by dose, and parameters of the power model",
+                (_exposures(one, metric),
+                 _labelled(one.table(), f"power_{metric}", f"Power model of {name}", unit),
                  Attached(_table(one.measured.table(), f"exposures_{metric}",
                                  f"{name} of every patient", unit))),
             )
         )  # fmt: skip
     return Section("dose-exposure", "Exposure by dose: the power model", tuple(blocks))
+
+
+def _power(one: DoseExposure, metric: str) -> Block:
+    name = one.measured.label
+    return picture(
+        f"dose_exposure_{metric}", lambda: plots.exposure_power(one),
+        caption=f"{name} of every patient by administered dose, with the power model.",
+        alt=f"{name} against administered dose on log axes, one dot per patient, with the line of "
+        "the power model.",
+    )  # fmt: skip
 
 
 def _exposures(one: DoseExposure, metric: str) -> Table:
@@ -499,40 +365,48 @@ def _chain(found: DoseFindings, chain: ChainResult) -> list[Block]:
         blocks.append(Text(chain.verdict.sentence, "warn"))
     curve = next((d.curve(found.data) for d in found.designs.values() if isinstance(d, BLRM)), None)
     blocks += [
-        picture(
-            "dose_dlt",
-            lambda: plots.dlt_by_dose(chain, curve=curve, free=found.free, target=found.limits),
-            caption="Probability of a DLT averaged over exposure, beside the curve of dose alone "
-            "and the rates of each dose.",
-            alt="Probability of a DLT by dose",
-        ),
+        Row((
+            picture(
+                "dose_dlt",
+                lambda: plots.dlt_by_dose(chain, curve=curve, free=found.free, target=found.limits),
+                caption="Probability of a DLT averaged over exposure, beside the curve of dose "
+                "alone and the rates of each dose.",
+                alt="Probability of a DLT against dose with intervals, by three ways of reckoning.",
+            ),
+            picture(
+                "dose_toxicity_exposure", lambda: plots.toxicity_by_exposure(chain),
+                caption="DLT and CRS grade of every patient over exposure.",
+                alt="Two panels over exposure: DLT yes or no, and CRS grade, one dot per patient.",
+            ),
+        )),
         _table(chain.per_dose(limits=found.limits), "chain", "P(DLT) averaged over exposure", unit),
-        picture(
-            "dose_toxicity_exposure", lambda: plots.toxicity_by_exposure(chain),
-            caption="DLT and CRS grade of every patient over exposure.", alt="DLT over exposure",
-        ),
-        picture(
-            "dose_mediated", lambda: plots.mediated_share(chain.mediated()),
-            caption="How the difference of P(DLT) between lowest and highest dose divides.",
-            alt="Part of the risk through exposure",
-        ),
         Text(chain.mediated_sentence),
-        _labelled(chain.mediated(), "mediated", "What goes through exposure", unit, (
-            "A change of log odds by 0.69 doubles the odds of a DLT; factor e of dose is 2.7 times "
-            "the dose. P(> 0): probability that the number is above 0. " + CAUTION[-1],)),
+        Details("How much of the risk goes through exposure", (
+            picture(
+                "dose_mediated", lambda: plots.mediated_share(chain.mediated()),
+                caption="How the difference of P(DLT) between lowest and highest dose divides.",
+                alt="Bars with intervals: the difference in all, through exposure, and besides it.",
+            ),
+            _labelled(chain.mediated(), "mediated", "What goes through exposure", unit, (
+                "A change of log odds by 0.69 doubles the odds of a DLT; factor e of dose is 2.7 "
+                "times the dose. P(> 0): probability that the number is above 0. "
+                + CAUTION[-1],)),
+        )),
     ]  # fmt: skip
     if chain.links.cytokines:
         blocks.append(
             picture(
                 "dose_peaks", lambda: plots.peaks_by_dose(chain),
                 caption="Peak of each cytokine in every patient by administered dose.",
-                alt="Cytokine peaks by dose",
+                alt="One panel per cytokine: its peak against dose on log axes, one dot per "
+                "patient.",
             )
         )  # fmt: skip
         blocks.append(Attached(_table(chain.peaks_per_dose(), "peaks", "Peaks by dose", unit)))
     if chain.links.grade is not None:
         title = "P(CRS grade ≥ k) by dose"
-        blocks.append(_table(chain.grades_per_dose(), "crs", title, unit))
+        crs = _table(chain.grades_per_dose(), "crs", title, unit)
+        blocks.append(Details(f"{title} by the chain", (crs,)))
     details: list[Block] = [
         Text(chain.verdict.sentence), *(Text(note) for note in chain.notes),
         _labelled(chain.table(), "chain_numbers", "The chain: prior and posterior", unit, (

@@ -21,6 +21,7 @@ from cart_pkpd.report._blocks import (
     Details,
     Facts,
     Pre,
+    Row,
     Section,
     Text,
     flat,
@@ -68,12 +69,13 @@ def section(inputs: Inputs) -> Section:
 def _of(inputs: Inputs, name: str) -> tuple[Block, ...]:
     blocks: list[Block] = []
     windows = inputs.nca[name]
-    drawn: set[str] = set()
+    drawn: dict[str, Block] = {}
     for params in windows:
         for parameter in main_exposures(params):
             if parameter not in drawn and "dose_level" in params.variables:
-                blocks.append(_picture(inputs, name, params, parameter))
-                drawn.add(parameter)
+                drawn[parameter] = _picture(inputs, name, params, parameter)
+    if drawn:
+        blocks.append(Row(tuple(drawn.values())))
     if name in inputs.nca_summary:
         blocks += _summary(inputs, name, _dose_unit(windows[0]))
     for i, params in enumerate(windows):
@@ -227,15 +229,20 @@ class Headline:
 
 def headline(inputs: Inputs) -> Headline | None:
     """Return exposure per dose level of the first endpoint analysed, or None."""
+    found = headline_exposures(inputs)
+    return None if found is None else _headline(*found)
+
+
+def headline_exposures(inputs: Inputs) -> tuple[str, xr.Dataset, list[str]] | None:
+    """Return label, NCA and main exposures of the first endpoint with doses, or None."""
     for name, windows in inputs.nca.items():
-        params = windows[0]
-        parameters = main_exposures(params)
-        if parameters and "dose_level" in params.variables:
-            return _headline(inputs, name, params, parameters)
+        parameters = main_exposures(windows[0])
+        if parameters and "dose_level" in windows[0].variables:
+            return label(inputs.trial, name), windows[0], parameters
     return None
 
 
-def _headline(inputs: Inputs, name: str, params: xr.Dataset, parameters: list[str]) -> Headline:
+def _headline(text: str, params: xr.Dataset, parameters: list[str]) -> Headline:
     columns = [
         Column("dose_level", "Dose level", _dose_unit(params), "dose"),
         Column("n", "Patients", kind="count"),
@@ -259,7 +266,6 @@ def _headline(inputs: Inputs, name: str, params: xr.Dataset, parameters: list[st
         columns.append(Column("tmax_median", "Tmax, median", "day"))
         shown.append("tmax_median")
     rows = _headline_rows(params, parameters)
-    text = label(inputs.trial, name)
     notes = ("Ranges and means are over patients with a value above zero.",)
     table = Table("exposure_by_dose", f"{text}: exposure by dose level", tuple(columns),
                   tuple(rows), notes=notes, shown=tuple(shown))  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from cart_pkpd._core.files import whole_file
 
 _OWN = re.compile(r"(tables|figures)/[a-z0-9_.-]+\.(csv|svg|png)")
 
@@ -30,17 +30,9 @@ def slugs(names: Iterable[str]) -> dict[str, str]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so no reader meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-        part.chmod(0o644)  # mkstemp makes files that only their owner can read
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a file so that no reader meets half of it."""
+    with whole_file(path) as part:
+        part.write_bytes(content)
 
 
 def write_all(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -10,7 +10,7 @@ import xarray as xr
 from cart_pkpd import plots
 from cart_pkpd.plots import _text
 from cart_pkpd.report import _diagnostics
-from cart_pkpd.report._blocks import Block, Details, Section, Text, picture
+from cart_pkpd.report._blocks import Block, Details, Row, Section, Text, picture
 from cart_pkpd.report._files import slug, slugs
 from cart_pkpd.report._inputs import Fit, Inputs, each
 from cart_pkpd.report._tables import Kind, Table, from_frame
@@ -35,6 +35,9 @@ _COMPARED: dict[str, tuple[str, str, Kind]] = {
     "n_patients": ("Patients", "", "count"),
     "seconds": ("Run time", "s", "count"),
 }
+_IN_SHORT = (
+    "model", "rank", "converged", "elpd", "elpd_diff", "dse", "weight", "p", "pareto_k_bad", "note",
+)  # fmt: skip
 
 
 def section(inputs: Inputs, parts: Sequence[Section]) -> Section:
@@ -59,14 +62,15 @@ def one(inputs: Inputs, name: str) -> Section:
         *(Text(note) for note in getattr(getattr(result, "structure", None), "notes", ())),
         Text(result.verdict.sentence, "good" if result.verdict.ok else "warn"),
         parameter_table(name, result.table(), file),
-        *_parameter_pictures(found, file),
-        *_diagnostics.priors(name, found, file),
-        *_data_pictures(inputs, found, file),
-        *_residual_pictures(inputs, found, file),
+        *_predictive(inputs, found, file),
+        *_shrinkage(found),
         *(Text(why, "reason") for why in found.missing),
-        Details(
-            "Chains",
-            (*_diagnostics.convergence(name, found, file), *_chain_pictures(found, file)),
+        *folded(
+            ("Prior and posterior densities", _parameter_pictures(found, file)),
+            ("Every patient: data and fitted curve", _individual_pictures(inputs, found, file)),
+            ("Residuals and deviations", _residual_pictures(inputs, found, file)),
+            ("Where the priors are from", _diagnostics.priors(name, found, file)),
+            ("Chains: convergence and ranks", _chains(name, found, file)),
         ),
     ]
     return Section(f"fit-{file}", result.label or name, tuple(blocks))
@@ -125,22 +129,52 @@ def _parameter_pictures(found: Fit, file: str) -> Iterator[Block]:
     )
 
 
-def _data_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
-    if found.predictions is None:
-        yield Text("Individual fits left out: no predictions were passed.", "reason")
+def folded(*parts: tuple[str, Iterator[Block]]) -> Iterator[Details]:
+    """Yield each part behind its heading, where there is anything in it."""
+    for title, made in parts:
+        blocks = tuple(made)
+        if blocks:
+            yield Details(title, blocks)
+
+
+def _individual_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
     for predictions in each(found.predictions):
         yield from _individual(
             with_dose_unit(predictions, inputs.trial), own(predictions, found, file)
         )
+
+
+def _predictive(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
+    """Yield the predictive checks side by side, and what was not passed."""
+    trial = inputs.trial
+    made = [_vpc(with_dose_unit(c, trial), own(c, found, file)) for c in each(found.vpc)]
+    made += [
+        _diagnostics.corrected(with_dose_unit(c, trial), own(c, found, file))
+        for c in each(found.corrected)
+    ]
+    if made:
+        yield Row(tuple(made))
     if found.vpc is None:
         yield Text("Predictive check left out: none was passed.", "reason")
-    for check in each(found.vpc):
-        yield _vpc(with_dose_unit(check, inputs.trial), own(check, found, file))
+    if found.predictions is None:
+        yield Text("Individual fits left out: no predictions were passed.", "reason")
+
+
+def _shrinkage(found: Fit) -> Iterator[Block]:
+    text = "" if found.etas is None else _diagnostics.shrinkage_sentence(found.etas)
+    if text:
+        yield Text(text)
+
+
+def _chains(name: str, found: Fit, file: str) -> Iterator[Block]:
+    yield from _diagnostics.convergence(name, found, file)
+    yield from _chain_pictures(found, file)
 
 
 def _residual_pictures(inputs: Inputs, found: Fit, file: str) -> Iterator[Block]:
-    for check in each(found.corrected):
-        yield _diagnostics.corrected(with_dose_unit(check, inputs.trial), own(check, found, file))
+    for predictions in each(found.predictions):
+        yield from _observed(with_dose_unit(predictions, inputs.trial),
+                             own(predictions, found, file))  # fmt: skip
     for check in each(found.residuals):
         yield from _diagnostics.residuals(check, own(check, found, file))
     if found.etas is not None:
@@ -166,10 +200,7 @@ def with_dose_unit(dataset: xr.Dataset, trial: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords(coords)
 
 
-def _individual(predictions: xr.Dataset, file: str) -> Iterator[Block]:
-    share = _text.percent(float(predictions.attrs.get("prob", 0.9)))
-    patients = [str(p) for p in predictions["id"].values]
-    scale: plots.TimeScale = "log" if float(predictions["time"].max()) > 60 else "linear"
+def _observed(predictions: xr.Dataset, file: str) -> Iterator[Block]:
     if "ipred" in predictions or "pred" in predictions:
         yield picture(
             f"fit_{file}_observed_predicted",
@@ -178,6 +209,12 @@ def _individual(predictions: xr.Dataset, file: str) -> Iterator[Block]:
             "the LLOQ; predictions far below it stand on the left edge.",
             alt="Observed against predicted values on log axes with the line of identity.",
         )
+
+
+def _individual(predictions: xr.Dataset, file: str) -> Iterator[Block]:
+    share = _text.percent(float(predictions.attrs.get("prob", 0.9)))
+    patients = [str(p) for p in predictions["id"].values]
+    scale: plots.TimeScale = "log" if float(predictions["time"].max()) > 60 else "linear"
     for i in range(0, len(patients), PER_FIGURE):
         some = patients[i : i + PER_FIGURE]
         span = some[0] if len(some) == 1 else f"{some[0]} to {some[-1]}"
@@ -238,9 +275,8 @@ def comparison_section(inputs: Inputs) -> Section:
     blocks: list[Block] = [Text(best_model(table))]
     if table["rank"].notna().sum() > 1:
         blocks.append(_comparison_picture(table))
-    shown = tuple(name for name in labels if name != "converged")  # its verdict says so
     blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes,
-                             shown=shown))  # fmt: skip
+                             shown=_IN_SHORT))  # fmt: skip
     if varied:
         blocks.append(_by_value(table, varied))
     if inputs.patients is not None:

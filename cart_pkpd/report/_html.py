@@ -12,6 +12,8 @@ from markupsafe import Markup
 from cart_pkpd.report._blocks import Section
 from cart_pkpd.report._tables import WRAPS
 
+_SCRIPTS = ("tables.js", "figures.js", "explorer.js")
+
 
 def page(
     sections: Sequence[Section],
@@ -25,7 +27,7 @@ def page(
     template = _environment().get_template("report.html.j2")
     return template.render(
         sections=sections, title=title, subtitle=subtitle, draft=draft, footer=footer,
-        wraps=WRAPS, style=_asset("style.css"), script=_asset("sort.js"),
+        wraps=WRAPS, style=_asset("style.css"), script=Markup("\n").join(map(_asset, _SCRIPTS)),
     )  # fmt: skip
 
 

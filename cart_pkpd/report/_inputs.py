@@ -14,8 +14,9 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 
 if TYPE_CHECKING:
-    from cart_pkpd.report._dose import DoseFindings
     from cart_pkpd.report._endpoints import EndpointFindings, NotDone
+    from cart_pkpd.report._findings import DoseFindings
+    from cart_pkpd.report._operating import OperatingFindings
 
 
 class FitLike(Protocol):
@@ -121,6 +122,12 @@ class Inputs:
     generated: datetime
     endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
+    operating: OperatingFindings | None = None
+
+    @property
+    def has_trial(self) -> bool:
+        """Whether there are patients' records; else only decisions and simulated trials."""
+        return "id" in self.trial.dims
 
     @property
     def analysed(self) -> list[str]:
@@ -128,6 +135,12 @@ class Inputs:
         named = [*self.nca, *(e for fit in self.fits.values() for e in fit.result.endpoints)]
         known = data.endpoints(self.trial)
         return [name for name in dict.fromkeys(named) if name in known]
+
+
+def no_trial(dose: DoseFindings | None) -> xr.Dataset:
+    """Return what stands for the trial where there is none: only where the numbers come from."""
+    source = "counts of patients and DLTs, no trial table" if dose else "none, simulated trials"
+    return xr.Dataset(attrs={"source": source})
 
 
 def each(found: Checks) -> tuple[xr.Dataset, ...]:
@@ -145,21 +158,22 @@ def by_endpoint(
     Raises
     ------
     DataError
-        If a lone Dataset holds several endpoints.
+        If one Dataset holds several endpoints.
     """
     if given is None:
         return {}
     if isinstance(given, xr.Dataset):
-        if "endpoint" in given.dims:
-            raise DataError(
-                "the NCA holds several endpoints in one Dataset: pass one Dataset per endpoint, "
-                "as nca.table(trial, endpoint=name) returns it, in a mapping by name."
-            )
-        return {str(given.attrs.get("endpoint", "endpoint")): (given,)}
-    return {
+        given = {str(given.attrs.get("endpoint", "endpoint")): given}
+    made = {
         str(name): (found,) if isinstance(found, xr.Dataset) else tuple(found)
         for name, found in given.items()
     }
+    if any("endpoint" in one.dims for windows in made.values() for one in windows):
+        raise DataError(
+            "the NCA holds several endpoints in one Dataset: pass one Dataset per endpoint, "
+            "as nca.table(trial, endpoint=name) returns it, in a mapping by name."
+        )
+    return made
 
 
 def frames(

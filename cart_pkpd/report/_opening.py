@@ -2,81 +2,71 @@
 
 from __future__ import annotations
 
-import numpy as np
-import xarray as xr
-
-from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
-from cart_pkpd.plots import _text
-from cart_pkpd.plots._axes import below
-from cart_pkpd.report import _safety
-from cart_pkpd.report._blocks import Block, Bullets, Details, Facts, Section, Text, flat
-from cart_pkpd.report._exposure import headline
-from cart_pkpd.report._fits import best_model
+from cart_pkpd.report import _answer, _citations, _glance, _safety
+from cart_pkpd.report._blocks import (
+    Block,
+    Bullets,
+    Details,
+    Facts,
+    Section,
+    Text,
+    Verdicts,
+    flat,
+)
+from cart_pkpd.report._exposure import Headline, headline
 from cart_pkpd.report._inputs import Inputs
-from cart_pkpd.report._trial import cells, label
 
 MOST_NAMED = 4  # endpoints in the first sentence
 
 
 def summary(inputs: Inputs) -> Section:
-    """Return the summary: what was analysed, exposure per dose, verdicts, best model."""
-    trial = inputs.trial
-    items = [] if inputs.dose is None else inputs.dose.answers()
-    items += [] if inputs.endpoints is None else inputs.endpoints.answers()
-    items += [("Analysed:", analysed(inputs)), ("Data:", source(inputs))]
+    """Return the first page: the answer in a box, every dose at a glance, what was checked."""
+    if not inputs.has_trial:
+        return _without_trial(inputs)
     found = headline(inputs)
-    if found is not None:
-        items.append(("Exposure:", found.sentence))
-    items += [
-        (f"Fit {name}:", _lowered(fit.result.verdict.sentence)) for name, fit in inputs.fits.items()
+    blocks: list[Block] = [_answer.box(inputs)]
+    glance = _glance.table(inputs)
+    if glance is not None:
+        blocks.append(glance)
+    blocks += [
+        _outcomes(inputs, found),
+        Verdicts(tuple(_answer.verdicts(inputs)), "Can it be trusted?"),
     ]
-    items += [
-        (f"Fit {name}:", f"failed. {why[:1].upper()}{why[1:]}")
-        for name, why in inputs.failures.items()
-    ]
-    if inputs.comparison is not None and not inputs.comparison.empty:
-        items.append(("Best model:", best_model(inputs.comparison)))
-    elif not inputs.fits:
-        items.append(("Models:", "none fitted."))
-    blocks: list[Block] = [Bullets(tuple(items))]
     bad = [name for name, fit in inputs.fits.items() if not fit.result.verdict.ok]
     if bad:
         text = f"Did not converge, not to be used for decisions: {', '.join(bad)}."
         blocks.append(Text(text, "warn"))
-    if found is not None:
-        blocks.append(found.table)
-    safety = _safety.table(trial)
-    if safety is not None:
-        blocks.append(safety)
     blocks += [Text(note) for note in inputs.notes]
+    exposure = None if found is None else found.table
+    more = tuple(t for t in (exposure, _safety.table(inputs.trial)) if t is not None)
+    if more:
+        blocks.append(Details("Exposure and safety by dose level in full", more))
     return Section("summary", "Summary", tuple(blocks))
 
 
-def analysed(inputs: Inputs) -> str:
-    """Return who and what was analysed, in one sentence."""
-    trial = inputs.trial
-    n = trial.sizes["id"]
-    parts = [_text.count(n, "patient")]
-    if "dose_level" in trial.variables:
-        levels = np.unique(trial["dose_level"].values.astype(float))
-        levels = levels[np.isfinite(levels)]
-        unit = _text.dose_unit(trial)
-        if levels.size:
-            ends = [_text.dose(float(v), unit) for v in (levels[0], levels[-1])]
-            span = ends[0] if levels.size == 1 else f"{ends[0]} to {ends[1]}"
-            parts[0] += f" at {_text.count(levels.size, 'dose level')} ({span})"
-    names = data.endpoints(trial)
-    observations = _text.count(trial.sizes["obs"], "observation")
-    parts.append(f"{observations} of {_text.count(len(names), 'endpoint')}")
-    parts += [_records(trial, name) for name in (inputs.analysed or cells(inputs))[:MOST_NAMED]]
-    return "; ".join(parts) + "."
+def _without_trial(inputs: Inputs) -> Section:
+    """Return the first page where there are no records: decisions from counts, simulated trials."""
+    glance = None if inputs.dose is None else _glance.table(inputs)
+    blocks: list[Block] = [] if inputs.dose is None else [_answer.box(inputs)]
+    blocks += [] if glance is None else [glance]
+    said = [] if inputs.operating is None else inputs.operating.answers()
+    pairs = [(lead.rstrip(":"), text) for lead, text in said]
+    blocks += [Facts((*pairs, ("Data", source(inputs)))), *(Text(note) for note in inputs.notes)]
+    return Section("summary", "Summary", tuple(blocks))
 
 
-def _records(trial: xr.Dataset, name: str) -> str:
-    low = below(trial["censoring"].values)[trial["endpoint"].values == name]
-    share = _text.percent(round(float(low.mean()), 2))
-    return f"{label(trial, name)}: {_text.count(low.size, 'record')}, {share} below the LLOQ"
+def _outcomes(inputs: Inputs, found: Headline | None) -> Facts:
+    """Return the outcomes of all patients, and what was analysed, each in a sentence."""
+    said = [] if inputs.endpoints is None else inputs.endpoints.answers()
+    pairs = [(lead.rstrip(":"), text) for lead, text in said]
+    if inputs.operating is not None:
+        pairs += [(lead.rstrip(":"), text) for lead, text in inputs.operating.answers()]
+    if found is not None:
+        pairs.append(("Exposure", found.sentence))
+    if inputs.dose is not None:
+        pairs.append(("Analysed", _answer.analysed(inputs)))
+    return Facts((*pairs, ("Data", source(inputs))), "All patients")
 
 
 def source(inputs: Inputs) -> str:
@@ -91,9 +81,8 @@ def source(inputs: Inputs) -> str:
 def methods(inputs: Inputs) -> Section:
     """Return how the numbers were made, with citations."""
     texts = [Text(text) for text in (*_standing(inputs), *inputs.methods)]
-    cited = dict.fromkeys(
-        (*inputs.references, *(r for fit in inputs.fits.values() for r in fit.references))
-    )
+    cited = [text + (f" For: {what}." if what else "")
+             for text, what in _citations.used(inputs).items()]  # fmt: skip
     parts = []
     if cited:
         listed = Bullets(tuple((f"[{i + 1}]", text) for i, text in enumerate(cited)))
@@ -151,11 +140,15 @@ def subtitle(inputs: Inputs) -> tuple[str, ...]:
     return (f"Written {written}. Data: {source(inputs)}",)
 
 
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
 def check(inputs: Inputs) -> None:
-    """Raise DataError if there is no patient to report on."""
-    if not inputs.trial.sizes.get("id", 0):
+    """Raise DataError if there is nothing to report on."""
+    if not inputs.has_trial:
+        if inputs.dose is None and inputs.operating is None:
+            raise DataError(
+                "without a trial a report needs a dose decision or simulated trials; pass trial=, "
+                "dose= or operating=."
+            )
+        if inputs.nca or inputs.fits or inputs.endpoints is not None:
+            raise DataError("NCA, fits and endpoints are of a trial: pass it too, with trial=.")
+    elif not inputs.trial.sizes["id"]:
         raise DataError("the trial holds no patient: there is nothing to report.")

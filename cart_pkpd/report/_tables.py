@@ -34,7 +34,7 @@ class Column:
     kind : str
         How a value is printed: ``"number"`` to three significant digits, ``"exact"``
         without trailing zeros, ``"decimal"`` to two decimals,
-        ``"fine"`` to three, ``"count"`` whole, ``"dose"``
+        ``"fine"`` to three (``"<0.001"`` for less), ``"count"`` whole, ``"dose"``
         with its unit, ``"text"`` as it is.
     sort_by : str
         Key of the value that sorts this one, for a text made of numbers; it stands on the right
@@ -98,6 +98,8 @@ class Table:
         Printed below.
     shown : tuple of str
         Keys of the columns that are printed, where the files hold more; empty for all.
+    chosen : tuple of int
+        Rows that stand out, such as the recommended dose; their text has to say why.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Table:
     remarks: Mapping[tuple[int, str], str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    chosen: tuple[int, ...] = ()
 
     kind = "table"
 
@@ -254,8 +257,10 @@ def _printed(value: float, column: Column) -> str:
         return f"{value:,.0f}"
     if column.kind == "exact":
         return _text.short(value)
-    if column.kind in ("decimal", "fine"):
-        return f"{value:,.{2 if column.kind == 'decimal' else 3}f}".replace("-", "−")
+    if column.kind == "fine":
+        return _text.chance(value)
+    if column.kind == "decimal":
+        return f"{value:,.2f}".replace("-", "−")
     if float(value).is_integer() and abs(value) < 1000:
         return f"{value:.0f}".replace("-", "−")
     return _text.number(value)

@@ -16,7 +16,7 @@ from cart_pkpd.report._blocks import Block, Bullets, Details, Picture, Section, 
 from cart_pkpd.report._inputs import Inputs
 from cart_pkpd.report._tables import Column, Table, Value, patient_rows, variable_column
 
-LONG = 40  # rows of a table of patients that is not folded
+LONG = 12  # rows of a table of patients that is not folded
 MEANS = (
     "Thick lines: geometric mean per planned day, values below the LLOQ counted as LLOQ/2; days "
     "with fewer than two patients, or with more than half of the values below the LLOQ, are left "
@@ -53,7 +53,7 @@ def section(inputs: Inputs) -> Section:
     blocks.append(Details("Columns of the source table", (_columns(report),)))
     blocks.append(folded(patient_table(trial)))
     if trial.sizes.get("event", 0):
-        blocks.append(_events(trial))
+        blocks.append(folded(_events(trial)))
     return Section("data", "Data", tuple(blocks))
 
 
