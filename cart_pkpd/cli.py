@@ -1,4 +1,4 @@
-"""The command line: `cart-pkpd run|demo|dose|operating|endpoints|check|nca|sbc|schema`.
+"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare, simulate, …
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -12,8 +12,6 @@ import inspect
 import json
 import logging
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +22,7 @@ from rich.markup import escape
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import CartError
+from cart_pkpd._study import faults
 from cart_pkpd._study.nca import options as nca_options
 
 app = typer.Typer(
@@ -90,10 +89,11 @@ def _command(work: Callable[..., int]) -> Callable[..., int]:
         except KeyboardInterrupt:
             return _failed(130, ["stopped by Ctrl-C; what was finished is kept."], as_json)
         except CartError as error:
-            return _failed(_code(error), _sentences(error), as_json)
+            return _failed(_code(error), faults.sentences(error), as_json)
         except Exception as error:
-            log = _write_traceback(error)
-            text = f"{_one_line(error)} This is a fault of the program; the traceback is in {log}"
+            log = faults.write_traceback(error)
+            said = faults.one_line(error)
+            text = f"{said} This is a fault of the program; the traceback is in {log}"
             return _failed(4, [text], as_json)
 
     return guarded
@@ -103,26 +103,6 @@ def _code(error: CartError) -> int:
     from cart_pkpd.study import exit_code
 
     return exit_code(error)
-
-
-def _sentences(error: CartError) -> list[str]:
-    """Return every problem that an error lists, or its one message."""
-    from cart_pkpd._core.errors import DataError
-    from cart_pkpd._study.nca.settings import SettingsError
-    from cart_pkpd.study import RunFileError
-
-    if isinstance(error, SettingsError):
-        return list(error.problems)
-    if isinstance(error, DataError):
-        return [problem.message for problem in error.problems]
-    if isinstance(error, RunFileError):
-        return [f"{error.source}: {problem}" for problem in error.problems]
-    return [str(error)]
-
-
-def _one_line(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first.rstrip('.')}."
 
 
 def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
@@ -135,19 +115,6 @@ def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
     if as_json:
         _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})
     return code
-
-
-def _write_traceback(error: Exception) -> Path:
-    from platformdirs import user_log_path
-
-    text = "".join(traceback.format_exception(error))
-    try:
-        folder = user_log_path("cart-pkpd", ensure_exists=True)
-        (folder / "error.log").write_text(text, encoding="utf-8")
-    except OSError:  # no home, or not ours to write to
-        folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
-        (folder / "error.log").write_text(text, encoding="utf-8")
-    return folder / "error.log"
 
 
 def _with_options(*homes: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -390,6 +357,43 @@ def endpoints(
     return code
 
 
+@app.command(epilog=_EPILOG)
+@_command
+def simulate(
+    study_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.TOML", help="Run file with a [simulate] table.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File, .nc or .zarr; the table's if none.")
+    ] = None,
+    seed: Seed = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or dask.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Chunks at the same time.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Simulate virtual patients and write them to one file, chunk by chunk."""
+    from cart_pkpd._study import console, virtual
+
+    job = virtual.read(study_file, seed)
+    watch = console.watch(_err(), quiet=quiet or as_json)
+    found, path = virtual.run(
+        job, out, overwrite=overwrite, watch=watch, executor=executor, jobs=jobs,
+        scheduler=scheduler,
+    )  # fmt: skip
+    said = virtual.summed_up(found, path)
+    if as_json:
+        _say_json({"exit_code": 0} | said)
+    elif not quiet:
+        _say(virtual.sentence(said))
+    return 0
+
+
 def _dry_run(config: Any, folder: Path, *, overwrite: bool, resume: bool, as_json: bool) -> int:
     from cart_pkpd import study
 
@@ -559,6 +563,7 @@ def calibrate(
     """
     from cart_pkpd._core.errors import ConfigError
     from cart_pkpd._study import calibrate as work
+    from cart_pkpd._study import console
 
     if (study_file is None) == (model is None):
         raise ConfigError("give either a run file or --model, to say what is to be calibrated.")
@@ -578,7 +583,7 @@ def calibrate(
         problem = planned.problem()
     settings |= {"simulations": simulations, "ranks": ranks, "retries": retries}
     settings["seed"] = 1 if seed is None else seed
-    found = _calibrated(problem, out, settings, quiet=quiet or as_json)
+    found = work.watched(problem, out, settings, console.watch(_err(), quiet=quiet or as_json))
     if as_json:
         _say_json(work.summary(found) | {"folder": str(out)})
     else:
@@ -586,23 +591,28 @@ def calibrate(
     return work.exit_code(found)
 
 
-def _calibrated(problem: Any, out: Path, settings: Given, *, quiet: bool) -> Any:
-    """Calibrate and show progress."""
-    import time
+@app.command("compare", epilog=_EPILOG)
+@_command
+def compare_fits(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Run folders, or saved fits.", show_default=False)
+    ],
+    by: Annotated[str, typer.Option(help="Leave out in turn: patient or record.")] = "patient",
+    criterion: Annotated[str, typer.Option(help="Ranks likelihood fits.")] = "bic_mixed",
+    csv: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 1,
+    as_json: Json = False,
+) -> int:
+    """Compare saved fits of the same records: elpd or criteria, exposure, run time."""
+    from cart_pkpd._study import comparing
 
-    from cart_pkpd._study import calibrate, console
-
-    watch, began = console.watch(_err(), quiet=quiet), time.perf_counter()
-    watch.began("sbc")
-    try:
-        found = calibrate.calibrate(
-            problem, out, settings=settings,
-            progress=lambda news: watch.advanced("sbc", news.done, news.total),
-        )  # fmt: skip
-        watch.ended("sbc", "done", f"results in {out}", time.perf_counter() - began)
-    finally:
-        watch.closed()
-    return found
+    code, found = comparing.compared(comparing.Asked(paths, by, criterion, csv, html, seed))
+    if as_json:
+        _say_json({"exit_code": code} | found.as_dict())
+    else:
+        _say(found.text())
+    return code
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
@@ -619,9 +629,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
     except _UsageError as error:
         command = next((a for a in given if not a.startswith("-")), "")
-        known = {
-            "run", "demo", "dose", "operating", "endpoints", "check", "nca", "sbc", "schema",
-        }  # fmt: skip
+        known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
         more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
         message = error.format_message()  # type: ignore[attr-defined]
         end = "" if message.endswith((".", "?")) else "."

@@ -78,7 +78,7 @@ def test_version(command: Command) -> None:
     assert command("--version") == (0, f"cart-pkpd {__version__}\n", "")
 
 
-@pytest.mark.parametrize("name", ["run", "demo", "endpoints", "check", "nca", "sbc"])
+@pytest.mark.parametrize("name", ["run", "demo", "endpoints", "check", "nca", "sbc", "simulate"])
 def test_every_command_has_help_with_exit_codes(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0

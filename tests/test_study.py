@@ -125,7 +125,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
             return bayes(**options)
 
         monkeypatch.setattr(fit, "bayes", heard)
-        monkeypatch.setattr(compare, "models", ranked)
+        monkeypatch.setattr(
+            compare, "models", lambda fits, **_: SimpleNamespace(table=ranked(fits))
+        )
         monkeypatch.setattr(checks, "predictions", lambda *_, **__: None)
         monkeypatch.setattr(compare, "patients", lambda *_, **__: None)
         for check in ("vpc", "residuals", "etas", "prior_sensitivity"):

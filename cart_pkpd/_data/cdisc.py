@@ -20,7 +20,7 @@ from cart_pkpd._data.options import Options
 from cart_pkpd._data.read import read
 from cart_pkpd._data.xpt import Source, read_dataset
 
-SDTM = ("dm", "ex", "pc", "lb", "ae", "tu", "tr", "rs", "vs")
+SDTM = ("dm", "ex", "pc", "lb", "ae", "tu", "tr", "rs", "vs", "cm", "pr", "ds", "ss")
 ADAM = ("adsl", "adpc", "adnca", "adpp", "adrs", "adtte")
 Codes = Mapping[str, str]
 _BELOW = re.compile(r"^(<|BLQ|BQL|BLOQ|LLOQ|<\s*LLOQ)", re.IGNORECASE)
@@ -213,7 +213,9 @@ def _with_day(
     name: str, table: pd.DataFrame, starts: pd.DataFrame, notes: list[str]
 ) -> pd.DataFrame:
     prefix = name.upper()
-    for date, day in ((f"{prefix}DTC", f"{prefix}DY"), (f"{prefix}STDTC", f"{prefix}STDY")):
+    if name == "dm":
+        return _with_death(table, starts)
+    for date, day in ((f"{prefix}STDTC", f"{prefix}STDY"), (f"{prefix}DTC", f"{prefix}DY")):
         if date in table or day in table:
             seen, dy = _dates(table.get(date), len(table)), _numbers(table.get(day), len(table))
             made = table.assign(DAY=_days(table["USUBJID"], seen, dy, starts))
@@ -226,6 +228,15 @@ def _with_day(
                 made["END_DAY"] = _days(table["USUBJID"], end, last, starts)
             return made
     return table
+
+
+def _with_death(table: pd.DataFrame, starts: pd.DataFrame) -> pd.DataFrame:
+    """Return DM with the day of death, where it has its date."""
+    if "DTHDTC" not in table:
+        return table
+    n = len(table)
+    seen = _dates(table["DTHDTC"], n)
+    return table.assign(DTH_DAY=_days(table["USUBJID"], seen, np.full(n, np.nan), starts))
 
 
 def _records(name: str, table: pd.DataFrame, codes: Codes | None, notes: list[str]) -> pd.DataFrame:
@@ -304,7 +315,8 @@ def _subjects(table: pd.DataFrame | None, ids: set[str]) -> pd.DataFrame | None:
     own = table[table["USUBJID"].astype(str).isin(ids)]
     dropped = [
         c for c in own.columns
-        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY")
+        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY",
+                 "DTH_DAY", "DTHFL")
         or c.endswith(("DTC", "DT", "DTM", "TM"))
     ]  # fmt: skip
     return own.drop(columns=dropped).rename(columns={"USUBJID": "ID"})

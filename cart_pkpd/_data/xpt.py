@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import CartError, DataError
+from cart_pkpd._data.plain import text_table
 
 Source = str | PathLike[str] | pd.DataFrame
 _NAME, _LABEL, _TEXT = 8, 40, 200  # longest name, label and text of a transport file, version 5
@@ -69,7 +70,7 @@ def _transport(path: Path) -> pd.DataFrame:
 
 
 def _text(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
+    table, _ = text_table(path)
     for name in table.columns:
         stripped = table[name].str.strip()
         filled = stripped.mask(stripped.isin(("", ".")))

@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, grid, operating
+from cart_pkpd._study import clinical, dosing, grid, operating, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -35,6 +35,7 @@ def check(config: Config) -> None:
         *clinical.problems(config),
         *dosing.problems(config),
         *operating.problems(config),
+        *searching.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -84,6 +85,8 @@ def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[st
         many = len(spec.models) > _MOST_NAMED
         said = f"{len(spec.models)} fits" if many else ", ".join(spec.models)
         listed.append(("compare", f"rank {said}"))
+    if spec.search is not None:
+        listed.append(("search", searching.words(config)))
     if spec.endpoints is not None:
         listed.append(("endpoints", clinical.words(config)))
     if spec.dose is not None and spec.decides:

@@ -21,7 +21,7 @@ from cart_pkpd._core.errors import (
     UnitError,
     sentence_of,
 )
-from cart_pkpd._study import fitting, kept, plan, steps, toml
+from cart_pkpd._study import fitting, kept, plan, searching, steps, toml
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, check_free, now, write_json, write_text
 from cart_pkpd._study.provenance import config_hash, provenance
@@ -264,6 +264,10 @@ class _Run:
         if len(spec.models) > 1:
             with self._step("compare") as note:
                 note.text = steps.rank(found, self.folder)
+        if spec.search is not None:
+            with self._step("search", alone=True) as note:
+                note.text, good = searching.search(found, self.folder, self._progress("search"))
+                note.state = "done" if good else "unconverged"
         if spec.endpoints is not None:
             with self._step("endpoints", alone=True) as note:
                 note.text = steps.derive_endpoints(found, self.folder)

@@ -40,9 +40,11 @@ from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
 from cart_pkpd._study.endpointstable import Endpoints
 from cart_pkpd._study.operatingtable import Operating
+from cart_pkpd._study.simulatetable import Simulate
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
+SearchCriterion = Literal["bic_mixed", "bic", "bic_patients", "aic", "ofv", "elpd"]
 Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
@@ -420,6 +422,29 @@ class Compare(Table):
     )
 
 
+class Search(Table):
+    """A search for the covariates and the variability of one model."""
+
+    model: str | None = Field(
+        default=None, description="the [models.*] table it begins with; the first by default"
+    )
+    covariates: dict[str, list[str | CovariateTerm]] | list[str | CovariateTerm] | None = Field(
+        default=None, description="parameter: covariates; or covariates, with `parameters`"
+    )
+    parameters: list[str] | None = Field(
+        default=None, description="parameters on which covariates given alone are tried"
+    )
+    forms: list[CovariateForm] | None = Field(default=None, description="forms to try")
+    iiv: list[str] | None = Field(default=None, description="parameters that may vary")
+    corr: list[list[str]] | None = Field(default=None, description="blocks that may be correlated")
+    criterion: SearchCriterion | None = None
+    direction: Literal["forward", "backward", "both"] | None = None
+    p_add: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    p_remove: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    least: float | None = Field(default=None, ge=0, description="least gain of other criteria")
+    max_steps: int | None = Field(default=None, ge=1)
+
+
 Skipped = Literal["predictions", "vpc", "corrected", "residuals", "etas", "sensitivity", "exposure"]
 
 
@@ -467,7 +492,9 @@ class RunFile(Table):
     endpoints: Endpoints | None = None
     dose: Dose | None = None
     operating: Operating | None = None
+    simulate: Simulate | None = None
     compare: Compare = Compare()
+    search: Search | None = None
     checks: Checks = Checks()
     report: Report = Report()
 
@@ -488,9 +515,9 @@ class RunFile(Table):
             odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
-            if not counted and self.operating is None:
+            if not counted and self.operating is None and self.simulate is None:
                 raise _sentence(
                     "has no [data]; without it there must be dose.counts, or simulated trials in "
-                    "[operating]"
+                    "[operating] or patients in [simulate]"
                 )
         return self

@@ -62,6 +62,8 @@ class Findings:
         What the designs do in simulated trials.
     patients : xr.Dataset or None
         From `compare.patients`.
+    search : Search or None
+        From `compare.search`.
     """
 
     config: Config
@@ -77,6 +79,7 @@ class Findings:
     undecided: str = ""
     operating: OperatingFindings | None = None
     patients: xr.Dataset | None = None
+    search: Any = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -237,7 +240,7 @@ def rank(found: Findings, folder: RunFolder) -> str:
         sizes = {k: v for k, v in given.items() if k != "by"}
         found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
         given["patients"] = found.patients
-    table = compare.models(found.fits, **given) if found.fits else None
+    table = compare.models(found.fits, **given).table if found.fits else None
     found.comparison = tables.ranking(table, found.failures, found.config.grid)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index
@@ -306,6 +309,7 @@ def report(
         dose=found.dose,
         operating=found.operating,
         patients=found.patients,
+        search=found.search,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=_cutoff(config),
