@@ -1,4 +1,4 @@
-"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare, simulate.
+"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare, simulate, …
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
@@ -42,6 +42,7 @@ _EPILOG = (
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _OUTPUT = "What is written"
+_WORKERS = "Who does the fits"
 _PLAN = "Plan (instead of a run file)"
 _PANELS = {
     "analysis": "Analysis",
@@ -182,8 +183,32 @@ def run(
     overwrite: Overwrite = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with a run in DIR that was stopped: keep its fits."),
+        typer.Option(
+            "--resume",
+            help="Go on with a run in DIR that was stopped, or whose run file has changed: keep "
+            "every fit that would come out the same.",
+        ),
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Fits at the same time.", rich_help_panel=_WORKERS
+        ),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="inline, processes or dask; the numbers are the same.  [default: processes "
+            "where --jobs is above 1]",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tcp://HOST:PORT", help="A running Dask scheduler.", rich_help_panel=_WORKERS
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the run file and say what would run.")
     ] = False,
@@ -197,7 +222,27 @@ def run(
     folder = out or Path("runs") / study_file.stem
     if dry_run:
         return _dry_run(config, folder, overwrite=overwrite, resume=resume, as_json=as_json)
-    return _run(config, folder, overwrite=overwrite, resume=resume, quiet=quiet, as_json=as_json)
+    workers: Given = {"workers": executor, "jobs": jobs, "scheduler": scheduler}
+    return _run(
+        config, folder, overwrite=overwrite, resume=resume, quiet=quiet, as_json=as_json, **workers
+    )
+
+
+@app.command(epilog=_EPILOG)
+@_command
+def schema(
+    out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
+) -> int:
+    """Print the JSON Schema of run files, with which an editor completes and checks keys."""
+    from cart_pkpd import study
+    from cart_pkpd._study.folder import json_text, write_text
+
+    text = json_text(study.schema())
+    if out is None:
+        _say(text)
+    else:
+        write_text(out, f"{text}\n")
+    return 0
 
 
 @app.command(epilog=_EPILOG)
@@ -377,12 +422,13 @@ def _run(
     quiet: bool,
     as_json: bool,
     resume: bool = False,
+    **workers: Any,
 ) -> int:
     from cart_pkpd import study
     from cart_pkpd._study import console
 
     watch = console.watch(_err(), quiet=quiet)
-    outcome = study.run(config, folder, overwrite=overwrite, resume=resume, watch=watch)
+    outcome = study.run(config, folder, overwrite=overwrite, resume=resume, watch=watch, **workers)
     if as_json:
         _say_json(outcome.as_dict())
         return outcome.exit_code

@@ -57,10 +57,12 @@ class Bars(Watch):
         self._console = console
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._step = ""
 
     def began(self, step: str) -> None:
         """Show a bar."""
         self.closed()
+        self._step = step
         self._progress = Progress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(),
@@ -78,8 +80,9 @@ class Bars(Watch):
             self._progress.update(self._task, completed=done, total=total, note=visible(note))
 
     def ended(self, step: str, state: str, note: str, seconds: float) -> None:
-        """Replace the bar by a line."""
-        self.closed()
+        """Replace the bar by a line; that of many fits stays until all are there."""
+        if step == self._step:
+            self.closed()
         style = _STYLES.get(state, "default")
         self._console.print(f"  [{style}]{state:>11}[/]  ", end="")
         self._console.print(

@@ -15,6 +15,9 @@ from cart_pkpd._compare.result import Comparison, as_table
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes
 
+_WIDTH = 7.2  # of a figure with short names [inch]
+_SHORT, _LETTER = 10, 0.085  # letters of a short name, and the width of one [inch]
+
 _ELPD = "Expected log predictive density relative to the best model (higher is better)"
 
 
@@ -47,7 +50,9 @@ def comparison(table: Comparison | pd.DataFrame, *, ax: Axes | None = None) -> A
         raise DataError("the comparison holds no model: nothing to draw.")
     kind = _kind(table)
     ordered = table.sort_values("rank", na_position="last")
-    ax = _axes.axes(ax, size=(7.2, 1.2 + 0.45 * len(ordered)))
+    longest = max(len(str(name)) for name in ordered.index)
+    wide = _WIDTH + _LETTER * max(0, longest - _SHORT)  # as much room beside long names
+    ax = _axes.axes(ax, size=(wide, 1.2 + 0.45 * len(ordered)))
     ranked = ordered["rank"].notna().to_numpy()
     for y, (_, row) in enumerate(ordered.iterrows()):
         if ranked[y] and kind == BAYES:
