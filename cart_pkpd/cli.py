@@ -1,4 +1,4 @@
-"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare, simulate, …
+"""The command line: run, demo, dose, operating, endpoints, check, nca, sbc, compare and others.
 
 Exit codes: 0 fine, 1 usage or run file, 2 data, 3 fitted but not converged, 4 engine failure,
 130 stopped with Ctrl-C. Results go to standard output, everything else to standard error.
