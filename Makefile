@@ -10,7 +10,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow lint format bench bench-engine docs docs-models docs-gallery clean
+.PHONY: help demo test test-slow test-nightly lint format bench bench-engine docs docs-models docs-gallery clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -36,11 +36,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed  ## install, analyse the bundled trial, say where the report is
 	@$(BIN)/cart-pkpd demo --out demo
 
-test: $(VENV)/.installed-dev  ## the whole test-suite, without the long statistical tests
+test: $(VENV)/.installed-dev  ## the whole test-suite, without the long and the nightly tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 test-slow: $(VENV)/.installed-dev  ## the long statistical tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
+
+test-nightly: $(VENV)/.installed-dev  ## tables damaged thousands of times, and of 100,000 patients
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m nightly
 
 lint: $(VENV)/.installed-dev  ## style, types and import contracts
 	@$(BIN)/ruff check .

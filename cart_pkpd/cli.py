@@ -22,6 +22,7 @@ from rich.markup import escape
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.safe import visible
 from cart_pkpd._study import faults
 from cart_pkpd._study.nca import options as nca_options
 
@@ -110,7 +111,12 @@ def _failed(code: int, sentences: Sequence[str], as_json: bool) -> int:
     for sentence in sentences:
         # Emoji off: '--window a:b: …' would show a picture for ':b:'.
         console.print(
-            sentence, style="red", markup=False, emoji=False, highlight=False, soft_wrap=True
+            visible(sentence, lines=True),
+            style="red",
+            markup=False,
+            emoji=False,
+            highlight=False,
+            soft_wrap=True,
         )
     if as_json:
         _say_json({"exit_code": code, "error": sentences[0], "problems": list(sentences)})

@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from cart_pkpd._core.safe import visible
 from cart_pkpd._study.watch import Watch
 
 _STYLES = {"done": "green", "unconverged": "yellow", "failed": "red", "stopped": "red"}
@@ -44,7 +45,9 @@ class Lines(Watch):
 
     def _say(self, text: str) -> None:
         # A line in a log is not wrapped to a width that nobody has.
-        self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console.print(
+            visible(text), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
 
 class Bars(Watch):
@@ -74,7 +77,7 @@ class Bars(Watch):
     def advanced(self, step: str, done: float, total: float, note: str = "") -> None:
         """Move the bar."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, note=note)
+            self._progress.update(self._task, completed=done, total=total, note=visible(note))
 
     def ended(self, step: str, state: str, note: str, seconds: float) -> None:
         """Replace the bar by a line; that of many fits stays until all are there."""
@@ -83,7 +86,10 @@ class Bars(Watch):
         style = _STYLES.get(state, "default")
         self._console.print(f"  [{style}]{state:>11}[/]  ", end="")
         self._console.print(
-            f"{step}{_after(note)} ({seconds:.1f} s)", markup=False, highlight=False
+            visible(f"{step}{_after(note)} ({seconds:.1f} s)"),
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
 
     def closed(self) -> None:

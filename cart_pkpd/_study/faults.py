@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import traceback
 from pathlib import Path
@@ -37,8 +38,16 @@ def write_traceback(error: Exception) -> Path:
     text = "".join(traceback.format_exception(error))
     try:
         folder = user_log_path("cart-pkpd", ensure_exists=True)
-        (folder / "error.log").write_text(text, encoding="utf-8")
+        _write_private(folder / "error.log", text)
     except OSError:  # no home, or not ours to write to
         folder = Path(tempfile.mkdtemp(prefix="cart-pkpd-"))
-        (folder / "error.log").write_text(text, encoding="utf-8")
+        _write_private(folder / "error.log", text)
     return folder / "error.log"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: a traceback may hold a value of the data."""
+    made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(made, "w", encoding="utf-8") as file:
+        path.chmod(0o600)  # one that was there keeps its mode otherwise
+        file.write(text)

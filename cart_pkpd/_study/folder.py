@@ -15,7 +15,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from cart_pkpd._core.errors import ConfigError
-from cart_pkpd._core.files import PART
+from cart_pkpd._core.files import PART, private_folder
 from cart_pkpd._core.files import whole_file as whole_file
 
 _LOG = logging.getLogger("cart_pkpd.study")
@@ -112,7 +112,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         check_free(self.path, overwrite=overwrite, resume=resume)
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         self._lock = _locked(self.path)
         try:
             check_free(self.path, overwrite=overwrite, resume=resume)

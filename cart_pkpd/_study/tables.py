@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._study.folder import whole_file
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table whole: full precision, empty cells for what cannot be had."""
     with whole_file(path) as part:
-        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+        inert_table(table).to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def nca_wide(params: xr.Dataset) -> pd.DataFrame:
