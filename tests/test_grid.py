@@ -278,7 +278,7 @@ def test_the_schema_knows_every_table_and_refuses_unknown_keys() -> None:
     objects = {k: part for k, part in found["$defs"].items() if part.get("type") == "object"}
     free = {k for k, part in objects.items() if part["additionalProperties"] is not False}
     assert found["additionalProperties"] is False
-    assert free == {"DesignTable"}  # each design has options of its own
+    assert free == {"CovariateTable", "DesignTable"}  # each kind has options of its own
     assert json.loads(json.dumps(found)) == found
 
 
