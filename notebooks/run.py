@@ -82,10 +82,17 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags")
         cell.metadata = NotebookNode(tags=tags) if tags else NotebookNode()
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _bar(output)]
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
             _shrink(output.get("data", {}))
     return notebook
+
+
+def _bar(output: NotebookNode) -> bool:
+    """Whether it is a progress bar: shown while a cell runs, and no figure."""
+    return output.output_type == "display_data" and "image/png" not in output.data
 
 
 def _shrink(data: NotebookNode) -> None:
