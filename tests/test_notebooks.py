@@ -26,15 +26,15 @@ LITTLE = 'sampling = {"draws": 60, "tune": 60, "chains": 2, "cores": 1}\n'
 QUICK = {
     "01_data_and_nca": None,
     "02_model_library": None,
-    "03_least_squares": "n_patients = 6",
+    "03_least_squares": "n_patients = 14",
     "05_cytokines_crs": LITTLE,
-    "07_dose_selection": LITTLE + "trials = 50",
     "08_endpoints": None,
 }
-# A population fit; 06 also needs fits that converged, because others are not ranked.
+# Minutes. 06 needs fits that converged, because others are not ranked.
 LONG = {
     "04_population_bayes": LITTLE,
     "06_comparing_models": None,
+    "07_dose_selection": LITTLE + "trials = 50",
     "09_own_model": "starts = 1",
     "10_case_study": LITTLE,
 }
@@ -95,7 +95,7 @@ def test_a_notebook_runs(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
-def test_a_notebook_with_a_population_fit_runs(
+def test_a_long_notebook_runs(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name in REAL:
