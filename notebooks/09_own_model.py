@@ -189,7 +189,7 @@ plots.vpc(checks.vpc(free, n_sims=200), time_scale="log")
 # ## What it means
 #
 # - **The idea fails, and the numbers say how.** With as many parameters the objective function is more than 100 points worse than that of
-#   `stein2019`, the residual SD is 0.77 instead of 0.5, and simulated high levels after day 14 are a hundred times what was
+#   `stein2019`, the residual SD is 0.77 instead of 0.5, and simulated high levels after day 14 reach a hundred times what was
 #   observed: cells in these patients stop growing more suddenly than a fading signal lets them.
 # - **A dose that enters as a number of cells is refuted too**: with its power free, the model takes it back (the level per cell falls with the
 #   dose to the power −1.6). A mechanistic model has to say what saturates.
