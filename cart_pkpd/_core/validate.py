@@ -234,6 +234,13 @@ def as_trial(value: Any) -> xr.Dataset:
                 f"the trial has {value.sizes['id']} patients and {value.sizes['obs']} records; "
                 "there is nothing to work on. Check what was selected from it."
             )
+        stray = set(value["patient"].values) - set(value["id"].values)
+        if stray:
+            raise DataError(
+                f"the trial has records of patients who are not among its patients: {min(stray)}"
+                f"{' and others' if len(stray) > 1 else ''}; take patients with data.select(trial, [...]), not with "
+                "trial.isel or trial.sel."
+            )
         return value
     if isinstance(value, str | PathLike):
         raise DataError(f"a table is read first: data.read_table({str(value)!r}) gives a trial.")
