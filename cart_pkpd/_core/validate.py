@@ -238,8 +238,8 @@ def as_trial(value: Any) -> xr.Dataset:
         if stray:
             raise DataError(
                 f"the trial has records of patients who are not among its patients: {min(stray)}"
-                f"{' and others' if len(stray) > 1 else ''}; take patients with data.select(trial, [...]), not with "
-                "trial.isel or trial.sel."
+                f"{' and others' if len(stray) > 1 else ''}; take patients with "
+                "data.select(trial, [...]), not with trial.isel or trial.sel."
             )
         return value
     if isinstance(value, str | PathLike):
