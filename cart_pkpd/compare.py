@@ -170,7 +170,7 @@ def models(
     for numbers in found:
         for name, own in numbers.items():
             rows[name] = {**rows[name], **own}
-    table = _table(rows, kinds, by)
+    table = _table(rows, kinds)
     table.attrs |= {"by": by, "criterion": criterion}
     return Comparison(table, by, criterion)
 
@@ -240,7 +240,7 @@ def _basics(kind: str, fit: Any) -> dict[str, Any]:
 
 
 def _table(
-    rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]], by: str
+    rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="fit"))
     own = dict.fromkeys(_SHARED)

@@ -43,7 +43,7 @@ def _here() -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     import dask
 
-    return dask.config.set(scheduler="synchronous")  # type: ignore[no-any-return]
+    return dask.config.set(scheduler="synchronous")
 
 
 def read_tree(
