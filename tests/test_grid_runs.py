@@ -128,7 +128,7 @@ def test_the_workers_of_a_run_do_its_search_and_jobs_its_trials(
     monkeypatch.setattr(run_module._Run, "_fits", lambda *_: None)
     more = '[search]\ncovariates = { cmax = ["dose_level"] }\n[dose]\nlevels = [1e6, 3e6]\n'
     more += '[dose.designs.boin]\ndesign = "BOIN"\ntarget = 0.25\n'
-    more += '[operating]\ntarget = 0.25\nmax_patients = 9\n'
+    more += "[operating]\ntarget = 0.25\nmax_patients = 9\n"
     study.run(load(STUDY + more + "accrual = 2.0\n"), tmp_path / "run", jobs=2)
     assert heard == {"search": ("processes", 2), "operating": 2}
 
