@@ -61,10 +61,10 @@ def probability(value: float, what: str) -> float:
     return float(value)
 
 
-def real(value: Any, what: str) -> float:
+def real(value: Any, what: str, *, error: type[Exception] = ValueError) -> float:
     """Return `value` if it is a number; whether it may be NaN or negative is the caller's."""
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise ValueError(f"{what} must be a number, not {shown(value)}.")
+        raise error(f"{what} must be a number, not {shown(value)}.")
     return float(value)
 
 
