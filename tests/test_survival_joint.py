@@ -7,7 +7,7 @@ from scipy.integrate import quad
 
 from cart_pkpd import data, endpoints, fit, models
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._endpoints.joint import joint_of, loglik, structure_of, with_baseline
+from cart_pkpd._endpoints.joint import joint_of, structure_of, with_baseline
 from cart_pkpd._endpoints.parametric import MEDIAN_PRIOR, SCALE_PRIOR
 
 

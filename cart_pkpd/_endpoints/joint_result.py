@@ -22,7 +22,6 @@ from cart_pkpd._endpoints.joint import (
     Joint,
     Settings,
     joint_of,
-    sample,
     structure_of,
     with_baseline,
 )
@@ -298,6 +297,7 @@ def joint_bayes(
     .. [2] Ribba et al., Clin Pharmacol Ther 95:505 (2014), :doi:`10.1038/clpt.2014.26`.
     """
     from cart_pkpd._crs.sampling import provenance
+    from cart_pkpd._endpoints.joint_posterior import sample
     from cart_pkpd._fit.bayes import tree_of
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.verdict import judge
@@ -307,14 +307,18 @@ def joint_bayes(
     structure = structure_of(model, scans, population, endpoint)
     joint, notes = joint_of(structure, tte, link, predictors, patients, median, scale)
     notes = (*moved, *notes)
-    raw, stats, centred = sample(joint, settings)
-    tree = tree_of(structure, raw, stats)
+    sampled = sample(joint, settings)
+    raw, stats = sampled.posterior, sampled.stats
+    tree = tree_of(structure, raw, stats, sampled.predictions)
     own = xr.Dataset(
         {q.name: raw[q.name].assign_attrs(units=q.unit, long_name=q.label)
          for q in joint.quantities}
     )  # fmt: skip
-    verdict = judge(tree["posterior"].to_dataset().merge(own), stats)
-    made = provenance(**asdict(settings), centred=list(centred))
+    unsolved = int(sampled.unsolved.sum())
+    verdict = judge(tree["posterior"].to_dataset().merge(own), stats, unsolved)
+    made = provenance(**asdict(settings), centred=list(sampled.centred),
+                      compile_seconds=round(sampled.compile_seconds, 3),
+                      sample_seconds=round(sampled.sample_seconds, 3))  # fmt: skip
     name = structure.model.name or type(structure.model).__name__
     tumour = FitResult(label=f"{name}, with survival", structure=structure, tree=tree,
                        verdict=verdict, provenance=made)  # fmt: skip
