@@ -136,7 +136,7 @@ class Posterior:
         for i, q in enumerate(self.quantities):
             prefix = {"typical": f"{TYPICAL}_", "correlation": f"{PARTIAL}_"}.get(q.role, "")
             name = f"{prefix}{q.name}"
-            out[name] = (("chain", "draw"), _natural(q, points[..., i]))
+            out[name] = (("chain", "draw"), natural_values(q.prior.bounds, points[..., i]))
         blocks = {
             name: points[..., n_quantities + r * k : n_quantities + (r + 1) * k]
             for r, name in enumerate(structure.random.names)
@@ -353,9 +353,9 @@ def _kind(bounds: tuple[float, float]) -> int:
     return forms.BELOW if high else forms.UNBOUNDED
 
 
-def _natural(q: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return natural values of a quantity from where the sampler moves it."""
-    low, high = q.prior.bounds
+def natural_values(bounds: tuple[float, float], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return natural values of a quantity with these bounds from where the sampler moves it."""
+    low, high = bounds
     match _kind((low, high)):
         case forms.BETWEEN:
             return low + (high - low) / (1.0 + np.exp(-u))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._engine.compiling import allow_threads, copy_point
-from cart_pkpd._fit.optimum import best_start, lifted
+from cart_pkpd._fit.optimum import best_start, lifted, settled
 from cart_pkpd._fit.parametrisation import centred_parameters
 from cart_pkpd._fit.posterior import Evaluation, Extra, Posterior
 from cart_pkpd._fit.start import starting_values
@@ -97,6 +97,8 @@ def sample(
     if on_progress:
         on_progress(Progress("compiling"))
     start = starting_values(structure)
+    if extra is not None:
+        start = settled(structure, start)
     centred = centred_parameters(structure, start)
     posterior = Posterior(structure, centred, threads=threads, extra=extra)
     if threads > 1:
