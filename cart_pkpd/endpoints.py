@@ -121,6 +121,11 @@ __all__ = [
     "vitals_from_sdtm",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 _TABLES = {
     "lesions": tables.LESIONS,
     "followup": tables.FOLLOWUP,

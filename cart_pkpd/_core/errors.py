@@ -98,3 +98,11 @@ class DataWarning(CartWarning):
 
 class FitWarning(CartWarning):
     """A fit that finished but should not be trusted as it is."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return an error as one sentence: its own for a CartError, else with its class."""
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    if isinstance(error, CartError):
+        return first
+    return f"{type(error).__name__}: {first.rstrip('.')}."

@@ -105,6 +105,13 @@ def positive_int(value: int, what: str) -> int:
     return int(value)
 
 
+def last_day(value: float | None) -> float | None:
+    """Return the day up to which to draw, if it is one: finite, above 0, or None for all."""
+    if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+        raise DataError(f"last= must be a day above 0, not {shown(value)}.")
+    return value
+
+
 def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
     """Return `value` if it is a number of at least 0, and whole where that is asked for."""
     number = not isinstance(value, bool) and isinstance(value, Real) and value >= 0

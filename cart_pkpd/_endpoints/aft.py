@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import as_seed, one_of, positive_int, probability, shown
 from cart_pkpd._crs.arrange import Arranged
@@ -66,6 +67,14 @@ class Aft:
     def aic(self) -> float:
         """Akaike's information criterion: −2 log L + 2 × number of quantities."""
         return float(-2 * self.table["loglik"].iloc[0] + 2 * len(self.table))
+
+    def __repr__(self) -> str:
+        kind = self.part.distribution
+        return f"Aft: {kind} regression of {self.n} patients, {self.events} events."
+
+    def _repr_html_(self) -> str:
+        said = f"{self.part.distribution}; {self.n} patients, {self.events} events."
+        return display.block("Survival regression.", said, self.table, notes=self.notes)
 
     def ratios(self, prob: float = 0.95) -> pd.DataFrame:
         """Return time ratios, per doubling where the scale is log.
@@ -270,6 +279,11 @@ class SurvivalFit:
         return xr.DataArray(
             data.loglik(_draws(self.posterior)), dims=("sample", "id"), coords={"id": held["id"]}
         )
+
+    def _repr_html_(self) -> str:
+        said = f"{self.part.distribution} on {self.patients.sizes['id']} patients."
+        text = self.verdict.sentence
+        return display.block("SurvivalFit.", text, self.table(), notes=[said, *self.notes])
 
     def __repr__(self) -> str:
         n = self.patients.sizes["id"]

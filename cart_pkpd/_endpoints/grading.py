@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import shown
 from cart_pkpd._endpoints.astct import FEVER, NEUROLOGY, VITALS, Finding, crs_of, icans_of, read
@@ -44,6 +45,10 @@ class Grades:
     records: pd.DataFrame
     days: pd.DataFrame
     patients: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        title, _, said = repr(self).partition(": ")
+        return display.block(f"{title}:", said, self.patients)
 
     def __repr__(self) -> str:
         counts = self.patients["grade"].value_counts().sort_index()

@@ -136,6 +136,8 @@ def read_lesions(
     found.stop()
     own = patients_of(made)
     baselines = {who: _baseline(who, records, found) for who, records in own.items()}
+    if baseline_window is not None:
+        at_least_0(baseline_window, "baseline_window")
     before = raw.attrs.get("limits", {})  # of a table that has been read before
     limits = Limits(
         measurable or before.get("measurable", MEASURABLE),

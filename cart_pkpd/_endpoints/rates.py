@@ -94,6 +94,8 @@ def response_rates(
     if interval == "hierarchical" and by is None:
         raise DataError('interval="hierarchical" needs groups: pass by="dose_level".')
     probability(prob, "prob")
+    if not all(0 < v < np.inf for v in (*prior, *typical, between)):
+        raise DataError("prior=, typical= and between= must be finite numbers above 0.")
     people = _people(best, trial, by, denominator)
     groups = _groups(people, by)
     rows: list[dict[str, Any]] = []

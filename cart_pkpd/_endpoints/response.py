@@ -143,6 +143,8 @@ def best_response(
     rules = Rules(confirmation_days, min_sd_days, allow_ne, allow_sd)
     for name, value in vars(rules).items():
         at_least_0(value, name, whole=name.startswith("allow"))
+    if until is not None and until != until:
+        raise DataError("until= must be a day, not NaN.")
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
         if not isinstance(new_therapy, Mapping):

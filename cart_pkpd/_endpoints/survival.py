@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import number, probability, shown
 from cart_pkpd._endpoints.fields import events
@@ -67,6 +68,12 @@ class KaplanMeier:
         table = pd.DataFrame.from_dict(rows, orient="index", columns=list(months))
         table.index.name = "group"
         return table
+
+    def _repr_html_(self) -> str:
+        said = f"Kaplan–Meier, {self.confidence:.0%} intervals, months."
+        return display.block(
+            f"{self.endpoint or 'Time to event'}.", said, self.summary, notes=self.notes
+        )
 
     def __repr__(self) -> str:
         lines = [
@@ -313,6 +320,10 @@ class LogRank:
     dof: int
     p_value: float
     reason: str
+
+    def __repr__(self) -> str:
+        found = self.reason or f"{self.statistic:.3f} on {self.dof} degrees of freedom"
+        return f"Log-rank test: {found}, p = {self.p_value:.3g}."
 
 
 def logrank(

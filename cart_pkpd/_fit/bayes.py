@@ -21,6 +21,7 @@ from cart_pkpd._fit.draws import (
 from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
 from cart_pkpd._fit.sample import OnProgress, sample
 from cart_pkpd._fit.verdict import judge
+from cart_pkpd._stats.fingerprint import fingerprint
 from cart_pkpd._stats.population import Structure
 
 _VERSIONED = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "numba")
@@ -45,6 +46,7 @@ def fit_structure(
         provenance={
             **source,
             **settings,
+            "fingerprint": fingerprint(structure),
             "sampler": "nutpie NUTS",
             "centred": list(sampled.centred),
             "unsolved": {

@@ -14,11 +14,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _PRIOR = "#c3c8ce"
 _NAMES = {"occurrence": "Whether", "grade": "How severe", "onset": "When"}
 
 
+@drawn_from("crs.response(fitted)")
 def crs_response(found: xr.Dataset, *, ncols: int | None = None) -> Figure:
     """Draw the probability of each grade along a predictor, with observed shares.
 
@@ -134,6 +136,7 @@ def _response_keys(prob: float) -> list[Any]:
     ]  # fmt: skip
 
 
+@drawn_from("crs.incidence(fitted)")
 def crs_incidence(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the cumulative incidence of the onset of CRS, observed and predicted.
 
@@ -201,6 +204,7 @@ def _risk_row(ax: Axes, found: xr.Dataset) -> None:
     ax.set_xlabel(_axes.TIME_LABEL, color=_axes.INK, fontsize=_axes.BODY, labelpad=24)
 
 
+@drawn_from("fitted.odds_ratios()", "change", kind=pd.DataFrame)
 def crs_odds_ratios(table: pd.DataFrame, *, change: str = "2-fold", ax: Axes | None = None) -> Axes:
     """Draw odds ratios and hazard ratios of all predictors in one forest.
 

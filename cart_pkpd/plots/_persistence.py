@@ -12,13 +12,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import last_day
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import _CATEGORIES, Group, dose_colours
 
 _FIRST_ROW, _ROW = 33.0, 13.0  # the numbers at risk: distance below the axes, row height [pt]
 _LONGEST_ROW = 18  # letters of a name in the table of patients at risk
 
 
+@drawn_from("nca.persistence(params)", kind=pd.DataFrame)
 def persistence(
     table: pd.DataFrame,
     *,
@@ -58,6 +61,7 @@ def persistence(
     made = list(_groups(table, unit))
     intervals = "time_right" in table
     ax = _axes.axes(ax, size=(8.6, 4.4))
+    last_day(last)
     end = _end(table) if last is None else last
     _axes.time_axis(ax, 0.0, end, most=10)
     for group, rows in made:
