@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd import fit
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import as_seed, as_trial, one_of, positive_int, probability, shown
+from cart_pkpd._core.validate import as_seed, one_of, positive_int, probability, shown
 from cart_pkpd._crs.parts import Quantity
 from cart_pkpd._crs.terms import Term
 from cart_pkpd._endpoints.groups import Patients
@@ -206,6 +206,9 @@ def _link(structure: Structure, name: str) -> Link:
         middle = float(f"{np.exp(np.log(seen).mean()):.2g}") if seen.size else 1.0
         return Link(name, f"current size over {middle:g} {unit}", middle)
     p = structure.model.parameters[name]
+    if p.scale == "identity":
+        raise DataError(f"link={name!r} has no logarithm: {name} may be negative. Link 'size', "
+                        "'change' or a positive parameter.")  # fmt: skip
     return Link(name, f"{name} over {float(p.typical):g} {p.unit}", float(p.typical))
 
 
@@ -229,31 +232,6 @@ class Settings:
         probability(self.target_accept, "target_accept")
         if self.chains < 2:
             raise DataError("chains= must be at least 2: convergence is judged between chains.")
-
-
-def with_baseline(trial: xr.Dataset, endpoint: str) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """Return the trial with each patient's last record before the infusion as of day 0, and a note.
-
-    Raises
-    ------
-    DataError
-        If it is no trial.
-    """
-    as_trial(trial)
-    time, who = trial["time"].values, trial["patient"].values.astype(str)
-    last: dict[str, int] = {}
-    for i in np.flatnonzero((trial["endpoint"].values == endpoint) & (time <= 0)):
-        if who[i] not in last or time[i] >= time[last[who[i]]]:
-            last[who[i]] = int(i)
-    moved = [i for i in last.values() if time[i] < 0]
-    if not moved:
-        return trial, ()
-    at = time.copy()
-    at[moved] = 0.0
-    changed = trial["time"].copy(data=at)
-    note = f"the last {endpoint} before the infusion counts as of its day ({len(moved)} patients)."
-    kept = trial.assign_coords if "time" in trial.coords else trial.assign
-    return kept(time=changed), (note,)
 
 
 def structure_of(model: Any, trial: xr.Dataset, population: Any, endpoint: str) -> Structure:

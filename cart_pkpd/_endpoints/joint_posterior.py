@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cart_pkpd._endpoints.joint import CHANGE, PLACES, SIZE, WEIGHTS, Joint, Settings
 from cart_pkpd._engine import forms
 from cart_pkpd._engine.hazard import OF_CHANGE, OF_LEVEL
+from cart_pkpd._stats.compiled import kernel_of
 from cart_pkpd._stats.quantities import Quantity
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def sample(joint: Joint, settings: Settings) -> Sampled:
 def extra(joint: Joint) -> Extra:
     """Return survival as a term of the tumours' posterior."""
     from cart_pkpd._engine.compiling import hazard
+    from cart_pkpd._engine.compiling import start as begin
+    from cart_pkpd._engine.kernel import hazard_kernel, posterior_kernel
     from cart_pkpd._fit.posterior import Extra
+
+    for needed in (kernel_of(joint.structure), posterior_kernel(), hazard_kernel()):
+        begin(needed)
 
     quantities = tuple(
         Quantity(q.name, q.label, q.unit, "survival", q.prior) for q in joint.quantities
