@@ -271,8 +271,9 @@ def test_exposure_response_with_priors_shrinks_and_says_that_few_draws_are_few(
         assert row["lower"] < ml < row["upper"]
         assert "Not converged: " in row["notes"]
     assert 1.0 < odds.loc["crs", "estimate"] < usual["crs", "cmax"] * 1.1
-    page = "".join(b.text for b in walk(_clinical._exposure(found)) if isinstance(b, Text))
-    assert "Not converged" in page or any("Not converged" in n for n in _clinical._ratios(found).notes)
+    blocks = [b for b in walk([_clinical._exposure(found)]) if isinstance(b, Text)]
+    warned = [b.text for b in blocks if b.tone == "warn" and "Not converged: " in b.text]
+    assert [w.split(" by ")[0] for w in warned] == ["CRS grade ≥ 2", "PFS"]
 
 
 def test_an_outcome_that_cannot_be_had_has_its_reason(trial):

@@ -136,10 +136,14 @@ def survival_loglik(joint, patients):
     q = len(structure.quantities)
     x[q:] = np.log(np.concatenate([patients[n] for n in names]))
     values = [VALUES[own.name] for own in joint.quantities]
-    free = [np.log(v) if own.positive else v for own, v in zip(joint.quantities, values)]
+    free = [
+        np.log(v) if own.positive else v for own, v in zip(joint.quantities, values, strict=True)
+    ]
     z = np.concatenate([x[:q], free, x[q:]])
-    prior = sum(norm.logpdf(u, np.log(own.prior.median), own.prior.sigma) if own.positive
-                else norm.logpdf(u) for own, u in zip(joint.quantities, free))  # fmt: skip
+    prior = 0.0
+    for own, u in zip(joint.quantities, free, strict=True):
+        mean, sd = (np.log(own.prior.median), own.prior.sigma) if own.positive else (0.0, 1.0)
+        prior += norm.logpdf(u, mean, sd)
     function = both.function()
     total, slopes = function(z)
     step = 1e-5 * np.eye(z.size)
@@ -213,7 +217,7 @@ def test_predictors_and_differential_equations_have_the_right_gradient():
 
 
 def test_a_fit_that_did_not_converge_is_flagged():
-    """Six draws cannot converge: a warning, the sentence in every table, and numbers all the same."""
+    """Six draws cannot converge: a warning, the sentence in every table, and still the numbers."""
     with pytest.warns(FitWarning, match="Not converged: .* Take more draws"):
         found = endpoints.joint_bayes(
             GrowthAndDecay(), two_patients(), fit.population(**POPULATION), TIMES, draws=6, tune=20,

@@ -48,8 +48,11 @@ def settled(structure: Structure, start: Start) -> Start:
     posterior = Posterior(structure, names)
     function = posterior.function()
     own = len(structure.quantities)
-    fitted = [i for i, q in enumerate(structure.quantities)
-              if q.role == "residual" or (q.role == "typical" and q.parameter not in names)]  # fmt: skip
+    fitted = [
+        i
+        for i, q in enumerate(structure.quantities)
+        if q.role == "residual" or (q.role == "typical" and q.parameter not in names)
+    ]
     free = np.array([*fitted, *range(own, posterior.size)], dtype=np.int64)
     for _ in range(_ROUNDS):
         point = posterior.start(start)
@@ -73,9 +76,7 @@ def _read(structure: Structure, start: Start, point: NDArray[np.float64]) -> Sta
             # A fit through every record would say that there is no error.
             sigma[q.name] = max(natural, start.sigma[q.name] / _LEAST_SHARE)
         elif q.role == "typical" and q.parameter not in names:
-            typical[q.parameter] = float(
-                structure.model.parameters[q.parameter].to_free(natural)
-            )
+            typical[q.parameter] = float(structure.model.parameters[q.parameter].to_free(natural))
     for name in structure.population.iiv:
         if name != structure.population.non_expanders and not structure.effects:
             typical[name] = float(np.mean(individual[name]))

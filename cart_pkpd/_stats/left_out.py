@@ -80,8 +80,8 @@ def _only_before(design: Design) -> tuple[str, ...]:
         return ()
     of = f"{len(who)} of {design.n_patients + len(lost)} patients"
     return (
-        f"{of} not fitted, with records of {' or '.join(design.endpoints)} before the infusion only "
-        f"({', '.join(who)}); endpoints.baseline_at_infusion counts a baseline scan as of day 0.",
+        f"{of} not fitted, with records of {' or '.join(design.endpoints)} before the infusion "
+        f"only ({', '.join(who)}); endpoints.baseline_at_infusion counts a baseline scan as of day 0.",
     )
 
 

@@ -454,7 +454,8 @@ def _exposure_sentence(found: EndpointFindings) -> str:
 def _unconverged(found: EndpointFindings) -> list[str]:
     """Return which ratios come from draws that did not converge, and how far off these are."""
     return [
-        f"{outcome_words(outcome, found.choices)} by {_EXPOSURES[metric]}: {one.fit.verdict.sentence}"
+        f"{outcome_words(outcome, found.choices)} by {_EXPOSURES[metric]}: "
+        f"{one.fit.verdict.sentence}"
         for (outcome, metric), one in found.exposure.items()
         if not isinstance(one, str) and one.method == "bayes" and not one.fit.verdict.ok
     ]
