@@ -79,9 +79,10 @@ def _only_before(design: Design) -> tuple[str, ...]:
     if not who:
         return ()
     of = f"{len(who)} of {design.n_patients + len(lost)} patients"
+    seen = " or ".join(design.endpoints)
     return (
-        f"{of} not fitted, with records of {' or '.join(design.endpoints)} before the infusion "
-        f"only ({', '.join(who)}); endpoints.baseline_at_infusion counts a baseline scan as of day 0.",
+        f"{of} not fitted, with records of {seen} before the infusion only ({', '.join(who)}); "
+        "endpoints.baseline_at_infusion counts a baseline scan as of day 0.",
     )
 
 
