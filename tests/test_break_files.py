@@ -1,4 +1,4 @@
-"""Files that changed on the disk or on their way here: refused or made anew, never half believed."""
+"""Files that changed on the disk or on their way here: refused or made anew, never believed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_fit_that_changed_on_the_disk_is_refused(saved, way, tmp_path):
             case "swap":
                 content[:at], content[at:] = content[-at:], content[:-at]
         path.write_bytes(content)
-        with pytest.raises(FitError, match="damaged.*fit again"):
+        with pytest.raises(FitError, match=r"damaged.*fit again"):
             fit.load(path)
 
 
@@ -111,7 +111,7 @@ class Half(http.server.BaseHTTPRequestHandler):
 
     content, way = b"x" * 5000, "whole"
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()

@@ -34,7 +34,15 @@ _OWN_FILES = (
 )
 _REPLACED = ("status.json", "config.toml")
 _OWN_FOLDERS = (
-    "data", "nca", "fits", "endpoints", "dose", "operating", "search", "tables", "figures",
+    "data",
+    "nca",
+    "fits",
+    "endpoints",
+    "dose",
+    "operating",
+    "search",
+    "tables",
+    "figures",
 )
 
 

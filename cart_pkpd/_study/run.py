@@ -199,9 +199,7 @@ def _of_unexpected(error: Exception, log: Path) -> str:
     if isinstance(error, MemoryError):
         said = f"{said[0].upper()}{said[1:]} What was finished is kept; go on with --resume."
         return f"{said} The traceback is in {log}"
-    return (
-        f"{said} This is a fault of the program, not of your study; the traceback is in {log}"
-    )
+    return f"{said} This is a fault of the program, not of your study; the traceback is in {log}"
 
 
 @contextlib.contextmanager
@@ -231,7 +229,7 @@ def _log_to(path: Path) -> Iterator[None]:
 class _RunLog(logging.FileHandler):
     """The log of a run; what a full disk does not take is told by the files that it refuses."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exception(), OSError):
             super().handleError(record)
 
