@@ -277,6 +277,17 @@ def test_a_hostile_table_is_written_and_read_back_the_same(tmp_path, names):
 # --- code -----------------------------------------------------------------------------------
 
 
+def test_every_table_that_is_written_is_inert_first():
+    """Except for the package's own data, which hold no text of others."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name == "datasets":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "to_csv":
+                of = ast.unparse(node.value)
+                assert of.startswith("inert_table(") or path.name == "__init__.py", (path, of)
+
+
 RUNS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "runpy"}
 PIPES = {"_executor/base.py", "_executor/processes.py"}  # between processes of one program
 COMPILES = {"_engine/units.py", "_engine/symbols.py"}  # the package's own files, never data

@@ -523,3 +523,9 @@ def test_label_table_becomes_doses_across() -> None:
     assert list(table.rows[0].values()) == [
         "Cmax (copies/µg)", "geometric mean (CV %)", "6340 (152 %)", "NC",
     ]  # fmt: skip
+
+
+def test_patients_without_a_solution_are_one_line() -> None:
+    given = {"fit": {"unsolved": {"F01-001": 2, "F01-002": 1}}}
+    assert _blocks.flat(given) == [("fit: unsolved", "3: F01-001 (2), F01-002 (1)")]
+    assert _blocks.flat({"unsolved": {}}) == [("unsolved", "none")]

@@ -230,6 +230,20 @@ _TABLES = st.recursive(
 )
 
 
+def order(table: object) -> list[object]:
+    """Return the names of the tables in a table, in their order, with theirs."""
+    if not isinstance(table, dict):
+        return []
+    return [(k, order(v)) for k, v in table.items() if isinstance(v, dict)]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(_TABLES)
+def test_toml_keeps_the_order_of_tables(table: dict[str, object]) -> None:
+    """The first design of a study leads, with tables of its own or without."""
+    assert order(tomllib.loads(toml.dumps(table))) == order(table)
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(_TABLES)
 def test_toml_reads_back_what_was_written(table: dict[str, object]) -> None:

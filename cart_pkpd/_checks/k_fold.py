@@ -27,7 +27,7 @@ from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._core.words import count
 from cart_pkpd._fit.laplace_result import LaplaceResult
-from cart_pkpd._fit.trees import write_tree
+from cart_pkpd._fit.trees import DAMAGED, intact, write_tree
 
 if TYPE_CHECKING:
     from cart_pkpd._checks.proposal import Component
@@ -220,8 +220,13 @@ class _Plan:
         path = self._path(f)
         if path is None or not path.is_file():
             return None
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            draws = opened.load()
+        try:
+            with xr.open_dataset(path, engine="h5netcdf") as opened:
+                draws = opened.load()
+        except DAMAGED:
+            return None
+        if not intact(path):
+            return None
         if draws.attrs.pop("key", "") != self._key(f, held):
             raise FitError(_NO_MATCH.format(fold=f + 1, folder=str(self.folder)))
         return draws

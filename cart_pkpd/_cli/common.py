@@ -78,9 +78,7 @@ def command(work: Callable[..., int]) -> Callable[..., int]:
             return failed(_code(error), faults.sentences(error), as_json)
         except Exception as error:
             log = faults.write_traceback(error)
-            said = faults.one_line(error)
-            text = f"{said} This is a fault of the program; the traceback is in {log}"
-            return failed(4, [text], as_json)
+            return failed(4, [faults.of_the_program(error, log)], as_json)
 
     return guarded
 

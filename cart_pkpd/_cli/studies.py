@@ -88,6 +88,25 @@ def run(
 
 @app.command(epilog=EPILOG)
 @command
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a finished run.", show_default=False)
+    ],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Write the page of a finished run again, with its fits as they are: nothing is sampled anew.
+
+    NCA, dose decisions and simulated trials are computed again, with the same seed.
+    """
+    from cart_pkpd._study import again
+
+    config = again.finished(folder)
+    return _run(config, folder, overwrite=False, resume=True, quiet=quiet, as_json=as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
 def schema(
     out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
 ) -> int:

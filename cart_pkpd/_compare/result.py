@@ -18,6 +18,7 @@ from cart_pkpd._compare.likelihood import CRITERIA
 from cart_pkpd._compare.records import BAYES
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.files import whole_file
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._core.validate import as_path, one_of
 from cart_pkpd._core.words import MISSING, fixed, number
 
@@ -109,7 +110,7 @@ class Comparison:
         """Write the table in full precision; empty cells for what cannot be had."""
         target = as_path(path, "the CSV file to write")
         with whole_file(target) as part:
-            self.table.to_csv(part, lineterminator="\n", encoding="utf-8")
+            inert_table(self.table).to_csv(part, lineterminator="\n", encoding="utf-8")
         return target
 
     def json(self, path: str | Path | None = None) -> str:

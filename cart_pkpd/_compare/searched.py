@@ -16,6 +16,7 @@ from cart_pkpd._compare.fitting import Done
 from cart_pkpd._compare.result import STYLE, plain, written
 from cart_pkpd._compare.rules import ELPD, Change, Rule, short
 from cart_pkpd._core.files import whole_file
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._core.validate import as_path
 from cart_pkpd._core.words import MISSING, count, fixed, number
 
@@ -192,7 +193,7 @@ class Search:
         """Write all steps in full precision; empty cells for what cannot be had."""
         target = as_path(path, "the CSV file to write")
         with whole_file(target) as part:
-            self.steps.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+            inert_table(self.steps).to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
         return target
 
     def json(self, path: str | Path | None = None) -> str:

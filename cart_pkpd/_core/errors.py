@@ -105,4 +105,7 @@ def sentence_of(error: BaseException) -> str:
     first = (str(error).strip().splitlines() or ["no message"])[0]
     if isinstance(error, CartError):
         return first
+    if isinstance(error, MemoryError):
+        said = f" ({first.rstrip('.')})" if str(error).strip() else ""
+        return f"memory ran out{said}; close other programs, or ask for less at a time."
     return f"{type(error).__name__}: {first.rstrip('.')}."

@@ -53,9 +53,26 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder that only its owner can enter; one that is there keeps its mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    """Make a folder that only its owner can enter; one that is there keeps its mode.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as problem:
+        raise no_folder(path, problem) from problem
+
+
+def no_folder(path: Path, problem: OSError) -> WriteError:
+    """Return the error of a folder that cannot be made or written to."""
+    why = os.strerror(problem.errno) if problem.errno else str(problem)
+    return WriteError(
+        f"the folder {str(path)!r} cannot be made or written to: {why}; name another folder."
+    )
 
 
 def _flush(path: Path) -> None:

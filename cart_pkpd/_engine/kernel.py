@@ -91,7 +91,7 @@ def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) ->
     said = source + units.key(*needed, also=_TOOLS)
     name = f"kernel_{hashlib.sha256(said.encode()).hexdigest()[:20]}"
     path = source_path(name)
-    if not path.is_file() or path.read_text(encoding="utf-8") != source:
+    if not path.is_file() or path.read_bytes() != source.encode():
         store.write(path, source.encode())
     return Kernel(name, entries)
 

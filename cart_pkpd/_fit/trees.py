@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import sys
@@ -15,9 +16,17 @@ import xarray as xr
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.files import whole_file
 
+_SEAL = b"\nsha256 of all before: "
+# HDF5 and its readers say of a damaged file whatever they stumble over.
+DAMAGED = (AttributeError, OSError, KeyError, RuntimeError, TypeError, ValueError)
+_END = len(_SEAL) + hashlib.sha256().digest_size
+
 
 def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
     """Write `tree` to `path`, and return it; what was there stays until all is written.
+
+    Behind its end, which no reader of netCDF looks at, stands its checksum: HDF5 itself does not
+    notice numbers that have changed on the disk.
 
     Raises
     ------
@@ -30,7 +39,8 @@ def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
     with _here():
         tree.to_netcdf(content, engine="h5netcdf")
     with whole_file(path) as part:
-        part.write_bytes(content.getvalue())
+        made = content.getvalue()
+        part.write_bytes(made + _SEAL + hashlib.sha256(made).digest())
     return path
 
 
@@ -44,6 +54,14 @@ def _here() -> contextlib.AbstractContextManager[Any]:
     import dask
 
     return dask.config.set(scheduler="synchronous")
+
+
+def intact(path: Path) -> bool:
+    """Return whether a file is as it was written; True for one without a checksum."""
+    content = path.read_bytes()
+    made, end = content[:-_END], content[-_END:]
+    sealed = end.startswith(_SEAL)
+    return not sealed or hashlib.sha256(made).digest() == end.removeprefix(_SEAL)
 
 
 def read_tree(
@@ -70,13 +88,24 @@ def read_tree(
     if not path.is_file():
         raise FitError(f"no file {str(path)!r}; nothing to load.")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-        found = json.loads(tree.attrs.pop(record))
-    except (OSError, KeyError, ValueError) as problem:
+        whole = intact(path)
+        tree, found = _read(path, record) if whole else (None, {})
+    except DAMAGED as problem:
         raise FitError(f"{path.name!r} is not {what}, or it is damaged; fit again.") from problem
+    if tree is None:
+        raise FitError(
+            f"{path.name!r} is damaged: its content is not what was written; take a copy of it, or "
+            "fit again."
+        )
     if found["format"] != version:
         raise FitError(
             f"{path.name!r} has format {found['format']}, this version reads {version}; fit again."
         )
     return tree, found
+
+
+def _read(path: Path, record: str) -> tuple[xr.DataTree, dict[str, Any]]:
+    with xr.open_datatree(path, engine="h5netcdf") as opened:
+        tree = opened.load()
+    found = json.loads(tree.attrs.pop(record))
+    return tree, {"format": found["format"], **found}

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from cart_pkpd._core.errors import CartError
+from cart_pkpd._core.errors import CartError, sentence_of
 
 
 def sentences(error: CartError) -> list[str]:
@@ -25,10 +25,12 @@ def sentences(error: CartError) -> list[str]:
     return [str(error)]
 
 
-def one_line(error: Exception) -> str:
-    """Return the class of an error and the first line of its message."""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first.rstrip('.')}."
+def of_the_program(error: Exception, log: Path) -> str:
+    """Return what is said of an error that nobody expected."""
+    said = sentence_of(error)
+    if isinstance(error, MemoryError):
+        return f"{said[0].upper()}{said[1:]} The traceback is in {log}"
+    return f"{said} This is a fault of the program; the traceback is in {log}"
 
 
 def write_traceback(error: Exception) -> Path:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from cart_pkpd._core.errors import ConfigError
-from cart_pkpd._core.files import PART, private_folder
+from cart_pkpd._core.files import PART, no_folder, private_folder
 from cart_pkpd._core.files import whole_file as whole_file
 
 _LOG = logging.getLogger("cart_pkpd.study")
@@ -32,7 +32,18 @@ _OWN_FILES = (
     "report.html",
     "status.json",
 )
-_OWN_FOLDERS = ("data", "nca", "fits", "endpoints", "dose", "operating", "tables", "figures")
+_REPLACED = ("status.json", "config.toml")
+_OWN_FOLDERS = (
+    "data",
+    "nca",
+    "fits",
+    "endpoints",
+    "dose",
+    "operating",
+    "search",
+    "tables",
+    "figures",
+)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -203,6 +214,8 @@ def _locked(path: Path) -> FileLock | None:
             f"another run is writing to '{path}' (started {since}); wait for it, or name another "
             "folder."
         ) from error
+    except OSError as error:
+        raise no_folder(path, error) from error
     except NotImplementedError:
         _LOG.warning("'%s' is on a disk without locks; start no second run in it.", path)
         return None
@@ -215,7 +228,7 @@ def check_free(path: Path, *, overwrite: bool, resume: bool = False) -> None:
         return
     if not path.is_dir():
         raise ConfigError(f"'{path}' is a file; name a folder for the run.")
-    if all(file.name == _LOCK for file in path.iterdir()):
+    if all(_is_no_result(file) for file in path.iterdir()):
         return
     earlier = _earlier(path)
     if earlier is None:
@@ -231,6 +244,11 @@ def check_free(path: Path, *, overwrite: bool, resume: bool = False) -> None:
         )
 
 
+def _is_no_result(file: Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it had begun."""
+    return file.name == _LOCK or file.name.startswith(PART)
+
+
 def _earlier(path: Path) -> dict[str, Any] | None:
     """Return the status of the run that a folder holds, or None."""
     try:
@@ -242,7 +260,10 @@ def _earlier(path: Path) -> dict[str, Any] | None:
 
 
 def _clear(path: Path, *, fits: bool) -> None:
-    for file in (*(path / name for name in _OWN_FILES), *path.glob(f"{PART}*")):
+    # What says that this is a run, and of what, is replaced and never missing: a process killed
+    # in between would leave fits that nobody can go on with.
+    gone = (path / name for name in _OWN_FILES if name not in _REPLACED)
+    for file in (*gone, *path.glob(f"{PART}*")):
         file.unlink(missing_ok=True)
     for name in _OWN_FOLDERS:
         if (path / name).is_dir() and (fits or name != "fits"):

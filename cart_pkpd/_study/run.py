@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 import traceback
 import warnings
@@ -184,10 +185,7 @@ def _guarded(work: _Run) -> Outcome:
         raise
     except Exception as error:
         _LOG.error("%s", traceback.format_exc())
-        message = (
-            f"{sentence_of(error)} This is a fault of the program, not of your study; the "
-            f"traceback is in {folder / 'run.log'}"
-        )
+        message = _of_unexpected(error, folder / "run.log")
         folder.finish("failed", ENGINE, message)
         raise UnexpectedError(message, folder / "run.log") from error
     finally:
@@ -196,10 +194,18 @@ def _guarded(work: _Run) -> Outcome:
     return outcome
 
 
+def _of_unexpected(error: Exception, log: Path) -> str:
+    said = sentence_of(error)
+    if isinstance(error, MemoryError):
+        said = f"{said[0].upper()}{said[1:]} What was finished is kept; go on with --resume."
+        return f"{said} The traceback is in {log}"
+    return f"{said} This is a fault of the program, not of your study; the traceback is in {log}"
+
+
 @contextlib.contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Send the package's log and all warnings to a file while a run lasts."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _RunLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     package, warned = logging.getLogger("cart_pkpd"), logging.getLogger("py.warnings")
     level, spread = package.level, warned.propagate
@@ -216,7 +222,16 @@ def _log_to(path: Path) -> Iterator[None]:
             logger.removeHandler(handler)
         package.setLevel(level)
         warned.propagate = spread
-        handler.close()
+        with contextlib.suppress(OSError):  # what is left in its buffer, on a full disk
+            handler.close()
+
+
+class _RunLog(logging.FileHandler):
+    """The log of a run; what a full disk does not take is told by the files that it refuses."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 def _log_warning(message: Warning | str, category: type[Warning], *_place: Any, **__: Any) -> None:

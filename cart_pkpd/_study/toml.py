@@ -23,8 +23,9 @@ def dumps(table: Mapping[str, Any]) -> str:
 
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    own = {key: value for key, value in table.items() if not path or not _is_section(value)}
-    own = {key: value for key, value in own.items() if path or not isinstance(value, Mapping)}
+    # Where one table needs a header, all beside it have one: their order is that of the designs.
+    headers = not path or any(map(_is_section, table.values()))
+    own = {k: v for k, v in table.items() if not (headers and isinstance(v, Mapping))}
     if path and (own or not table):
         yield f"\n[{'.'.join(map(_key, path))}]"
     for key, value in own.items():

@@ -279,7 +279,10 @@ def flat(given: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in given.items():
         name = f"{above}{str(key).replace('_', ' ')}"
-        if isinstance(value, Mapping):
+        if key == "unsolved" and isinstance(value, Mapping):  # of each patient who has any
+            said = ", ".join(f"{who} ({n})" for who, n in value.items())
+            pairs.append((name, f"{sum(value.values())}: {said}" if said else "none"))
+        elif isinstance(value, Mapping):
             pairs += flat(value, f"{name}: ")
         elif isinstance(value, list | tuple):
             pairs.append((name, ", ".join(map(str, value)) or "none"))
