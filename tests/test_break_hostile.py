@@ -132,7 +132,11 @@ class Tags(html.parser.HTMLParser):
 
 def test_the_report_holds_names_as_text(page, names):
     tags = Tags(page).found
-    assert sum(tag == "script" for tag, _ in tags) == 1  # its own
+    scripts = [attrs for tag, attrs in tags if tag == "script"]
+    # Its own: one that runs, and what it shows of the patients, which is data.
+    assert sum("type" not in attrs for attrs in scripts) == 1
+    assert all(attrs["type"] == "application/json" for attrs in scripts if "type" in attrs)
+    assert not any("src" in attrs for attrs in scripts)
     assert not any(key.startswith("on") for _, attrs in tags for key in attrs)
     assert all(a["src"].startswith("data:") for _, a in tags if "src" in a)
     assert "{{7*7}}" in page

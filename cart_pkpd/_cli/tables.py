@@ -79,7 +79,8 @@ def nca_table(
     notes.csv, import_report.txt, settings.toml and figures.
     """
     from cart_pkpd._study import console
-    from cart_pkpd._study.nca import compute, folder, run, say, settings
+    from cart_pkpd._study.nca import compute, folder, run, settings
+    from cart_pkpd._study.nca import say as saying
 
     chosen = settings.resolve(given, settings_file)
     place = folder.NcaFolder(out, overwrite=overwrite)
@@ -87,7 +88,7 @@ def nca_table(
     watch = console.watch(stderr(), quiet=quiet or as_json)
     outcome = run.write(analysis, place, watch=watch)
     if as_json:
-        say_json({"exit_code": 0} | outcome.as_dict() | say.summary_data(analysis))
+        say_json({"exit_code": 0} | outcome.as_dict() | saying.summary_data(analysis))
     elif not quiet:
-        say(f"{say.summary_text(analysis)}\n\n{outcome.sentence()}")
+        say(f"{saying.summary_text(analysis)}\n\n{outcome.sentence()}")
     return 0
