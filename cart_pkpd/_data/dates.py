@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from cart_pkpd._data.columns import role_of
@@ -108,7 +106,7 @@ def _from_column(table: Table) -> dict[str, Moment]:
     return found
 
 
-def _from_subjects(subjects: Grid | None, id_header: str) -> Mapping[str, Moment]:
+def _from_subjects(subjects: Grid | None, id_header: str) -> dict[str, Moment]:
     """Return the dates of the table of subjects; what is no date there is not used."""
     roles = {} if subjects is None else {role_of(h): h for h in subjects.header}
     if subjects is None or "INFUSION" not in roles:
