@@ -20,7 +20,6 @@ from cart_pkpd._compare import likelihood as _likelihood
 from cart_pkpd._compare import predictive as _predictive
 from cart_pkpd._compare.candidates import Candidates as Candidates
 from cart_pkpd._compare.candidates import candidates as candidates
-from cart_pkpd._compare.likelihood import CRITERIA as CRITERIA
 from cart_pkpd._compare.read import fits_of as fits_of
 from cart_pkpd._compare.records import BAYES as _BAYES
 from cart_pkpd._compare.records import LEAST_SQUARES as _LEAST_SQUARES
@@ -40,6 +39,9 @@ __all__ = [
     "patients", "search",
 ]  # fmt: skip
 
+CRITERIA = _likelihood.CRITERIA
+"""Criteria of likelihood fits, lower is better, with their names for people."""
+
 _SHARED = ("rank", "kind", "converged", "verdict", "reliable", "note")
 _OF_BAYES = (
     "elpd", "se", "elpd_diff", "dse", "weight", "p", "mcse", "pareto_k_bad", "pareto_k_max",
@@ -49,6 +51,10 @@ _OF_LIKELIHOOD = (
     "ofv", "bic_mixed", "bic", "bic_patients", "aic", "difference", "weight", "n_estimated",
 )  # fmt: skip
 _LAST = ("n_obs", "n_patients", "seconds")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
 
 
 def models(

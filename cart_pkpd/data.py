@@ -85,9 +85,9 @@ def read_table(
         CSV or TSV file, plain or gzipped, or a DataFrame.
     columns : dict, optional
         Headers by role, where they are not recognised: ``{"TIME": "Day post infusion"}``; None
-        for a role says that the table has no such column. Roles: ID, TIME, NTIME, DV, DVTEXT,
-        DVID, UNIT, CENS, LIMIT, BLQ, LLOQ, ULOQ, AMT, AMTUNIT, TIMEUNIT, EVID, MDV, EVENT, CMT,
-        OCC, RATE, DURATION, II, ADDL, SS.
+        for a role says that the table has no such column. Roles: ID, TIME, INFUSION, NTIME, DV,
+        DVTEXT, DVID, UNIT, CENS, LIMIT, BLQ, LLOQ, ULOQ, AMT, AMTUNIT, TIMEUNIT, EVID, MDV, EVENT,
+        CMT, OCC, RATE, DURATION, II, ADDL, SS. DOSELEVEL names the column of the planned dose.
     subjects : path or DataFrame, optional
         Table with one row per patient, whose columns become covariates.
     endpoints : str or dict, optional
@@ -143,6 +143,10 @@ def read_table(
     equal to it is quantified. CENS and LIMIT are read as Monolix does. Records with EVID 1 or
     4 (or an amount and no EVID) are doses; EVID 2 with a name (in EVENT or DVID) is
     co-medication. ADDL and II are written out as doses.
+
+    Where times are dates (2026-03-09, 09.03.2026, 09-Mar-2026, with or without a time of day), days
+    count from the patient's date of infusion: that of the INFUSION column, of a column "Infusion
+    date" in `subjects`, or of the first dose record. They are whole unless both have a time of day.
 
     The length of an infusion comes from DUR (or DURATION, TINF), in the unit of the times, or from
     RATE, in amounts per unit of time, as AMT/RATE; a unit in the header counts instead. Empty

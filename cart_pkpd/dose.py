@@ -40,6 +40,7 @@ from typing import Any, Literal
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core.validate import as_trial
 from cart_pkpd._dose.activity import Activity as Activity
 from cart_pkpd._dose.activity import activity as activity
 from cart_pkpd._dose.below import recommend_below_mtd as recommend_below_mtd
@@ -218,6 +219,8 @@ def data(
         If doses do not rise, a patient's level is not planned, or a value cannot be true; every
         patient is among the ``problems``.
     """
+    if not isinstance(trial, xr.Dataset):
+        as_trial(trial)  # says what to give; a trial of doses and DLTs alone needs no records
     planned = as_levels(levels, unit) if levels is not None else None
     return from_trial(trial, window=window, as_of=as_of, levels=planned, unit=unit)
 

@@ -22,6 +22,7 @@ PAGE = DOCS / "gallery.md"
 SETUP = {
     "trial": """\
 from cart_pkpd import checks, compare, crs, data, datasets, dose, endpoints, fit, models, nca, plots
+from cart_pkpd import simulate
 
 trial = datasets.load("fast01")                                    # or data.read_table("study.csv")
 cells = data.endpoint(trial, "transgene")
@@ -225,6 +226,31 @@ GALLERY: dict[str, dict[str, Entry]] = {
             "The same, patient by patient.",
             "plots.patient_elpd(left_out)",
             ("trial", "fit", "second"),
+        ),
+    },
+    "Search and simulation": {
+        "search": Entry(
+            "Steps of a search for covariates and variability: every candidate of every step.",
+            'simple = models.get("stein2019").with_(\n'
+            '    cmax={"typical": 5000}, beta=models.Fixed(0.01))\n'
+            "found = compare.search(\n"
+            '    simple, trial, fit.population(iiv=["cmax", "tmax"]),\n'
+            "    candidates=compare.candidates(\n"
+            '        covariates={"cmax": ["dose_level", "tumour_burden", "age"]},\n'
+            '        iiv=["alpha", "fb"]))\n'
+            "plots.search(found)",
+            ("trial",),
+        ),
+        "simulated": Entry(
+            "Virtual patients by dose: quantiles over time, and shares below the limit.",
+            "people = simulate.patients(\n"
+            '    "effector_memory", 6000, seed=1, doses=[1e6, 3e6, 1e7], error=0.3, lloq=50,\n'
+            "    times=simulate.Schedule([0, 1, 3, 5, 7, 10, 14, 21, 28, 60, 90],\n"
+            "                            window=0.5, missed=0.05),\n"
+            "    dropout=simulate.Dropout(share=0.15, day=28),\n"
+            "    death=simulate.Dropout(hazard=0.002))\n"
+            'plots.simulated(simulate.summary(people), time_scale="log")',
+            ("trial",),
         ),
     },
     "Response and survival": {

@@ -30,6 +30,7 @@ CLINICAL = (
 MEANING = {
     "ID": "patient, kept as text",
     "TIME": "time of the record",
+    "INFUSION": "date of the infusion, where times are dates",
     "NTIME": "planned time",
     "DV": "value, or a text such as `<50`",
     "DVTEXT": "value as text, where another column has the number",

@@ -122,6 +122,10 @@ CELLS = [
     case("date_in_time", "ID,TIME,DV\n07,01/03/2024,1\n", P, "'01/03/2024'", tag="slashes"),
     case("date_in_time", "ID,TIME,DV\n07,01MAR2024,1\n", P, "'01MAR2024'", tag="sas"),
     case("date_in_time", "ID,TIME,DV\n07,2024-03-01T08:30,1\n", P, "2024-03-01T08:30", tag="iso"),
+    case("bad_infusion_date", "ID,TIME,DV,INFDT\n07,2024-03-08,1,2024-03-01\n"
+         "07,2024-03-09,1,soon\n", P, "row 3", "'soon'"),
+    case("two_infusion_dates", "ID,TIME,DV,INFDT\n07,2024-03-08,1,2024-03-01\n"
+         "07,2024-03-09,1,2024-03-02\n", P, "row 3", "2024-03-02"),
     case("clock_in_time", "ID,TIME,DV\n07,8:30,1\n", P, "row 2", "TIME", "'8:30'"),
     case("thousands_separator", 'ID,TIME,DV\n07,0,"1,234.5"\n', P, "row 2", "DV", "'1,234.5'"),
     case("decimal_comma", 'ID,TIME,DV\n07,0,"1,5"\n', P, "row 2", "DV", "'1,5'", "decimal=','"),

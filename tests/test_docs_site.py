@@ -55,8 +55,11 @@ class Specified:
 
 
 @pytest.fixture
-def here(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def here(monkeypatch, tmp_path):
+    """Run where files may be written, with the examples at hand."""
+    for name in ("examples", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
 
 
 # --- examples -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cart_pkpd import dose
+from cart_pkpd import datasets, dose
 from cart_pkpd._core.errors import DataError, UnitError
 
 LEVELS = dose.Levels((1e6, 3e6, 1e7), "cells", within=(0.7, 1.3))
@@ -251,3 +251,20 @@ def test_a_decision_is_plain_data_and_shows_itself():
     assert plain["table"][2]["rate"] is None
     assert "<b>Escalate to 3×10⁶ cells.</b>" in decision._repr_html_()
     assert str(decision).startswith("Escalate to 3×10⁶ cells. 0 DLT of 3 at the current dose")
+
+
+@pytest.mark.parametrize("words", [("Y", "N"), ("yes", "no"), ("1", "0")])
+def test_dlts_may_be_written_as_yes_and_no(words):
+    plain = datasets.load("fast01")
+    said = plain.assign(dlt=("id", np.where(plain["dlt"] == 1, *words)))
+    assert dose.data(said).table().equals(dose.data(plain).table())
+
+
+def test_a_dlt_that_is_no_flag_is_told_with_its_patient():
+    plain = datasets.load("fast01")
+    said = plain.assign(dlt=("id", np.where(np.arange(plain.sizes["id"]) == 1, "perhaps", "0")))
+    who = str(plain["id"].values[1])
+    with pytest.raises(DataError, match=f"'perhaps' for patient {who}.*1 or 0, Y or N"):
+        dose.data(said)
+    with pytest.raises(DataError, match="give a trial"):
+        dose.data(None)

@@ -22,7 +22,7 @@ import make_gallery as gallery
 
 PLOTS = [name for name in plots.__all__ if inspect.isfunction(getattr(plots, name))]
 QUICK = {"trial", "dose", "endpoints", "grades"}  # what needs no fit
-SLOW = {"operating_characteristics", "cytokines", "profiles", "nca_profiles"}
+SLOW = {"operating_characteristics", "cytokines", "profiles", "nca_profiles", "search", "simulated"}
 WRONG = {
     "nothing": None,
     "text": "vpc",

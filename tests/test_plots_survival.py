@@ -50,7 +50,7 @@ def test_bands_of_many_groups_are_drawn_on_request(tte):
 def test_a_median_not_reached_is_said():
     alive = pd.DataFrame({"id": ["a", "b"], "time": [50.0, 90.0], "event": [True, False]})
     ax = plots.survival(endpoints.kaplan_meier(alive.assign(time=[90.0, 50.0])), last=3)
-    assert texts(ax)[0] == "all patients\n1 events of 2,\nmedian 3.0 months (NR–NR)"
+    assert texts(ax)[0] == "all patients\n1 event of 2,\nmedian 3.0 months\n(95\u202f% CI NR–NR)"
     none = plots.survival(endpoints.kaplan_meier(alive.assign(event=False)))
     assert texts(none)[0].endswith("median not reached")
 

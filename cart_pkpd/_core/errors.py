@@ -44,7 +44,8 @@ class Problem:
 class DataError(CartError, ValueError):
     """A table that cannot be read as a trial; ``problems`` lists everything found.
 
-    The message is the first three problems' sentences, a line each, and the count of the others.
+    The message has three problems' sentences, a line each, those of different kinds first, and the
+    count of the others.
     """
 
     def __init__(self, problems: Problem | Sequence[Problem] | str) -> None:
@@ -55,7 +56,9 @@ class DataError(CartError, ValueError):
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:
-        sentences = list(dict.fromkeys(p.message for p in self.problems))
+        kinds = {(p.code, p.column): p for p in reversed(self.problems)}  # the first of each
+        first = [p.message for p in self.problems if kinds[p.code, p.column] is p]
+        sentences = list(dict.fromkeys([*first, *(p.message for p in self.problems)]))
         more = len(sentences) - _SHOWN
         said = sentences[:_SHOWN]
         return "\n".join([*said, f"(and {more} more)"] if more > 0 else said)

@@ -22,6 +22,7 @@ from cart_pkpd._data.source import Grid
 Variable = tuple[str, NDArray, dict[str, str]]
 
 _CENSORING = ("none", "left", "right", "interval")
+_MANY_LEVELS = 6
 PER_ENDPOINT = "see measure"
 
 
@@ -134,6 +135,18 @@ def _kind(name: str, unit: str) -> str:
     if name in ENDPOINTS:
         return ENDPOINTS[name].kind
     return "cells" if unit.startswith(("cells/", "copies/")) else "other"
+
+
+def guess_levels(doses: Doses, covariates: list[Covariate], log: Log) -> None:
+    """Say that amounts as they were given stand for dose levels, where they make too many."""
+    first = dict(zip(doses.patient[::-1].tolist(), doses.amount[::-1].tolist(), strict=True))
+    levels, patients = len(set(first.values())), len(first)
+    if any(c.name == "dose_level" for c in covariates) or levels <= max(_MANY_LEVELS, patients / 2):
+        return
+    log.guess(
+        f"No column gives the planned dose, so every amount is a dose level of its own: {levels} "
+        f"of {patients} patients. columns={{'DOSELEVEL': …}} names the column of the planned dose."
+    )
 
 
 def _add_covariates(

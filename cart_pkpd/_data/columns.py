@@ -18,11 +18,14 @@ from cart_pkpd._data.report import ColumnUse
 # Role -> headers it is known by, the likeliest first, upper case without blanks and signs.
 ROLES: Mapping[str, tuple[str, ...]] = {
     "ID": ("ID", "USUBJID", "SUBJID", "SUBJECTID", "SUBJECT", "SUBJ", "PATIENTID", "PATIENT",
-           "PATID", "PTID", "PAT"),
+           "PATID", "PTID", "PAT", "PATIENTNO", "PATIENTNUMBER", "PATIENTNR", "PATNO", "PATNR",
+           "SUBJECTNO", "SUBJECTNUMBER"),
     "TIME": ("TIME", "AFRLT", "TAFD", "TIMEDAYS", "TIMEDAY", "TIMED", "TIMEHOURS", "TIMEHOUR",
              "TIMEHR", "TIMEH", "TIMEWEEKS", "DAYS", "DAY", "HOURS", "HOUR", "DAYPOSTINFUSION",
              "DAYSPOSTINFUSION", "DAYSAFTERINFUSION", "DAYAFTERINFUSION", "DAYSSINCEINFUSION",
              "TIMEAFTERINFUSION", "TIMESINCEINFUSION", "TIMEAFTERFIRSTDOSE"),
+    "INFUSION": ("INFUSIONDATE", "DATEOFINFUSION", "INFUSIONDT", "INFDATE", "INFDT",
+                 "DATEOFFIRSTINFUSION", "FIRSTINFUSIONDATE"),
     "NTIME": ("NTIME", "NOMTIME", "NFRLT", "NOMINALTIME", "TIMENOM", "NTAFD", "NOMINALDAY",
               "NOMDAY"),
     "DV": ("DV", "AVAL", "PCSTRESN", "LBSTRESN", "CONC", "CONCENTRATION", "OBSERVATION", "OBS",
@@ -52,6 +55,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 REQUIRED = ("ID", "TIME", "DV")
+
+PLANNED = "DOSELEVEL"
+"""Not a role: `columns=` may name the header of the planned dose by it."""
 
 # These mean something only beside another column; alone they are covariates.
 _NEEDS = {
@@ -89,7 +95,8 @@ _ADAM = vocabulary(
 _STUDY_DAY = re.compile(r"ADY|ASTDY|(PC|LB|IS|CP|GF|MB|BE|VS)DY")
 
 DOSE_LEVEL = vocabulary(
-    "DOSELEVEL DOSELVL DL DOSE DOSEGROUP DOSEGRP PLANNEDDOSE DOSEP NOMDOSE DOSECOHORT"
+    "DOSELEVEL DOSELVL DL DOSE DOSEGROUP DOSEGRP PLANNEDDOSE PLANNEDDOSELEVEL DOSEP NOMDOSE "
+    "NOMINALDOSE DOSECOHORT COHORTDOSE ASSIGNEDDOSE TARGETDOSE PROTOCOLDOSE"
 )
 
 _BRACKET = re.compile(r"^(?P<name>.*?)\s*[(\[](?P<unit>[^)\]]*)[)\]]$")
@@ -162,6 +169,8 @@ class Columns:
         Header -> why the column is not used.
     subjects : dict of str to str
         Header -> name of the subjects table that it comes from.
+    planned : str
+        Header of the planned dose, where `columns=` names it.
     """
 
     header: dict[str, str] = field(default_factory=dict)
@@ -169,6 +178,7 @@ class Columns:
     covariates: list[str] = field(default_factory=list)
     unused: dict[str, str] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
+    planned: str = ""
 
     def unit(self, role: str) -> str | None:
         """Return the unit that the header of `role` states, in brackets or by its words."""
@@ -217,10 +227,12 @@ def _apply_mapping(
     used: dict[str, str] = {}
     for name, header in mapping.items():
         role = str(name).upper()
-        if role not in ROLES:
+        if role not in (*ROLES, PLANNED):
             _unknown_role(str(name), header, headers, log)
         elif header is None:
             off.add(role)
+        elif role == PLANNED and header in headers:
+            columns.planned = header
         elif header not in headers:
             log.problem(
                 "column_not_in_file",
@@ -247,11 +259,11 @@ def _unknown_role(name: str, header: str | None, headers: Sequence[str], log: Lo
     if name in headers and str(header).upper() in ROLES:
         hint = f" It goes from role to header: columns={{{str(header).upper()!r}: {name!r}}}."
     else:
-        hint = did_you_mean(name, ROLES)
+        hint = did_you_mean(name, (*ROLES, PLANNED))
     log.problem(
         "unknown_role",
         f"columns= names {name!r}, which is not a column the package knows.{hint} "
-        f"Known: {', '.join(ROLES)}.",
+        f"Known: {', '.join((*ROLES, PLANNED))}.",
         column=name,
         value=name,
     )
@@ -305,6 +317,8 @@ def _near(role: str, headers: Sequence[str]) -> str:
                 f" {header!r} would do if its day 1 is the day of infusion: pass "
                 f"columns={{'TIME': {header!r}}} and day_one=True."
             )
+        if role == "TIME" and "DATE" in key(header) and role_of(header) is None:
+            return f" Did you mean {header!r}? Dates are counted from the infusion."
     for name in ROLES[role]:
         near = get_close_matches(name, [key(h) for h in headers], n=1, cutoff=0.7)
         if near:

@@ -130,10 +130,21 @@ def _subjects_block(table: Table, grid: Grid, id_header: str | None) -> Block:
         check_lookalikes(table.patients, table.log)
     known = {name: i for i, name in enumerate(table.patients)}
     patient = np.array([known[str(n)] for n in ids[keep]], dtype=np.int64)
-    cells = {h: grid.cells[h][keep] for h in grid.header if h != header}
+    used = {h for h in grid.header if role_of(h) == "INFUSION"} | {header}
+    cells = {h: grid.cells[h][keep] for h in grid.header if h not in used}
     table.columns.subjects |= dict.fromkeys(cells, grid.name)
+    if not grid.sep:
+        cells = {h: _with_points(c, table.decimal) for h, c in cells.items()}
     sign, _ = find_decimal(list(cells.values()), grid.sep)
     return Block(grid.name, cells, patient, grid.row[keep], "," if sign == "," else ".")
+
+
+def _with_points(cells: Text, sign: str) -> Text:
+    """Return a column of a DataFrame with decimal points, if it has commas and no points."""
+    found, _ = find_decimal([cells], ";")
+    if (sign if found == "?" else found) != ",":
+        return cells
+    return np.array([str(c).replace(",", ".") for c in cells], dtype=object)
 
 
 def _subject_id_header(grid: Grid, id_header: str | None, log: Log) -> str:
@@ -396,7 +407,8 @@ def _note_mixed(
 
 def _free_name(table: Table, header: str, title: str) -> str:
     """Return a variable name that nothing else in the Dataset has."""
-    if key(header) in DOSE_LEVEL:
+    planned = table.columns.planned
+    if header == planned or (not planned and key(header) in DOSE_LEVEL):
         return "dose_level"
     name = snake(title) or "covariate"
     if name in _RESERVED or is_special(name):

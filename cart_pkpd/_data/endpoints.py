@@ -95,6 +95,8 @@ def _plain(word: str) -> str:
 def _single(table: Table, rows: IntArray, options: Options) -> tuple[list[str], IntArray]:
     if isinstance(options.endpoints, str):
         name = canonical_name(options.endpoints)
+    elif options.endpoints and table.has("DVID") and not rows.size:
+        return [], np.zeros(0, dtype=np.int64)  # whatever is wrong with every row is reported
     elif options.endpoints:
         raise table.log.fatal(
             "no_endpoint_column",

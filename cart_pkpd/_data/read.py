@@ -17,6 +17,7 @@ from cart_pkpd._data.check import (
 )
 from cart_pkpd._data.columns import assign
 from cart_pkpd._data.covariates import collect, split_dose_level
+from cart_pkpd._data.dates import days_of_dates, has_dates
 from cart_pkpd._data.dosing import (
     dose_rows,
     guess_occasions,
@@ -59,7 +60,10 @@ def _trial(
     log = table.log
     records = classify(table)
     marks = read_marks(table)
-    time, nominal, time_unit = read_times(table, options)
+    dated = None
+    if has_dates(table):
+        dated = days_of_dates(table, records, subjects, table.columns.header["ID"])
+    time, nominal, time_unit = read_times(table, options, dated)
     check_clock(table, records, time, in_order=not options.sort)
     rows = usable_observations(table, records, marks.censored)
     require_times(table, time, rows)
@@ -77,6 +81,7 @@ def _trial(
     events = read_events(table, records, time)
     id_header = table.columns.header["ID"]
     covariates = split_dose_level(table, collect(table, subjects, options, id_header, time))
+    build_.guess_levels(doses, covariates, log)
     events = with_changes(events, covariates)
     log.stop_if_any()
     if not len(observations):

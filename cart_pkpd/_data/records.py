@@ -115,7 +115,8 @@ def _values(table: Table) -> Numbers:
         np.flatnonzero(words),
         "text_in_dv",
         "DV",
-        "{value!r} is not a value ({place}). Give a number, '.' for missing, "
+        "{value!r} is not a value ({place}). Give a number, '.' for missing "
+        "(or missing=[{value!r}] if it stands for that), "
         "or BLQ, <LLOQ, <50, >1500 for censored values.",
     )
     rest = np.where(words, NONE, found.kind)

@@ -28,19 +28,26 @@ _HOURS, _ENOUGH, _MOSTLY = 24.0, 4, 0.9
 """Sampling times that are nearly all multiples of 24, four or more of them, are planned hours."""
 
 
-def read_times(table: Table, options: Options) -> tuple[FloatArray, FloatArray, str]:
-    """Return actual and nominal times in days on the file's clock, and the file's time unit."""
-    time, nominal = table.numbers("TIME"), table.numbers("NTIME")
-    unit = _unit(table, options, time)
+def read_times(
+    table: Table, options: Options, dated: Numbers | None = None
+) -> tuple[FloatArray, FloatArray, str]:
+    """Return actual and nominal times in days on the file's clock, and the file's time unit.
+
+    `dated` are the days since infusion of a table whose times are dates.
+    """
+    time = table.numbers("TIME") if dated is None else dated
+    nominal = table.numbers("NTIME")
+    unit = _unit(table, options, time) if dated is None else "day"
     _note_codes(table, "TIME", time)
     _note_codes(table, "NTIME", nominal)
-    _note_study_days(table, options)
+    if dated is None:
+        _note_study_days(table, options)
     days = [convert(x.value, unit, "day") for x in (time, nominal)]
     days = [np.where(x.kind == NONE, np.nan, d) for x, d in zip((time, nominal), days, strict=True)]
     for role, column in zip(("TIME", "NTIME"), days, strict=True):
         _check_length(table, role, np.flatnonzero(np.abs(column) > _LONGEST_TRIAL))
         column[np.abs(column) > _LONGEST_TRIAL] = np.nan
-    if options.day_one:
+    if options.day_one and dated is None:
         days = _from_day_one(table, days)
     return days[0], days[1], unit
 

@@ -64,6 +64,16 @@ def from_trial(
     return DoseData(planned, patients, float(window), as_of, notes=tuple(notes))
 
 
+_FLAGS = {"y": "1", "yes": "1", "n": "0", "no": "0"}
+_ASK = {
+    "dlt": "Read the trial with a column 'dlt' (1 or 0, and the day in 'dlt_day'), in the table or "
+    "in subjects=. ",
+    "dose_level": "Read the trial with the planned dose of every patient, "
+    "columns={'DOSELEVEL': …}. ",
+}
+"""What to do about a variable that a decision cannot do without."""
+
+
 def _levels(trial: xr.Dataset, unit: str | None) -> Levels:
     found = np.unique(_numbers(trial, "dose_level"))
     return Levels(tuple(found[np.isfinite(found)]), unit or _unit(trial))
@@ -76,11 +86,30 @@ def _unit(trial: xr.Dataset) -> str:
 
 def _numbers(trial: xr.Dataset, name: str) -> Floats:
     if name not in trial.variables or trial[name].dims != ("id",):
-        raise DataError(f"the trial has no patient-level variable {name!r}; doses need it.")
+        raise DataError(
+            f"the trial has no patient-level variable {name!r}; doses need it. {_ASK.get(name, '')}"
+            "dose.counts works without a trial."
+        )
     try:
         return trial[name].values.astype(float)
-    except ValueError as error:
-        raise DataError(f"the variable {name!r} has values that are not numbers.") from error
+    except ValueError:
+        return _of_words(trial, name)
+
+
+def _of_words(trial: xr.Dataset, name: str) -> Floats:
+    """Return a variable of text as numbers; Y and N count as 1 and 0."""
+    cells = [str(cell).strip() for cell in trial[name].values]
+    found = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        try:
+            found[i] = float(_FLAGS.get(cell.lower(), cell)) if cell else np.nan
+        except ValueError:
+            who = str(trial["id"].values[i])
+            raise DataError(
+                f"the variable {name!r} is {cell!r} for patient {who}, which is no number. Write "
+                + ("1 or 0, Y or N." if name in ("dlt", "dlt_evaluable") else "a number.")
+            ) from None
+    return found
 
 
 def _columns(trial: xr.Dataset, levels: Levels, window: float, as_of: float | None) -> _Columns:

@@ -293,7 +293,7 @@ def joint_bayes(
 
     Notes
     -----
-    .. math:: h_i(s) = h_0(s) \exp\Big(\sum_j \beta_j x_{ij} + \sum_l \alpha_l L_{il}(s)\Big)
+    .. math:: h_i(s) = h_0(s) \exp\left(\sum_j \beta_j x_{ij} + \sum_l \alpha_l L_{il}(s)\right)
 
     with a Weibull baseline and L the ln of what is linked; α and β have the prior Normal(0, 1)
     per factor e. Patients who die early have few scans, and tumours that kill are no longer

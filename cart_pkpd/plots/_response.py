@@ -81,8 +81,10 @@ def waterfall(
     keys: list[Any] = [
         Patch(color=g.colour, label=g.label) for g in groups if by and trial is not None
     ]
-    keys.append(_axes.key("progression by a new lesion", **_NEW))
-    _axes.legend(ax, keys, ncols=3)
+    if shown["pd_by"].str.contains("new lesion", na=False).any():
+        keys.append(_axes.key("progression by a new lesion", **_NEW))
+    if keys:
+        _axes.legend(ax, keys, ncols=3)
     return ax
 
 

@@ -92,7 +92,9 @@ def _month_axis(ax: Axes, end: float) -> None:
 
 def _keys(found: KaplanMeier, made: list[tuple[Group, pd.DataFrame]], band: bool) -> list[Any]:
     keys: list[Any] = [
-        _axes.key(f"{group.label}\n{_median(row)}", color=group.colour, linewidth=2.2)
+        _axes.key(
+            f"{group.label}\n{_median(row, found.confidence)}", color=group.colour, linewidth=2.2
+        )
         for (group, _), row in zip(made, found.summary.to_dict("records"), strict=True)
     ]
     if (found.curve["n_censored"] > 0).any():
@@ -104,9 +106,11 @@ def _keys(found: KaplanMeier, made: list[tuple[Group, pd.DataFrame]], band: bool
     return keys
 
 
-def _median(row: dict[Any, Any]) -> str:
-    counted = f"{row['events']} events of {row['n']},\nmedian "
+def _median(row: dict[Any, Any], confidence: float) -> str:
+    event = "event" if row["events"] == 1 else "events"
+    counted = f"{row['events']} {event} of {row['n']},\nmedian "
     if np.isnan(row["median"]):
         return counted + "not reached"
     ends = ["NR" if np.isnan(row[k]) else f"{row[k]:.1f}" for k in ("median_lower", "median_upper")]
-    return f"{counted}{row['median']:.1f} months ({ends[0]}–{ends[1]})"
+    share = _text.percent(confidence)
+    return f"{counted}{row['median']:.1f} months\n({share} CI {ends[0]}–{ends[1]})"

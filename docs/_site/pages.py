@@ -32,6 +32,7 @@ TITLES = {
     "nca": "nca: non-compartmental analysis",
     "plots": "plots: pictures of results",
     "report": "report: one HTML file",
+    "simulate": "simulate: virtual patients and trials",
     "study": "study: run files",
 }
 
@@ -87,8 +88,15 @@ def _functions_first(module: Any) -> list[str]:
 def _entry(module: Any, name: str) -> str:
     value = getattr(module, name)
     if isinstance(value, type):
-        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: Exception\n"
+        again = "" if _home(value, name) == module.__name__ else "   :no-index:\n"
+        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: Exception\n{again}"
     return f".. auto{'function' if callable(value) else 'data'}:: {name}\n"
+
+
+def _home(value: type, name: str) -> str:
+    """Return the first public module that shows a class; the others only repeat it."""
+    shown = (importlib.import_module(f"cart_pkpd.{m}") for m in modules())
+    return next(m.__name__ for m in shown if getattr(m, name, None) is value)
 
 
 def write_api(app: Sphinx) -> None:
