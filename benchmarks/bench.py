@@ -45,8 +45,8 @@ class Settings:
 
     Attributes
     ----------
-    python : str
-        Interpreter of the peers.
+    python, stan : str
+        Interpreters of the peers, and of PyStan, which needs Python 3.10.
     repeats : int
         Turns of every tool.
     limit : float
@@ -58,6 +58,7 @@ class Settings:
     """
 
     python: str
+    stan: str
     repeats: int
     limit: float
     chains: int = 2
@@ -142,9 +143,12 @@ def fits(row: str, settings: Settings, peers: tuple[str, ...]) -> Line:
             env={**os.environ, "PYTHONPATH": str(HERE.parent)},
         )  # fmt: skip
         commands = {"cart_pkpd": ours(row)} | {
-            peer: [settings.python, str(PEERS / f"run_{peer}.py"), row, "JOB", "OUT"]
+            peer: [
+                settings.stan if peer == "stan" else settings.python,
+                str(PEERS / f"run_{peer}.py"), row, "JOB", "OUT",
+            ]
             for peer in peers
-        }
+        }  # fmt: skip
         for seed in range(1, settings.repeats + 1):
             for tool, command in commands.items():
                 told = [job if w == "JOB" else w for w in (*command, *more, "--seed", str(seed))]
@@ -283,13 +287,14 @@ def keep(row: str, found: Line) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="interpreter of the peers")
+    parser.add_argument("--stan", default=sys.executable, help="interpreter of PyStan: 3.10")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=3600.0, help="elapsed seconds of one run")
     parser.add_argument("--large", action="store_true", help="B5 with a million profiles")
     parser.add_argument("--page-only", action="store_true")
     args = parser.parse_args()
-    settings = Settings(args.python, args.repeats, args.limit, large=args.large)
+    settings = Settings(args.python, args.stan, args.repeats, args.limit, large=args.large)
     if not args.page_only:
         for row in args.rows:
             print(f"-- {row}", flush=True)

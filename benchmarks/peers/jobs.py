@@ -77,7 +77,7 @@ JOBS = {"b1": b1, "b2": b2}
 
 @dataclass
 class Clock:
-    """Elapsed and processor seconds since the last look, children apart."""
+    """Elapsed and processor seconds since the last look, ended child processes included."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -87,7 +87,9 @@ class Clock:
 
     def look(self) -> dict[str, float]:
         """Return the seconds since the last look, and begin again."""
-        now = (time.perf_counter(), time.process_time())
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = time.process_time() + children.ru_utime + children.ru_stime
+        now = (time.perf_counter(), cpu)
         gone = {"wall": now[0] - self.wall, "cpu": now[1] - self.cpu}
         self.wall, self.cpu = now
         return gone
