@@ -10,7 +10,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow lint format bench bench-engine docs-models clean
+.PHONY: help demo test test-slow test-nightly lint format bench bench-engine docs docs-models docs-gallery clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -36,11 +36,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed  ## install, analyse the bundled trial, say where the report is
 	@$(BIN)/cart-pkpd demo --out demo
 
-test: $(VENV)/.installed-dev  ## the whole test-suite, without the long statistical tests
+test: $(VENV)/.installed-dev  ## the whole test-suite, without the long and the nightly tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 test-slow: $(VENV)/.installed-dev  ## the long statistical tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
+
+test-nightly: $(VENV)/.installed-dev  ## tables damaged thousands of times, and of 100,000 patients
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m nightly
 
 lint: $(VENV)/.installed-dev  ## style, types and import contracts
 	@$(BIN)/ruff check .
@@ -64,8 +67,21 @@ bench-engine: $(VENV)/.installed-dev  ## speed of the engine beside its peers, i
 	@$(BIN)/python benchmarks/engine/first_draw.py
 	@$(BIN)/python benchmarks/engine/table.py
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs  ## the documentation site, in site/: warnings are errors, links are checked
+	@$(BIN)/python docs/make_reference.py --check
+	@$(BIN)/python -m sphinx -q -E -a -W --keep-going -b html docs site
+	@$(BIN)/python docs/_site/check_links.py site
+	@echo "Open site/index.html; it needs no network."
+
+docs-gallery: $(VENV)/.installed-dev  ## the gallery and its pictures (a few minutes)
+	@$(BIN)/python docs/make_gallery.py
+
 docs-models: $(VENV)/.installed-dev  ## the pages of the model library, from the declarations
 	@$(BIN)/python docs/make_model_pages.py
 
-clean:  ## remove the environment and what the demo wrote
-	rm -rf $(VENV) $(VENV)-peers demo
+clean:  ## remove the environment, and what demo and docs wrote
+	rm -rf $(VENV) $(VENV)-peers demo site docs/api

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cart_pkpd import nca as nca
     from cart_pkpd import plots as plots
     from cart_pkpd import report as report
+    from cart_pkpd import simulate as simulate
     from cart_pkpd import study as study
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _SUBMODULES = (
     "nca",
     "plots",
     "report",
+    "simulate",
     "study",
 )
 

@@ -1,74 +1,125 @@
-"""Compare fits: first whether each converged, then how well it predicts."""
+"""Compare fits, and search for the population that describes a trial best.
+
+>>> from cart_pkpd import compare
+>>> found = compare.models({"stein": first, "joint": second})
+>>> found.sentence
+>>> compare.search(model, trial, population, candidates=compare.candidates(iiv=["beta"]))
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._compare import exposure as _exposure
+from cart_pkpd._compare import likelihood as _likelihood
+from cart_pkpd._compare import predictive as _predictive
+from cart_pkpd._compare.candidates import Candidates as Candidates
+from cart_pkpd._compare.candidates import candidates as candidates
+from cart_pkpd._compare.likelihood import CRITERIA as CRITERIA
+from cart_pkpd._compare.read import fits_of as fits_of
+from cart_pkpd._compare.records import BAYES as _BAYES
+from cart_pkpd._compare.records import LEAST_SQUARES as _LEAST_SQUARES
+from cart_pkpd._compare.records import LIKELIHOOD as _LIKELIHOOD
+from cart_pkpd._compare.records import by_kind as _by_kind
+from cart_pkpd._compare.result import Comparison as Comparison
+from cart_pkpd._compare.search import search as search
+from cart_pkpd._compare.searched import Search as Search
 from cart_pkpd._core.errors import FitError
-from cart_pkpd._core.validate import as_mapping, one_of
+from cart_pkpd._core.validate import as_seed, one_of, positive_int
 
 if TYPE_CHECKING:
-    from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.sample import OnProgress
-    from cart_pkpd._stats.design import Design
 
-_COLUMNS = (
-    "rank", "converged", "verdict", "reliable", "note", "elpd", "se", "elpd_diff", "dse",
-    "weight", "p", "mcse", "pareto_k_bad", "n_obs", "n_patients", "seconds",
+__all__ = [
+    "CRITERIA", "Candidates", "Comparison", "Search", "candidates", "fits_of", "models",
+    "patients", "search",
+]  # fmt: skip
+
+_SHARED = ("rank", "kind", "converged", "verdict", "reliable", "note")
+_OF_BAYES = (
+    "elpd", "se", "elpd_diff", "dse", "weight", "p", "mcse", "pareto_k_bad", "pareto_k_max",
+    "inner_ess_min",
 )  # fmt: skip
-_OF_PATIENTS = ("elpd", "mcse", "pareto_k", "inner_ess", "reason")
-_TOTALS = ("elpd", "se", "mcse", "p", "good_k", "reliable", "sentence")
+_OF_LIKELIHOOD = (
+    "ofv", "bic_mixed", "bic", "bic_patients", "aic", "difference", "weight", "n_estimated",
+)  # fmt: skip
+_LAST = ("n_obs", "n_patients", "seconds")
 
 
 def models(
-    fits: Mapping[str, FitResult],
+    fits: Mapping[str, Any],
     *,
     by: str = "patient",
+    criterion: str = "bic_mixed",
     patients: xr.Dataset | None = None,
+    exposure: bool = True,
+    endpoint: str | None = None,
+    window: tuple[float, float] = (0.0, 28.0),
+    n_sims: int = 300,
     seed: int = 1,
     n_draws: int = 500,
     n_samples: int = 100,
     progress: OnProgress | None = None,
-) -> pd.DataFrame:
-    """Rank fits of the same records by how well they predict what they have not seen.
+) -> Comparison:
+    """Compare fits of the same records: which converged, then how well each predicts.
 
     Parameters
     ----------
-    fits : mapping of str to FitResult
-        By the name that the table shows; all on the same records.
+    fits : mapping of str to FitResult, LaplaceResult or xr.Dataset
+        By the name that the table shows, from ``fit.bayes``, ``fit.laplace`` or
+        ``fit.least_squares``; all on the same records. Each kind is ranked by itself.
     by : str
-        What is left out: ``"patient"``, all records of a patient (the default), or
-        ``"record"``, one record of a patient whose other records are known.
+        What is left out to rank Bayesian fits: ``"patient"``, all records of a patient (the
+        default), or ``"record"``, one record of a patient whose other records are known.
+    criterion : str
+        What ranks likelihood fits: ``"bic_mixed"``, ``"bic"``, ``"bic_patients"``, ``"aic"`` or
+        ``"ofv"``. Least squares have ``"bic"``, ``"aic"`` and ``"ofv"``; ``"bic"`` by default.
     patients : xr.Dataset, optional
         From :func:`patients` on the same fits, which then is not computed again.
+    exposure : bool
+        Whether the predictive errors of Cmax and the area are computed.
+    endpoint : str, optional
+        Whose exposure; the first endpoint by default.
+    window : tuple of float
+        Start and end of the area. [day]
+    n_sims : int
+        Simulated trials for the exposure.
     seed, n_draws, n_samples, progress
         As for ``checks.leave_one_patient_out``; only by patient.
 
     Returns
     -------
-    pandas.DataFrame
-        Indexed by name, best first, fits that did not converge last and without a rank:
+    Comparison
+        Its ``table`` is indexed by name, best first within each kind, fits that did not converge
+        last and without a rank:
 
-        - ``rank``, ``converged``, ``verdict``
-        - ``reliable`` whether elpd can be trusted, ``note`` why or why not
-        - ``elpd`` expected log predictive density (higher is better), ``se`` its standard error
-        - ``elpd_diff`` difference from the best, ``dse`` its standard error, of differences
-          patient by patient (or record by record)
-        - ``weight`` stacking weight, ``p`` effective number of parameters
-        - ``mcse`` Monte-Carlo standard error of ``elpd``, only by patient
-        - ``pareto_k_bad`` patients or records whose Pareto k is too large
-        - ``n_obs`` records, ``n_patients``, ``seconds`` compile and sampling time
+        - ``rank``, ``kind``, ``converged``, ``verdict``
+        - ``reliable`` whether what ranks can be trusted, ``note`` why or why not
+        - of Bayesian fits: ``elpd`` expected log predictive density (higher is better), ``se`` its
+          standard error, ``elpd_diff`` difference from the best, ``dse`` its standard error, of
+          differences patient by patient (or record by record), ``weight`` stacking weight, ``p``
+          effective number of parameters, ``mcse`` Monte-Carlo standard error of ``elpd`` and
+          ``inner_ess_min`` fewest effective points of a patient's integral (only by patient),
+          ``pareto_k_bad`` patients or records whose Pareto k is too large, ``pareto_k_max``; the
+          same of the way that does not rank with ``_record`` or ``_patient`` behind (by patient
+          only if `patients` is given)
+        - of likelihood fits and least squares: ``ofv`` -2 ln L, the criteria (lower is better),
+          ``difference`` from the best by the one that ranks, ``weight`` exp(-difference / 2) as a
+          share, ``n_estimated``
+        - ``cmax_error`` median error [%], ``cmax_rmse`` root mean square error [ln units],
+          ``cmax_coverage`` share of patients within the 90 % interval; the same of the area,
+          such as ``auc0_28_error``; ``exposure_note`` what is not in them
+        - ``n_obs`` records, ``n_patients``, ``seconds`` run time of the fit
 
     Raises
     ------
     FitError
-        If there is no fit, one is not Bayesian, or the fits use different records.
+        If there is no fit, one is none, or the fits use different records.
 
     Notes
     -----
@@ -81,39 +132,56 @@ def models(
     measurement, so fits with log-normal and additive errors compare. With fewer than about 20
     patients ``dse`` itself is uncertain.
 
+    ``bic_mixed`` counts ln patients for every quantity of parameters that vary between patients
+    and ln records for the others (Delattre, Lavielle & Poursat 2014, Electron J Stat 8:456).
+
+    Errors of exposure are of new patients with the doses, covariates, sampling times and limits of
+    the real ones, predicted from the population alone, against the NCA of the real profiles;
+    simulated profiles go through the same NCA. The patients were in the fit: this is no prediction
+    of patients left out.
+
     Examples
     --------
     >>> compare.models({"stein": a, "joint": b})
     >>> compare.models({"stein": a, "joint": b}, by="record")
     """
-    one_of(by, ("patient", "record"), "way to leave out", error=FitError)
-    _check_fits(fits)
-    rows: dict[str, dict[str, Any]] = {name: _basics(fit) for name, fit in fits.items()}
-    ranked = {name: fit for name, fit in fits.items() if fit.verdict.ok}
-    if by == "record":
-        found = _by_record(ranked)
-    else:
-        if patients is None and ranked:
-            patients = _patients(ranked, seed, n_draws, n_samples, progress)
-        found = _by_patient(ranked, patients)
-    for name, numbers in found.items():
-        rows[name].update(numbers)
-    table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=list(_COLUMNS))
-    table = table.sort_values("rank", na_position="last", kind="stable")
-    table.index.name = "fit"
-    table.attrs["by"] = by
-    return table
+    one_of(by, _predictive.WAYS, "way to leave out", error=FitError)
+    one_of(criterion, CRITERIA, "criterion", error=FitError)
+    kinds = _by_kind(fits)
+    rows: dict[str, dict[str, Any]] = {}
+    for kind, own in kinds.items():
+        rows |= {name: {"kind": kind} | _basics(kind, fit) for name, fit in own.items()}
+    good = {kind: {n: f for n, f in own.items() if rows[n]["converged"]} for kind, own in
+            kinds.items()}  # fmt: skip
+    sizes: dict[str, Any] = {"seed": as_seed(seed), "n_draws": n_draws, "n_samples": n_samples}
+    bayes, likely = good.get(_BAYES, {}), good.get(_LIKELIHOOD, {})
+    if by == _predictive.PATIENT and patients is None and bayes:
+        patients = _predictive.left_out_patients(bayes, progress=progress, **sizes)
+    least = {name: rows[name] for name in good.get(_LEAST_SQUARES, {})}
+    found = [
+        _predictive.columns(bayes, by, patients),
+        _likelihood.columns(likely, criterion),
+        _likelihood.ranked(least, _likelihood.of_least_squares(criterion)),
+    ]
+    if exposure:
+        n_sims = positive_int(n_sims, "n_sims")
+        asked: Any = {"endpoint": endpoint, "window": window, "n_sims": n_sims, "seed": seed}
+        found.append(_exposure.columns({**bayes, **likely}, **asked))
+    for numbers in found:
+        for name, own in numbers.items():
+            rows[name] = {**rows[name], **own}
+    return Comparison(_table(rows, kinds, by), by, criterion)
 
 
 def patients(
-    fits: Mapping[str, FitResult],
+    fits: Mapping[str, Any],
     *,
     seed: int = 1,
     n_draws: int = 500,
     n_samples: int = 100,
     progress: OnProgress | None = None,
 ) -> xr.Dataset:
-    """Return what each fit that converged predicts of every patient left out.
+    """Return what each Bayesian fit that converged predicts of every patient left out.
 
     Parameters
     ----------
@@ -133,40 +201,30 @@ def patients(
     Raises
     ------
     FitError
-        If there is no fit, none converged, or the fits use different records.
+        If there is no fit, none converged, one is not Bayesian, or the fits use different records.
     """
-    _check_fits(fits)
+    for kind, own in _by_kind(fits).items():
+        if kind != _BAYES:
+            raise FitError(
+                f"{next(iter(own))!r} has no draws of the likelihood of its records, which leaving "
+                "patients out needs; fit it by fit.bayes, or compare its criteria by "
+                "compare.models."
+            )
     good = {name: fit for name, fit in fits.items() if fit.verdict.ok}
     if not good:
         raise FitError("none of the fits converged, so that none can be compared; see verdict.")
-    found = _patients(good, seed, n_draws, n_samples, progress)
+    found = _predictive.left_out_patients(
+        good, seed=seed, n_draws=n_draws, n_samples=n_samples, progress=progress
+    )
     return found.assign_attrs(left_out=", ".join(n for n in fits if n not in good))
 
 
-def _patients(
-    fits: Mapping[str, FitResult],
-    seed: int,
-    n_draws: int,
-    n_samples: int,
-    progress: OnProgress | None,
-) -> xr.Dataset:
-    from cart_pkpd.checks import leave_one_patient_out
-
-    each = []
-    for fit in fits.values():
-        loo = leave_one_patient_out(
-            fit, seed=seed, n_draws=n_draws, n_samples=n_samples, progress=progress
-        )
-        totals = {f"total_{k}": loo.attrs[k] for k in _TOTALS}
-        own = loo[list(_OF_PATIENTS)].drop_vars(["chain", "draw"], errors="ignore")
-        each.append(own.drop_attrs(deep=False).assign(totals))
-    names = xr.DataArray(list(fits), dims="fit", name="fit")
-    out = xr.concat(each, dim=names, join="exact")
-    return out.assign_attrs(seed=seed, n_draws=n_draws, n_samples=n_samples)
-
-
-def _basics(fit: FitResult) -> dict[str, Any]:
-    seconds = fit.provenance["compile_seconds"] + fit.provenance["sample_seconds"]
+def _basics(kind: str, fit: Any) -> dict[str, Any]:
+    """Return what every fit has: whether it converged, how many records, how long it took."""
+    if kind == _LEAST_SQUARES:
+        return {"rank": np.nan} | _likelihood.totals(fit)
+    seconds = [fit.provenance.get(k) for k in ("compile_seconds", "sample_seconds", "seconds")]
+    known = [s for s in seconds if s is not None]
     return {
         "rank": np.nan,
         "converged": fit.verdict.ok,
@@ -175,168 +233,25 @@ def _basics(fit: FitResult) -> dict[str, Any]:
         "note": "" if fit.verdict.ok else "not compared: the fit did not converge",
         "n_obs": fit.structure.design.n_obs,
         "n_patients": fit.structure.design.n_patients,
-        "seconds": seconds,
+        "seconds": sum(known) if known else np.nan,
     }
 
 
-def _check_fits(fits: Mapping[str, FitResult]) -> None:
-    fits = as_mapping(fits, "fits by name", such_as="{'stein': first, 'joint': second}")
-    if not fits:
-        raise FitError("no fit to compare.")
-    from cart_pkpd._fit.fitted import as_fit  # reading a table must not wait
-
-    for name, fit in fits.items():
-        as_fit(fit, repr(name))
-    _check_bayesian(fits)
-    _check_same_records(fits)
-
-
-def _check_bayesian(fits: Mapping[str, FitResult]) -> None:
-    from cart_pkpd._fit.laplace_result import LaplaceResult  # reading a table must not wait
-
-    for name, fit in fits.items():
-        if isinstance(fit, LaplaceResult):
-            raise FitError(
-                f"{name!r} has no draws of the likelihood of its records; compare fits of "
-                "fit.laplace by their ofv, aic or bic, or fit it by fit.bayes."
-            )
-
-
-def _check_same_records(fits: Mapping[str, FitResult]) -> None:
-    (first, reference), *others = fits.items()
-    mine = reference.structure.design
-    for name, fit in others:
-        design = fit.structure.design
-        same = (
-            design.endpoints == mine.endpoints
-            and np.array_equal(design.measure, mine.measure)
-            and np.array_equal(design.row, mine.row)
-            and np.array_equal(design.dv, mine.dv)
-            and np.array_equal(design.code, mine.code)
-        )
-        if not same:
-            how = [f.structure.population.censoring.upper() for f in (reference, fit)]
-            why = (
-                f" They differ in what was done with censored records ({how[0]} and {how[1]}): "
-                "fit them by the same censoring method."
-                if how[0] != how[1]
-                else ""
-            )
-            raise FitError(
-                f"{first!r} and {name!r} were fitted to different records "
-                f"({_said(mine)} and {_said(design)}); "
-                f"only fits of the same data can be compared.{why}"
-            )
-
-
-def _said(design: Design) -> str:
-    return f"{', '.join(design.endpoints)}: {design.n_obs}"
-
-
-def _by_patient(
-    fits: Mapping[str, FitResult], patients: xr.Dataset | None
-) -> dict[str, dict[str, Any]]:
-    """Return the predictive columns of every fit, patients left out; those without elpd apart."""
-    if not fits or patients is None:
-        return {}
-    known = [str(n) for n in patients["fit"].to_numpy()]
-    missing = [name for name in fits if name not in known]
-    if missing:
-        raise FitError(
-            f"patients= holds no fit {missing[0]!r}; compute it with compare.patients on these "
-            "fits."
-        )
-    ids = next(iter(fits.values())).structure.design.ids
-    if not np.array_equal(patients["id"].to_numpy().astype(str), ids):
-        raise FitError("patients= is of other patients than the fits; compute it again.")
-    elpds, out = {}, {}
-    for name in fits:
-        one = patients.sel(fit=name)
-        out[name] = _totals(one)
-        if np.isfinite(one["total_elpd"]):
-            elpds[name] = _pointwise(one)
-    for name, numbers in _ranks(elpds).items():
-        out[name] |= numbers
-    return out
-
-
-def _totals(one: xr.Dataset) -> dict[str, Any]:
-    bad = one["pareto_k"].to_numpy() > float(one["total_good_k"])
-    return {
-        **{k: float(one[f"total_{k}"]) for k in ("elpd", "se", "mcse", "p")},
-        "reliable": bool(one["total_reliable"]),
-        "note": str(one["total_sentence"].item()),
-        "pareto_k_bad": int(bad.sum()),
-    }
-
-
-def _pointwise(one: xr.Dataset) -> Any:
-    """Return elpd by patient in the form that ArviZ compares."""
-    from arviz_stats.utils import ELPDDataLOO
-
-    good_k = float(one["total_good_k"])
-    return ELPDDataLOO(
-        elpd=float(one["total_elpd"]),
-        se=float(one["total_se"]),
-        p=float(one["total_p"]),
-        n_samples=1,
-        n_data_points=one.sizes["id"],
-        scale="log",
-        warning=False,
-        good_k=good_k,
-        elpd_i=one["elpd"].drop_vars([c for c in one.coords if c != "id"]),
-        pareto_k=one["pareto_k"],
-        approx_posterior=False,
-    )
-
-
-def _by_record(fits: Mapping[str, FitResult]) -> dict[str, dict[str, Any]]:
-    """Return the predictive columns of every fit, records left out."""
-    if not fits:
-        return {}
-    import arviz as az
-
-    elpds = {name: _quietly(az.loo, fit.tree, pointwise=True) for name, fit in fits.items()}
-    ranks = _ranks(elpds)
-    out = {}
-    for name, elpd in elpds.items():
-        bad = int((elpd.pareto_k.to_numpy() > elpd.good_k).sum())
-        note = (
-            f"Not reliable: Pareto k above {elpd.good_k:.2f} for {bad} of {elpd.n_data_points} "
-            "records."
-            if bad
-            else f"Reliable: Pareto k at most {float(elpd.pareto_k.max()):.2f}."
-        )
-        out[name] = {
-            "elpd": float(elpd.elpd),
-            "se": float(elpd.se),
-            "p": float(elpd.p),
-            "pareto_k_bad": bad,
-            "reliable": not bad,
-            "note": note,
-            **ranks[name],
-        }
-    return out
-
-
-def _ranks(elpds: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return rank, paired difference, its standard error and stacking weight of each."""
-    import arviz as az
-
-    if len(elpds) < 2:
-        alone = {"rank": 1, "elpd_diff": 0.0, "dse": 0.0, "weight": 1.0}
-        return {name: dict(alone) for name in elpds}
-    compared = _quietly(az.compare, dict(elpds), round_to="none")
-    out = {}
-    for name in elpds:
-        row = compared.loc[name]
-        out[name] = {k: float(row[k]) for k in ("elpd_diff", "dse", "weight")}
-        out[name]["rank"] = int(row["rank"]) + 1
-    return out
-
-
-def _quietly(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    # Large Pareto k are counted in the table; the warning would only repeat it.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return function(*args, **options)
+def _table(
+    rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]], by: str
+) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="fit"))
+    own = dict.fromkeys(_SHARED)
+    if _BAYES in kinds:
+        own |= dict.fromkeys(_OF_BAYES)
+    if kinds.keys() - {_BAYES}:
+        own |= dict.fromkeys(_OF_LIKELIHOOD)
+    others = [c for c in table if c not in own and c not in _LAST]
+    table = table.reindex(columns=[*own, *others, *_LAST])
+    order = {kind: i for i, kind in enumerate(kinds)}
+    table = table.sort_values("rank", na_position="last", kind="stable")
+    table = table.sort_values("kind", key=lambda k: k.map(order), kind="stable")
+    for words in {"note", "exposure_note"} & set(table):
+        table[words] = table[words].fillna("")
+    table.attrs["by"] = by
+    return table

@@ -21,7 +21,7 @@ Every term is centred at a reference with a unit and has a weakly informative pr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._crs.compare import incidence as incidence
 from cart_pkpd._crs.compare import response as response
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from cart_pkpd._crs.result import CrsResult
 
 __all__ = [
+    "CrsResult",
     "Hazard",
     "Layer",
     "Logistic",
@@ -70,6 +71,18 @@ __all__ = [
     "response",
     "running_max",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CrsResult":  # loaded when asked for: the sampler takes a second to import
+        from cart_pkpd._crs.result import CrsResult
+
+        return CrsResult
+    raise AttributeError(f"module 'cart_pkpd.crs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
 
 
 def default(

@@ -21,6 +21,8 @@ from cart_pkpd._core.validate import as_trial, did_you_mean
 from cart_pkpd._data.cdisc import Cdisc
 from cart_pkpd._data.cdisc import read_adam as _read_adam
 from cart_pkpd._data.cdisc import read_sdtm as _read_sdtm
+from cart_pkpd._data.describe import TrialDescription
+from cart_pkpd._data.describe import describe as _describe
 from cart_pkpd._data.options import Duplicates, Limits, Options
 from cart_pkpd._data.read import read
 from cart_pkpd._data.report import ColumnUse, EndpointCount, Exclusion, ImportReport
@@ -33,6 +35,8 @@ __all__ = [
     "EndpointCount",
     "Exclusion",
     "ImportReport",
+    "TrialDescription",
+    "describe",
     "endpoint",
     "endpoints",
     "import_report",
@@ -45,6 +49,10 @@ __all__ = [
     "write_dataset",
     "write_table",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
 
 
 def read_table(
@@ -224,7 +232,7 @@ def read_sdtm(
     ----------
     source : path or dict
         Folder with ``pc.xpt``, ``ex.csv`` and so on, or paths or DataFrames by domain. Known
-        are DM, EX, PC, LB, AE, TU, TR, RS and VS; only what is there is read.
+        are DM, EX, PC, LB, AE, TU, TR, RS, VS, CM, PR, DS and SS; only what is there is read.
     codes : dict, optional
         Endpoint by PCTESTCD or LBTESTCD: ``{"CARTQ": "transgene"}``. Codes that spell a known
         endpoint (IL6, FERRITIN) need none; other tests are named in the notes.
@@ -372,6 +380,29 @@ def endpoint(trial: xr.Dataset, name: str) -> xr.Dataset:
         chosen[variable] = chosen[variable].assign_attrs(units=unit, long_name=long_name)
     chosen.attrs = {**trial.attrs, "endpoint": name}
     return chosen
+
+
+def describe(trial: xr.Dataset) -> TrialDescription:
+    """Return a trial at a glance: counts by dose level and by endpoint.
+
+    A trial is an xarray Dataset and shows itself as one; this is what a person wants to see of it.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        From `read_table`.
+
+    Returns
+    -------
+    TrialDescription
+        Shows itself in a notebook; ``print`` gives text; ``.doses`` and ``.endpoints`` are tables.
+
+    Raises
+    ------
+    DataError
+        If `trial` is no trial.
+    """
+    return _describe(trial, summary(trial))
 
 
 def summary(trial: xr.Dataset) -> pd.DataFrame:

@@ -174,6 +174,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 def data(
     trial: xr.Dataset,
     *,

@@ -50,6 +50,8 @@ from cart_pkpd._endpoints.followup import read_followup as read_followup
 from cart_pkpd._endpoints.grading import Grades as Grades
 from cart_pkpd._endpoints.grading import crs_grade as crs_grade
 from cart_pkpd._endpoints.grading import icans_grade as icans_grade
+from cart_pkpd._endpoints.joint_result import JointFit as JointFit
+from cart_pkpd._endpoints.joint_result import joint_bayes as joint_bayes
 from cart_pkpd._endpoints.landmark_analysis import from_landmark as from_landmark
 from cart_pkpd._endpoints.landmarks import adtte as adtte
 from cart_pkpd._endpoints.landmarks import landmark as landmark
@@ -57,6 +59,8 @@ from cart_pkpd._endpoints.lesions import read_lesions as read_lesions
 from cart_pkpd._endpoints.rates import response_rates as orr
 from cart_pkpd._endpoints.recist import recist as recist
 from cart_pkpd._endpoints.response import best_response as best_response
+from cart_pkpd._endpoints.sdtm import followup_from_sdtm as followup_from_sdtm
+from cart_pkpd._endpoints.sdtm import vitals_from_sdtm as vitals_from_sdtm
 from cart_pkpd._endpoints.survival import KaplanMeier as KaplanMeier
 from cart_pkpd._endpoints.survival import LogRank as LogRank
 from cart_pkpd._endpoints.survival import kaplan_meier as kaplan_meier
@@ -76,6 +80,7 @@ __all__ = [
     "DltRule",
     "ExposureResponse",
     "Grades",
+    "JointFit",
     "KaplanMeier",
     "LogRank",
     "SurvivalFit",
@@ -92,6 +97,7 @@ __all__ = [
     "dlt",
     "duration_of_response",
     "exposure_response",
+    "followup_from_sdtm",
     "from_adrs",
     "from_adtte",
     "from_ae",
@@ -99,6 +105,7 @@ __all__ = [
     "from_rs",
     "icans_at_least",
     "icans_grade",
+    "joint_bayes",
     "kaplan_meier",
     "landmark",
     "lesions_from_sdtm",
@@ -111,7 +118,13 @@ __all__ = [
     "recist",
     "survival_bayes",
     "time_to_response",
+    "vitals_from_sdtm",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
 
 _TABLES = {
     "lesions": tables.LESIONS,

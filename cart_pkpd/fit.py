@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import xarray as xr
 
 from cart_pkpd import models
 from cart_pkpd._core.errors import FitError, FitWarning, ModelError
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import as_path, as_seed, one_of, positive_int, probability
 from cart_pkpd._stats.agreement import check_inputs as _check_inputs
 from cart_pkpd._stats.covariates import covariate as covariate
@@ -50,9 +52,56 @@ if TYPE_CHECKING:
 
     from cart_pkpd._fit.laplace_result import LaplaceResult
     from cart_pkpd._fit.result import FitResult
-    from cart_pkpd._fit.sample import OnProgress
+    from cart_pkpd._fit.sample import OnProgress, Progress
 
+__all__ = [
+    "LKJ",
+    "Beta",
+    "Cauchy",
+    "Elicited",
+    "Exponential",
+    "FitResult",
+    "Gamma",
+    "HalfCauchy",
+    "HalfNormal",
+    "LaplaceResult",
+    "LogNormal",
+    "LogitNormal",
+    "Normal",
+    "Population",
+    "Progress",
+    "Structure",
+    "StudentT",
+    "TruncatedNormal",
+    "Uniform",
+    "bayes",
+    "covariate",
+    "laplace",
+    "least_squares",
+    "load",
+    "population",
+    "prior_from_quantiles",
+    "priors",
+    "pymc_model",
+    "structure",
+    "two_stage",
+]
 _ALIASES = {"focei": "foce"}
+_RESULTS = {  # loaded when asked for: the sampler takes a second to import
+    "FitResult": "cart_pkpd._fit.result",
+    "LaplaceResult": "cart_pkpd._fit.laplace_result",
+    "Progress": "cart_pkpd._fit.sample",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RESULTS:
+        return getattr(importlib.import_module(_RESULTS[name]), name)
+    raise AttributeError(f"module 'cart_pkpd.fit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
 
 
 def bayes(
@@ -70,7 +119,7 @@ def bayes(
     seed: int = 1,
     target_accept: float = 0.9,
     threads: int = 1,
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
     label: str | None = None,
 ) -> FitResult:
     """Fit a model to all patients at once by Hamiltonian Monte Carlo.
@@ -104,9 +153,10 @@ def bayes(
         trials on machines with more cores than chains. Such code cannot be kept on disk and is
         compiled in every process (20 s or so). The draws differ from those of one thread by
         chance only, and are the same every time.
-    progress : callable, optional
-        Called a few times a second, on another thread, with a ``Progress``. An error that it
-        raises stops the sampler and is raised here.
+    progress : callable or bool, optional
+        True for a bar, in a notebook or a terminal; False for none; by default a notebook shows
+        one. A function is called a few times a second, on another thread, with a ``Progress``;
+        an error that it raises stops the sampler and is raised here.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -136,7 +186,7 @@ def bayes(
         joined,
         label=label or joined.model.name or type(joined.model).__name__,
         source=_source(trial, given, given_at),
-        on_progress=progress,
+        on_progress=listener(progress, label or joined.model.name or "fit"),
         draws=positive_int(draws, "draws"),
         tune=positive_int(tune, "tune"),
         chains=chains,
@@ -159,6 +209,7 @@ def laplace(
     starts: int = 2,
     seed: int = 1,
     max_iterations: int = 200,
+    initial: LaplaceResult | None = None,
     label: str | None = None,
 ) -> LaplaceResult:
     """Fit a model to all patients at once by maximum marginal likelihood.
@@ -188,6 +239,9 @@ def laplace(
         Of those others.
     max_iterations : int
         Most steps of each search.
+    initial : LaplaceResult, optional
+        A fit of a similar population, at whose estimates the first search begins, before those
+        above; with ``starts=1`` it is the only one.
     label : str, optional
         Name of the fit in tables and figures; the model's name by default.
 
@@ -224,6 +278,7 @@ def laplace(
         starts=positive_int(starts, "starts"),
         seed=as_seed(seed),
         iterations=positive_int(max_iterations, "max_iterations"),
+        initial=None if initial is None else _coordinates(initial),
     )
 
 
@@ -419,6 +474,16 @@ def _source(
     earlier = {"label": given.label, "at": given_at}
     earlier |= {k: v for k, v in given.provenance.items() if k in ("seed", "source_sha256")}
     return {**found, "given": earlier, "sequential": "IPP"}
+
+
+def _coordinates(initial: Any) -> dict[str, float]:
+    """Return where an earlier fit of the same kind ended."""
+    from cart_pkpd._core.validate import shown
+    from cart_pkpd._fit.laplace_result import LaplaceResult
+
+    if isinstance(initial, LaplaceResult):
+        return initial.coordinates
+    raise FitError(f"initial: give a fit of fit.laplace, not {shown(initial)}.")
 
 
 def _several(chains: int) -> int:

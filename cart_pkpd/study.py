@@ -9,7 +9,9 @@ PosixPath('runs/study/report.html')
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from cart_pkpd._study import plan as _plan
 from cart_pkpd._study.config import Config as Config
@@ -17,7 +19,6 @@ from cart_pkpd._study.config import RunFileError as RunFileError
 from cart_pkpd._study.config import load as load
 from cart_pkpd._study.config import loads as loads
 from cart_pkpd._study.folder import check_free as _check_free
-from cart_pkpd._study.provenance import config_hash as _config_hash
 from cart_pkpd._study.run import Outcome as Outcome
 from cart_pkpd._study.run import Step as Step
 from cart_pkpd._study.run import UnexpectedError as UnexpectedError
@@ -38,6 +39,7 @@ __all__ = [
     "loads",
     "plan",
     "run",
+    "schema",
 ]
 
 
@@ -60,7 +62,8 @@ def plan(
     overwrite : bool
         Whether an earlier run in it may be replaced.
     resume : bool
-        Whether fits of an earlier run in it would be kept.
+        Whether fits of an earlier run in it would be kept; then the data are read, and each fit
+        is told with whether it is there already.
 
     Returns
     -------
@@ -73,5 +76,25 @@ def plan(
         As `run` would raise before it reads the data.
     """
     _plan.check(config)
-    _check_free(Path(out), overwrite=overwrite, resume=resume, config_sha256=_config_hash(config))
-    return _plan.steps(config)
+    _check_free(Path(out), overwrite=overwrite, resume=resume)
+    return _plan.steps(config, _found(config, Path(out)) if resume else None)
+
+
+def _found(config: Config, out: Path) -> Collection[str]:
+    """Return the fits that a resumed run would take from the earlier one; this needs the data."""
+    from cart_pkpd._study import join, kept, steps
+
+    if not any((out / "fits").glob("*.nc")):
+        return ()
+    return kept.find(config, join.models(config, steps.load_trial(config)), out / "fits")
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of run files, with which editors complete and check keys."""
+    from cart_pkpd._study.runfile import RunFile
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RunFile.model_json_schema(),
+        "title": "Run file of cart-pkpd",
+    }

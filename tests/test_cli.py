@@ -16,10 +16,9 @@ import pytest
 from rich.console import Console
 
 from cart_pkpd import __version__, cli, data, datasets, study
-from cart_pkpd._core.errors import DataError, FitError, ModelError, UnitError
+from cart_pkpd._core.errors import DataError, FitError, ModelError, UnitError, sentence_of
 from cart_pkpd._study.console import Bars, Lines, watch
 from cart_pkpd._study.nca.wording import as_flags
-from cart_pkpd._study.run import one_line
 
 RECORDS = str(datasets.path("fast01"))
 RUN_FILE = '[data]\ndataset = "fast01"\n[models.stein]\nmodel = "stein2019"\n'
@@ -79,7 +78,7 @@ def test_version(command: Command) -> None:
     assert command("--version") == (0, f"cart-pkpd {__version__}\n", "")
 
 
-@pytest.mark.parametrize("name", ["run", "demo", "endpoints", "check", "nca", "sbc"])
+@pytest.mark.parametrize("name", ["run", "demo", "endpoints", "check", "nca", "sbc", "simulate"])
 def test_every_command_has_help_with_exit_codes(name: str, command: Command) -> None:
     code, out, _ = command(name, "--help")
     assert code == 0
@@ -95,7 +94,7 @@ def test_no_command_shows_help(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["chek"], "No such command 'chek'. Did you mean 'check'? See 'cart-pkpd --help'."),
+        (["chek"], "No such command 'chek'. Did you mean 'check', 'schema'? See"),
         (["run"], "Missing argument 'STUDY.TOML'. See 'cart-pkpd run --help'."),
         (["check", "a.csv", "--jsn"], "No such option: --jsn"),
         (["check", "nowhere.csv"], "nowhere.csv: there is no such file."),
@@ -164,7 +163,7 @@ def test_each_error_has_its_exit_code(
     runs(error)
     found, out, err = command("run", run_file)
     assert (found, out) == (code, "")
-    expected = "stopped by Ctrl-C" if code == 130 else one_line(error).split(" (")[0]
+    expected = "stopped by Ctrl-C" if code == 130 else sentence_of(error).split(" (")[0]
     assert expected in err
     assert len(err.splitlines()) == 1
     found, out, _ = command("run", run_file, "--json")

@@ -245,7 +245,28 @@ TRIAL = [
          subjects=pd.DataFrame({"ID": ["07", None], "AGE": [50, 51]})),
 ]  # fmt: skip
 
-CASES = [*FILES, *HEADERS, *ARGUMENTS, *CELLS, *CENSORING, *DOSES, *TRIAL]
+CONVERTED = [
+    case("bad_encoding", SIMPLE.encode("utf-16") + b"\x00", "line 4", "UTF-16"),
+    case("converted_id", "ID,TIME,DV\n1-5,0,1\n4-Jan,0,1\n", "'4-Jan'", "row 3", "ID"),
+    case("converted_id", "ID,TIME,DV\nJan-04,0,1\n", "'Jan-04'", "row 2", tag="month first"),
+    case("converted_id", "ID,TIME,DV\n1.23E+11,0,1\n", "'1.23E+11'", "row 2", tag="long number"),
+    case("converted_endpoint", "ID,TIME,DV,DVID\n07,0,1,1-Mar\n", P, "row 2", "'1-Mar'",
+         "endpoints="),
+    case("summary_row", SIMPLE + "Mean,0,1.5\n", "'Mean'", "row 4"),
+    case("one_number_two_names", SIMPLE + "7.0,2,3\n", "'07' and '7.0'"),
+    case("missing_code", "ID,TIME,DV,AGE\n07,0,1,-99\n08,0,1,60\n", P, "row 2", "'AGE'",
+         "missing=['-99']"),
+    case("time_too_long", "ID,TIME,DV\n07,0,1\n07,1e308,2\n", P, "row 3", "1e308", "time_unit="),
+    case("time_too_long", "ID,TIME,DV,AMT,ADDL,II\n07,0,.,1e6,3,1e308\n07,1,4,.,.,.\n", P, "row 2",
+         "1e308", "II", tag="repeats"),
+    case("date_as_number", "ID,TIME,DV\n07,45352,1\n07,45353.5,2\n", P, "row 2", "45352"),
+    case("infinite", "ID,TIME,DV,UNIT\n07,0,1,copies/ug\n07,1,1e308,copies/ng\n", P, "row 3",
+         "1e308", tag="converted"),
+    case("infinite", "ID,TIME,DV,AMT,AMTUNIT\n07,0,.,1e308,10^6 cells\n07,1,2,.,.\n", P, "row 2",
+         "1e308", dose_unit="cells", tag="converted dose"),
+]  # fmt: skip
+
+CASES = [*FILES, *HEADERS, *ARGUMENTS, *CELLS, *CENSORING, *DOSES, *TRIAL, *CONVERTED]
 
 
 def broken(path: Path, item: Case) -> DataError:
@@ -307,6 +328,7 @@ def test_every_code_of_the_source_has_a_case():
         "file_unreadable",
         "file_not_written",
         "header_levels",
+        "ambiguous_decimal",
     }
     assert len(codes) > 60
     assert codes - {c.code for c in CASES} == elsewhere
@@ -321,7 +343,8 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file(tmp_path):
         (4, "negative_value"),
         (5, "infinite"),
     ]
-    assert "and 3 more" in str(error)
+    assert str(error).endswith("(and 1 more)")
+    assert str(error).count("\n") == 3
 
 
 def test_problems_carry_patient_row_column_and_value(tmp_path):

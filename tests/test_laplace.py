@@ -418,9 +418,22 @@ def test_what_was_simulated_is_found_again(tmp_path):
 # --- refusals ------------------------------------------------------------------------------
 
 
-def test_comparison_of_predictive_densities_is_refused(fitted_line):
-    with pytest.raises(FitError, match="ofv, aic or bic"):
-        compare.models({"line": fitted_line})
+def test_predictive_densities_of_patients_left_out_are_refused(fitted_line):
+    with pytest.raises(FitError, match="no draws of the likelihood"):
+        compare.patients({"line": fitted_line})
+
+
+def test_a_search_begins_at_an_earlier_fit(line, fitted_line):
+    """No steps are left where the earlier fit is of the same population, nor another optimum."""
+    population = fitted_line.structure.population
+    again = fit.laplace(Line(), line, population, initial=fitted_line, starts=1)
+    assert_allclose(again.ofv, fitted_line.ofv, atol=1e-6)
+    assert again.provenance["iterations"] <= 3
+    fewer = fit.population(iiv=["a"], error="additive")
+    near = fit.laplace(Line(), line, fewer, initial=fitted_line, starts=1)
+    assert_allclose(near.ofv, fit.laplace(Line(), line, fewer).ofv, atol=1e-5)
+    with pytest.raises(FitError, match="initial: give a fit of"):
+        fit.laplace(Line(), line, fewer, initial=near.estimates)
 
 
 def test_mixtures_and_kinks_are_refused_with_a_sentence(censored):

@@ -13,6 +13,7 @@ from cart_pkpd import checks, compare, data, fit, models, plots
 from cart_pkpd._checks.leave_out import psis
 from cart_pkpd._checks.marginal import marginal, proposals, sampled
 from cart_pkpd._core.errors import DataError, FitError
+from cart_pkpd._fit.laplace import fit_structure
 from cart_pkpd._fit.result import FitResult
 from cart_pkpd._fit.verdict import Verdict
 from cart_pkpd._stats.design import ABOVE, BELOW, BETWEEN, QUANTIFIED, design_for
@@ -409,7 +410,28 @@ def test_ranking_by_patient(linear):
     assert_allclose(ranked["weight"].sum(), 1.0)
     assert ranked["n_patients"].tolist() == [8, 8]
     assert ranked.loc["good", "note"].startswith("Reliable")
-    assert_allclose(compare.models(fits, n_draws=600)["elpd"], ranked["elpd"], rtol=1e-12)
+    again = compare.models(fits, n_draws=600, exposure=False)
+    assert_allclose(again["elpd"], ranked["elpd"], rtol=1e-12)
+    assert ranked.kinds == ("bayes",)
+    assert ranked.sentence.startswith("'good' predicts a new patient best; the elpd of 'poor' is")
+    assert "With 8 patients the standard error is itself uncertain" in ranked.sentence
+    assert_allclose(ranked.loc["good", "pareto_k_max"], found["pareto_k"].sel(fit="good").max())
+    assert_allclose(ranked["inner_ess_min"], found["inner_ess"].min("id").sel(fit=ranked.index))
+    assert ranked["cmax_coverage"].between(0, 1).all()
+
+
+def test_bayes_and_likelihood_have_a_ranking_each(linear):
+    likely = fit_structure(
+        linear.structure, label="line", source={}, method="foce", starts=1, seed=1, iterations=50
+    )
+    found = compare.models({"likely": likely, "draws": linear}, n_draws=60, exposure=False)
+    assert found.index.tolist() == ["draws", "likely"]
+    assert found["rank"].tolist() == [1, 1]
+    assert np.isnan(found.loc["likely", "elpd"])
+    assert np.isnan(found.loc["draws", "bic"])
+    assert "Bayesian fits: only 'draws'" in found.sentence
+    assert "Likelihood fits: only 'likely'" in found.sentence
+    assert "ofv" not in found.block("bayes")
 
 
 def test_unconverged_fits_have_no_rank_by_patient(linear):
@@ -451,6 +473,8 @@ def test_the_picture_shows_who_prefers_which(linear):
         plots.patient_elpd(found, "good", "good")
     with pytest.raises(DataError, match="nothing to be compared"):
         plots.patient_elpd(found.isel(fit=[0]))
+    with pytest.raises(DataError, match=r"draws what compare\.patients.* not the fit itself"):
+        plots.patient_elpd(linear)
 
 
 # --- folds ------------------------------------------------------------------------------------

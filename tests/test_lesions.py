@@ -158,8 +158,13 @@ def test_columns_that_cannot_be_found_are_named():
 
 def test_all_problems_are_listed():
     table = lesions({"T1": 4, "T2": 50}, {"T1": -1, "T2": "smaller"})
-    with pytest.raises(DataError, match="and 1 more; all are in"):
+    with pytest.raises(DataError, match="diameter -1 mm") as caught:
         endpoints.read_lesions(table)
+    assert "'smaller'" in str(caught.value)
+    many = lesions({"T1": 40}, *[{"T1": -1}] * 5)
+    with pytest.raises(DataError, match=r"diameter -1 mm(.|\n)*\(and 2 more\)$") as caught:
+        endpoints.read_lesions(many)
+    assert len(caught.value.problems) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
-"""The two-stage joint model of tumour size and survival, from a fit of the tumours onwards."""
+"""Tumour size and survival: in two stages from a fit of the tumours, and in one posterior."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import quad
 
 from cart_pkpd import data, endpoints, fit, models
-
-pytestmark = pytest.mark.slow
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._endpoints.joint import joint_of, loglik, structure_of, with_baseline
+from cart_pkpd._endpoints.parametric import MEDIAN_PRIOR, SCALE_PRIOR
 
 
 class GrowthAndDecay(models.ClosedFormModel):
@@ -22,6 +24,7 @@ class GrowthAndDecay(models.ClosedFormModel):
         return log(p.y0) + log(exp(-p.d * t) + exp(p.g * t) - 1)
 
 
+@pytest.mark.slow
 def test_survival_follows_the_growth_rate_of_the_tumours():
     """Made with a hazard proportional to g: a ratio of 2 per doubling, in a 98 % interval."""
     rng = np.random.default_rng(7)
@@ -55,3 +58,110 @@ def test_survival_follows_the_growth_rate_of_the_tumours():
     assert row["lower"] > 1.0
     # A mean survival time of 300 days at g = 0.003/day is a median of 208.
     assert found.table(0.98).loc["survival_median", "lower"] < 300 * np.log(2) * 1.3
+
+
+# --- one posterior -------------------------------------------------------------------------------
+
+
+POPULATION = {"iiv": ["y0", "d", "g"]}
+
+
+def trial_of(rows):
+    table = pd.DataFrame(rows, columns=["ID", "TIME", "DV", "DVID", "UNIT"])
+    return data.read_table(table, echo=False)
+
+
+def two_patients():
+    return trial_of([("a", -10.0, 60.0, "sld", "mm"), ("a", 28.0, 50.0, "sld", "mm"),
+                     ("b", -3.0, 80.0, "sld", "mm"), ("b", 30.0, 85.0, "sld", "mm")])  # fmt: skip
+
+
+TIMES = pd.DataFrame({"id": ["a", "b", "c"], "endpoint": "OS", "time": [120.0, 300.0, 9.0],
+                      "event": [True, False, True], "start_day": 0.0})  # fmt: skip
+VALUES = {"survival_median": 250.0, "survival_scale": 0.7, "link_size": 0.8, "link_change": 0.5,
+          "link_g": -0.4}  # fmt: skip
+
+
+def size(t, p):
+    return p["y0"] * (np.exp(-p["d"] * t) + np.exp(p["g"] * t) - 1)
+
+
+@pytest.mark.parametrize("link", [("size",), ("change",), ("g",), ("size", "g")])
+def test_the_likelihood_is_the_integral_of_the_hazard(link):
+    """The same by adaptive quadrature of the hazard as written, to 1e-5."""
+    scans, note = with_baseline(two_patients(), "sld")
+    assert note == ("the last sld before the infusion counts as of its day (2 patients).",)
+    structure = structure_of(GrowthAndDecay(), scans, fit.population(**POPULATION), "sld")
+    joint, notes = joint_of(structure, TIMES, link, (), None, MEDIAN_PRIOR, SCALE_PRIOR)
+    assert "1 without tumour records or a predictor left out of survival (c)." in notes
+    reference = {each.name: each.reference for each in joint.links}
+    patients = {"y0": np.array([60.0, 80.0]), "d": np.array([0.01, 0.02]),
+                "g": np.array([0.004, 0.002])}  # fmt: skip
+    free = {n: np.log(patients[n]) for n in structure.model.estimated}
+    found = loglik(joint, VALUES, free).eval(mode="FAST_COMPILE")
+    for i, (time, event) in enumerate([(120.0, True), (300.0, False)]):
+        p = {n: v[i] for n, v in patients.items()}
+
+        def hazard(s, p=p):
+            day = max(s - 1.0, 0.0)  # time 1 is the day of infusion
+            k = 1 / VALUES["survival_scale"]
+            base = np.log(2) * k * (s / VALUES["survival_median"]) ** k / s
+            course = {"size": size(day, p), "change": size(day, p) / size(0.0, p), "g": p["g"]}
+            return base * np.prod([(course[n] / reference[n]) ** VALUES[f"link_{n}"] for n in link])
+
+        total = quad(hazard, 0, time, points=[1.0], epsabs=1e-11, limit=200)[0]
+        expected = np.log(hazard(time)) * event - total
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+
+
+def test_what_cannot_be_linked_has_its_sentence():
+    trial, population = two_patients(), fit.population(**POPULATION)
+    for change, said in (
+        ({"link": "volume"}, "unknown link 'volume'. Known: 'size', 'change', 'y0', 'd', 'g'"),
+        ({"link": ["size", "size"]}, "link= names 'size' twice"),
+        ({"link": None}, "link= must be 'size', 'change' or a parameter"),
+        ({"endpoint": ["sld"]}, "endpoint= is the one of tumour size"),
+        ({"chains": 1}, "chains= must be at least 2"),
+        ({"tte": TIMES[TIMES["id"] == "c"]}, "nobody with tumour records and every predictor has"),
+        ({"tte": None}, "times to event must be the table of"),
+        ({"trial": None}, "give a trial"),
+    ):
+        good = {"model": GrowthAndDecay(), "trial": trial, "population": population, "tte": TIMES}
+        with pytest.raises(DataError, match=said):
+            endpoints.joint_bayes(**{**good, **change})
+
+
+@pytest.mark.slow
+def test_the_hazard_that_follows_the_size_is_found_again():
+    """Made with a hazard of 2 per doubling of the current size; 95 % intervals, and predictions."""
+    rng = np.random.default_rng(3)
+    n, days = 60, np.array([-10.0, 28, 56, 84, 112, 168, 224])
+    p = {"y0": 70 * np.exp(0.3 * rng.normal(size=n)), "d": 0.01 * np.exp(0.3 * rng.normal(size=n)),
+         "g": 0.003 * np.exp(0.6 * rng.normal(size=n))}  # fmt: skip
+    p = {k: v[:, None] for k, v in p.items()}
+    grid = np.linspace(0, 800, 8001)[None]
+    hazard = np.log(2) / 300 * size(grid, p) / 70
+    total = np.cumsum(hazard, axis=1) * 0.1
+    limit = rng.exponential(size=n)
+    death = np.array([np.interp(limit[i], total[i], grid[0], right=np.inf) for i in range(n)])
+    ids = [f"p{i:02d}" for i in range(n)]
+    seen = size(np.maximum(days, 0)[None], p) * np.exp(0.05 * rng.normal(size=(n, days.size)))
+    rows = [(ids[i], t, seen[i, j], "sld", "mm")
+            for i in range(n) for j, t in enumerate(days) if t < death[i]]  # fmt: skip
+    tte = pd.DataFrame({"id": ids, "endpoint": "OS", "time": np.minimum(death, 700) + 1,
+                        "event": death <= 700})  # fmt: skip
+    found = endpoints.joint_bayes(
+        GrowthAndDecay(), trial_of(rows), fit.population(**POPULATION), tte, draws=400, tune=500,
+        chains=2, cores=2, seed=1,
+    )  # fmt: skip
+    row = found.ratios(0.95).iloc[0]
+    assert row["lower"] < 2.0 < row["upper"]
+    assert row["p_above_1"] > 0.99
+    assert "hazard ratio 2-fold" in repr(found)
+    growth = found.tumour.table(0.95).loc["g"]
+    assert growth["lower"] < 0.003 * 1.2
+    assert growth["upper"] > 0.003 * 0.9
+    predicted = found.survival([90, 180, 365])["population"]
+    alive = [(death > t).mean() for t in (90, 180, 365)]
+    # Binomial noise of 60 patients is 0.065.
+    np.testing.assert_allclose(predicted.sel(interval="mean"), alive, atol=0.12)

@@ -197,7 +197,7 @@ def test_adtte_has_the_columns_of_cdisc():
 
 
 def test_an_event_before_the_start_is_refused():
-    with pytest.raises(DataError, match="is -9 days, before its start"):
+    with pytest.raises(DataError, match="died on day 20, before the start on day 30"):
         endpoints.os(followup(DEATH_DAY=20, START_DAY=30))
 
 

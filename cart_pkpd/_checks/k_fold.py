@@ -23,7 +23,9 @@ from cart_pkpd._checks.leave_out import (
 )
 from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import one_of, positive_int
+from cart_pkpd._core.words import count
 from cart_pkpd._fit.laplace_result import LaplaceResult
 from cart_pkpd._fit.trees import write_tree
 
@@ -48,7 +50,7 @@ def k_fold(
     n_draws: int = 500,
     n_samples: int = 100,
     folder: str | Path | None = None,
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Return the log predictive density of every patient under a fit without its fold.
@@ -68,8 +70,9 @@ def k_fold(
         As for :func:`leave_one_patient_out`.
     folder : str or Path, optional
         Where the draws of each refit are kept; a fold that is there already is not fitted again.
-    progress : callable, optional
-        Called after each fold with a ``Progress`` of stage ``"folds"``.
+    progress : callable or bool, optional
+        A function that hears a ``Progress`` of stage ``"folds"``; True for a bar, in a notebook or
+        a terminal; False for none. By default a notebook shows a bar.
     **settings
         ``draws``, ``tune``, ``chains``, ``cores``, ``target_accept``, ``threads`` of the refits;
         those of `result` by default. Of refits by maximum likelihood ``method``, ``starts`` and
@@ -110,10 +113,10 @@ def k_fold(
         None if folder is None else Path(folder),
         proposals(result),
     )
-    parts = []
+    parts, hears = [], listener(progress, result.label)
     for f in range(k):
         parts.append(plan.fold(f, np.flatnonzero(fold == f)))
-        _tell(progress, f + 1, k)
+        _tell(hears, f + 1, k)
     return _joined(result, parts, fold)
 
 
@@ -133,7 +136,12 @@ def _settings(result: FitResult, given: dict[str, Any]) -> dict[str, Any]:
 def _split(n: int, k: int, seed: int) -> NDArray[np.int64]:
     """Return the fold of every patient: at random, sizes that differ by one at most."""
     if not 2 <= k <= n:
-        raise FitError(f"{k} folds of {n} patients; give k from 2 to {n}.")
+        if n < 2:
+            raise FitError(
+                "the fit has one patient, who cannot be left out: nothing would be left."
+            )
+        of = f"{count(k, 'fold')} of {count(n, 'patient')}"
+        raise FitError(f"k_fold: {of} cannot be made; give k from 2 to {n}.")
     fold = np.empty(n, dtype=np.int64)
     fold[np.random.default_rng(seed).permutation(n)] = np.arange(n) % k
     return fold

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cart_pkpd._checks.marginal import LOW_SHARE, MIN_ESS, Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._stats.design import Design
 
@@ -37,7 +38,7 @@ def leave_one_patient_out(
     n_draws: int = 500,
     n_samples: int = 100,
     likelihood: str = "marginal",
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
 ) -> xr.Dataset:
     """Return the expected log predictive density of every patient, left out in turn.
 
@@ -55,8 +56,9 @@ def leave_one_patient_out(
         sixteen, times as many.
     likelihood : str
         ``"marginal"``; ``"conditional"`` is refused with the reason.
-    progress : callable, optional
-        Called now and then with a ``Progress``.
+    progress : callable or bool, optional
+        A function that hears a ``Progress`` now and then; True for a bar, in a notebook or
+        a terminal; False for none. By default a notebook shows a bar.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def leave_one_patient_out(
         proposals(result),
         n_samples=positive_int(n_samples, "n_samples"),
         seed=seed,
-        on_share=heard(progress, design.n_patients),
+        on_share=heard(listener(progress, result.label), design.n_patients),
     )
     settings = {"seed": seed, "n_draws": size, "n_samples": n_samples}
     return _dataset(result, draws, found, settings)

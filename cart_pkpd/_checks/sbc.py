@@ -27,6 +27,7 @@ from cart_pkpd._checks.sbc_ranks import (
 from cart_pkpd._checks.uniform import Walk, holm
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.files import whole_file
+from cart_pkpd._core.progress import listener
 from cart_pkpd._core.validate import positive_int, probability
 from cart_pkpd._stats.fingerprint import described
 from cart_pkpd._stats.population import Population, Structure
@@ -55,7 +56,7 @@ def sbc(
     threads: int = 1,
     retries: int = 1,
     seed: int = 1,
-    progress: OnProgress | None = None,
+    progress: OnProgress | bool | None = None,
     resume: str | Path | None = None,
 ) -> xr.Dataset:
     """Return where the truth lies in the posteriors of trials simulated from the priors.
@@ -89,8 +90,9 @@ def sbc(
         How often a fit that did not converge is repeated, each time with chains twice as long.
     seed : int
         Of everything; simulation i is the same, however many there are.
-    progress : callable, optional
-        Called after each simulation with a ``Progress`` of stage ``"simulations"``.
+    progress : callable or bool, optional
+        A function that hears a ``Progress`` of stage ``"simulations"``; True for a bar, in a
+        notebook or a terminal; False for none. By default a notebook shows a bar.
     resume : str or Path, optional
         Folder in which every finished simulation is kept, and from which it is taken if it is
         there already.
@@ -170,7 +172,7 @@ def sbc(
         retries=retries,
         seed=seed,
         settings=settings,
-        progress=progress,
+        progress=listener(progress, "calibration"),
         resume=resume,
     )
 

@@ -14,6 +14,9 @@ class CartError(Exception):
     """Base of every error that the package raises on purpose."""
 
 
+_SHOWN = 3  # sentences of an error's message
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a table, with its place.
@@ -41,7 +44,7 @@ class Problem:
 class DataError(CartError, ValueError):
     """A table that cannot be read as a trial; ``problems`` lists everything found.
 
-    The message is the first problem's sentence, followed by the count of the others.
+    The message is the first three problems' sentences, a line each, and the count of the others.
     """
 
     def __init__(self, problems: Problem | Sequence[Problem] | str) -> None:
@@ -52,11 +55,10 @@ class DataError(CartError, ValueError):
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:
-        first, *others = self.problems
-        if not others:
-            return first.message
-        more = f"(and {len(others)} more; all are in the error's .problems)"
-        return f"{first.message} {more}"
+        sentences = list(dict.fromkeys(p.message for p in self.problems))
+        more = len(sentences) - _SHOWN
+        said = sentences[:_SHOWN]
+        return "\n".join([*said, f"(and {more} more)"] if more > 0 else said)
 
     def __reduce__(self) -> tuple[type, tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
@@ -96,3 +98,11 @@ class DataWarning(CartWarning):
 
 class FitWarning(CartWarning):
     """A fit that finished but should not be trusted as it is."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return an error as one sentence: its own for a CartError, else with its class."""
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    if isinstance(error, CartError):
+        return first
+    return f"{type(error).__name__}: {first.rstrip('.')}."

@@ -52,6 +52,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner can enter; one that is there keeps its mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
 def _flush(path: Path) -> None:
     """Wait until a file is on the disk: some file systems tell only then that they are full."""
     handle = os.open(path, os.O_RDONLY)

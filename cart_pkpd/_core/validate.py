@@ -47,11 +47,11 @@ def one_of(
         Class to raise; a plain ValueError by default.
     """
     options = list(known)
-    if value in options:
+    if isinstance(value, str) and value in options:
         return value
-    hint = did_you_mean(str(value), options)
+    hint = did_you_mean(value, options) if isinstance(value, str) else ""
     allowed = ", ".join(repr(k) for k in options)
-    raise (error or ValueError)(f"unknown {what} {value!r}.{hint} Known: {allowed}.")
+    raise (error or ValueError)(f"unknown {what} {shown(value)}.{hint} Known: {allowed}.")
 
 
 def probability(value: float, what: str) -> float:
@@ -105,13 +105,59 @@ def positive_int(value: int, what: str) -> int:
     return int(value)
 
 
+def last_day(value: float | None) -> float | None:
+    """Return the day up to which to draw, if it is one: finite, above 0, or None for all."""
+    if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+        raise DataError(f"last= must be a day above 0, not {shown(value)}.")
+    return value
+
+
 def at_least_0(value: float, what: str, *, whole: bool = False) -> float:
     """Return `value` if it is a number of at least 0, and whole where that is asked for."""
     number = not isinstance(value, bool) and isinstance(value, Real) and value >= 0
-    if not number or (whole and value != round(value)):
+    if not number or (whole and (math.isinf(value) or value != round(value))):
         kind = "whole number" if whole else "number"
         raise DataError(f"{what}= must be a {kind} of at least 0, not {shown(value)}.")
     return value
+
+
+def number(value: Any, what: str, *, above: float = -math.inf) -> float:
+    """Return `value` if it is a finite number above a bound."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if real and math.isfinite(value) and value > above:
+        return float(value)
+    least = f"a number above {above:g}" if math.isfinite(above) else "a number"
+    raise DataError(f"{what}= must be {least}, not {shown(value)}.")
+
+
+def yes_or_no(value: Any, what: str) -> bool:
+    """Return `value` if it is True or False."""
+    if value is True or value is False or type(value).__name__ == "bool_":
+        return bool(value)
+    raise DataError(f"{what}= must be True or False, not {shown(value)}.")
+
+
+def as_text(value: Any, what: str) -> str:
+    """Return `value` if it is text."""
+    if isinstance(value, str):
+        return value
+    raise DataError(f"{what}= must be text, not {shown(value)}.")
+
+
+def as_patients(value: Any, what: str) -> list[str]:
+    """Return names of patients as text."""
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    if several and not hasattr(value, "columns"):
+        return [str(v) for v in value]
+    raise DataError(f"{what}= must be names of patients: ['01', '02'], not {shown(value)}.")
+
+
+def pair(value: Any, what: str, meaning: str) -> tuple[float, float]:
+    """Return two numbers; `meaning` says for the message what they are: ``(first, last day)``."""
+    two = isinstance(value, list | tuple) and len(value) == 2
+    if two and all(isinstance(v, Real) and not isinstance(v, bool) and v == v for v in value):
+        return float(value[0]), float(value[1])
+    raise DataError(f"{what}= must be {meaning}, two numbers, not {shown(value)}.")
 
 
 def shown(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 MISSING = "—"
 THIN = "\u202f"
@@ -149,3 +150,9 @@ def count(n: int, noun: str) -> str:
     """Return a count with its noun: ``"1 patient"``, ``"12 patients"``."""
     plural = {"study": "studies"}.get(noun, noun + "s")
     return f"{n:,} {noun if n == 1 else plural}"
+
+
+def intervals(table: Any, lower: str = "lower", upper: str = "upper") -> list[str]:
+    """Return the intervals of a table's rows as text, a dash where an end is not known."""
+    ends = zip(table[lower], table[upper], strict=True)
+    return [MISSING if math.isnan(a) or math.isnan(b) else interval(a, b) for a, b in ends]

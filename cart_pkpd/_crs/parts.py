@@ -218,7 +218,7 @@ class ProportionalOdds:
 class Hazard:
     r"""When CRS begins: a hazard along the predicted course.
 
-    .. math:: h(t) = h_0 \exp\bigl(\textstyle\sum_j b_j x_j(t)\bigr)
+    .. math:: h(t) = h_0 \exp\bigl(\sum_j b_j x_j(t)\bigr)
 
     Attributes
     ----------

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from cart_pkpd._core import display, words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._crs.arrange import arrange
 from cart_pkpd._crs.parts import Quantity
@@ -170,6 +171,10 @@ class CrsResult(Sampled):
         from cart_pkpd._crs.files import save
 
         return save(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        said = f"{self.layer} on {words.count(self.predictors.sizes['id'], 'patient')}."
+        return display.block("CrsResult.", self.verdict.sentence, self.odds_ratios(), notes=[said])
 
     def __repr__(self) -> str:
         n = self.predictors.sizes["id"]

@@ -14,7 +14,7 @@ from cart_pkpd._data.columns import Columns
 from cart_pkpd._data.covariates import Covariate
 from cart_pkpd._data.dosing import Doses, Events
 from cart_pkpd._data.endpoints import Endpoints
-from cart_pkpd._data.log import Log
+from cart_pkpd._data.log import Log, some
 from cart_pkpd._data.parse import FloatArray, IntArray, Text
 from cart_pkpd._data.report import EndpointCount, ImportReport
 from cart_pkpd._data.source import Grid
@@ -195,5 +195,5 @@ def note_gaps(patients: list[str], observations: Observations, doses: Doses, log
     """Note patients who have doses but no observation."""
     silent = sorted(set(doses.patient.tolist()) - set(observations.patient.tolist()))
     if silent:
-        names = ", ".join(repr(patients[p]) for p in silent)
+        names = some([repr(patients[p]) for p in silent])
         log.note(f"Dosed, but without any observation: {names}.")

@@ -17,10 +17,11 @@ from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.names import recognise
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._data.options import Options
+from cart_pkpd._data.parse import MISSING
 from cart_pkpd._data.read import read
 from cart_pkpd._data.xpt import Source, read_dataset
 
-SDTM = ("dm", "ex", "pc", "lb", "ae", "tu", "tr", "rs", "vs")
+SDTM = ("dm", "ex", "pc", "lb", "ae", "tu", "tr", "rs", "vs", "cm", "pr", "ds", "ss")
 ADAM = ("adsl", "adpc", "adnca", "adpp", "adrs", "adtte")
 Codes = Mapping[str, str]
 _BELOW = re.compile(r"^(<|BLQ|BQL|BLOQ|LLOQ|<\s*LLOQ)", re.IGNORECASE)
@@ -161,7 +162,7 @@ def _infusions(
             "USUBJID": chosen["USUBJID"],
             "date": _dates(chosen.get("EXSTDTC"), len(chosen)),
             "dy": _numbers(chosen.get("EXSTDY"), len(chosen)),
-            "amount": pd.to_numeric(chosen["EXDOSE"], errors="coerce").to_numpy(),
+            "amount": _numbers(chosen["EXDOSE"], len(chosen)),
             "unit": chosen["EXDOSU"].to_numpy() if "EXDOSU" in chosen else "cells",
         }
     ).sort_values(["USUBJID", "date", "dy"], kind="stable")
@@ -184,9 +185,24 @@ def _dates(column: pd.Series | None, size: int) -> Any:
 
 
 def _numbers(column: pd.Series | None, size: int) -> Any:
+    """Return a column as numbers, NaN where it is empty.
+
+    Raises
+    ------
+    DataError
+        For a cell that is neither.
+    """
     if column is None:
         return np.full(size, np.nan)
-    return pd.to_numeric(column, errors="coerce").to_numpy(float)
+    found = pd.to_numeric(column, errors="coerce")
+    empty = column.isna() | column.astype(str).str.strip().isin(MISSING)
+    wrong = np.flatnonzero((found.isna() | np.isinf(found)) & ~empty)
+    if wrong.size:
+        raise DataError(
+            f"{column.name} is {str(column.iloc[wrong[0]])!r} in record {wrong[0] + 1} and "
+            f"{wrong.size - 1} others, which is no number. Correct it."
+        )
+    return found.to_numpy(float)
 
 
 def _days(ids: pd.Series, date: Any, dy: Any, starts: pd.DataFrame) -> Any:
@@ -213,7 +229,9 @@ def _with_day(
     name: str, table: pd.DataFrame, starts: pd.DataFrame, notes: list[str]
 ) -> pd.DataFrame:
     prefix = name.upper()
-    for date, day in ((f"{prefix}DTC", f"{prefix}DY"), (f"{prefix}STDTC", f"{prefix}STDY")):
+    if name == "dm":
+        return _with_death(table, starts)
+    for date, day in ((f"{prefix}STDTC", f"{prefix}STDY"), (f"{prefix}DTC", f"{prefix}DY")):
         if date in table or day in table:
             seen, dy = _dates(table.get(date), len(table)), _numbers(table.get(day), len(table))
             made = table.assign(DAY=_days(table["USUBJID"], seen, dy, starts))
@@ -226,6 +244,15 @@ def _with_day(
                 made["END_DAY"] = _days(table["USUBJID"], end, last, starts)
             return made
     return table
+
+
+def _with_death(table: pd.DataFrame, starts: pd.DataFrame) -> pd.DataFrame:
+    """Return DM with the day of death, where it has its date."""
+    if "DTHDTC" not in table:
+        return table
+    n = len(table)
+    seen = _dates(table["DTHDTC"], n)
+    return table.assign(DTH_DAY=_days(table["USUBJID"], seen, np.full(n, np.nan), starts))
 
 
 def _records(name: str, table: pd.DataFrame, codes: Codes | None, notes: list[str]) -> pd.DataFrame:
@@ -242,7 +269,7 @@ def _records(name: str, table: pd.DataFrame, codes: Codes | None, notes: list[st
     if (done == "NOT DONE").any():
         notes.append(f"{p}: {int((done == 'NOT DONE').sum())} records not done.")
     own = table[known]
-    value = pd.to_numeric(own[f"{p}STRESN"], errors="coerce")
+    value = own[f"{p}STRESN"]
     limit = _numbers(own.get(f"{p}LLOQ"), len(own))
     text = own.get(f"{p}STRESC", pd.Series("", index=own.index)).astype(str)
     return pd.DataFrame(
@@ -261,14 +288,23 @@ def _endpoint(code: str, codes: Codes | None) -> str | None:
 
 
 def _cells(value: pd.Series, text: pd.Series, limit: Any) -> list[str]:
-    """Return values as text: a number, or ``<`` the limit where the text says so."""
+    """Return values as text: a number, or ``<`` the limit where the text says so.
+
+    Text in the column of numbers is left for the reader to take, as it does ``<50``, or refuse.
+    """
     out = []
-    for number, said, lloq in zip(value, text, limit, strict=True):
-        if _BELOW.match(said.strip()) and np.isnan(number):
+    for raw, number, said, lloq in zip(
+        value, pd.to_numeric(value, errors="coerce"), text, limit, strict=True
+    ):
+        if np.isfinite(number):
+            out.append(repr(float(number)))
+        elif not pd.isna(raw) and str(raw).strip() not in MISSING:
+            out.append(str(raw))
+        elif _BELOW.match(said.strip()):
             has_number = re.search(r"\d", said) is not None
             out.append(said if has_number else f"<{lloq:.12g}" if np.isfinite(lloq) else "BLQ")
         else:
-            out.append("." if np.isnan(number) else repr(float(number)))
+            out.append(".")
     return out
 
 
@@ -304,7 +340,8 @@ def _subjects(table: pd.DataFrame | None, ids: set[str]) -> pd.DataFrame | None:
     own = table[table["USUBJID"].astype(str).isin(ids)]
     dropped = [
         c for c in own.columns
-        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY")
+        if c in ("STUDYID", "DOMAIN", "SUBJID", "SITEID", "INVID", "INVNAM", "DAY", "END_DAY",
+                 "DTH_DAY", "DTHFL")
         or c.endswith(("DTC", "DT", "DTM", "TM"))
     ]  # fmt: skip
     return own.drop(columns=dropped).rename(columns={"USUBJID": "ID"})
@@ -363,7 +400,7 @@ def _analysis_records(
     own = table[known]
     limit = _numbers(own.get("ALLOQ", own.get("PCLLOQ")), len(own))
     text = own.get("AVALC", pd.Series("", index=own.index)).astype(str)
-    value = pd.to_numeric(own["AVAL"], errors="coerce")
+    value = own["AVAL"]
     unit = next((c for c in ("AVALU", "PCSTRESU") if c in own), None)
     return pd.DataFrame(
         {
@@ -399,7 +436,7 @@ def _analysis_doses(
                 units = by[unit].first().to_numpy() if unit else "cells"
                 return pd.DataFrame(
                     {"USUBJID": first.index.astype(str), "DAY": 0.0,
-                     "amount": pd.to_numeric(first, errors="coerce").to_numpy(), "unit": units}
+                     "amount": _numbers(first, len(first)), "unit": units}
                 )  # fmt: skip
     if dose:
         raise DataError(f"neither the concentrations nor ADSL have a column {dose!r}.")

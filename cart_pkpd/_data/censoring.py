@@ -77,10 +77,14 @@ def resolve(
 ) -> Censored:
     """Return the value, limits and censoring of each of `rows` (positions in the table)."""
     kind = records.dv.kind[rows]
-    value = records.dv.value[rows] * factor
+    with np.errstate(over="ignore"):
+        value = records.dv.value[rows] * factor
+    table.flag_too_large(rows[np.isinf(value)], "DV", "the endpoint's unit")
     lloq = _limit(table, "LLOQ", options.lloq, rows, endpoints, factor)
     uloq = _limit(table, "ULOQ", options.uloq, rows, endpoints, factor)
-    edge = _positive_or_nothing(table, "LIMIT", rows, zero=True) * factor
+    with np.errstate(over="ignore"):
+        edge = _positive_or_nothing(table, "LIMIT", rows, zero=True) * factor
+    table.flag_too_large(rows[np.isinf(edge)], "LIMIT", "the endpoint's unit")
     _note_texts(table, rows, kind, value, factor)
     lloq = np.where((kind == BELOW) & np.isfinite(value), value, lloq)
     uloq = np.where((kind == ABOVE) & np.isfinite(value), value, uloq)
@@ -106,7 +110,38 @@ def resolve(
     word[inner] = "interval"
     found = Censored(dv, word, lloq, uloq, limit)
     _note_counts(table, found, value, number, plain, endpoints)
+    stated = number & (value > 0) & ((cens == 1) | (cens == -1))
+    _guess_sides(table, rows, np.where(stated, value, np.nan), found.dv, word, endpoints)
     return found
+
+
+def _guess_sides(
+    table: Table,
+    rows: IntArray,
+    limit: FloatArray,
+    value: FloatArray,
+    word: Text,
+    endpoints: Endpoints,
+) -> None:
+    """Say where a limit that only CENS gives lies on the wrong side of most of the values."""
+    for e, name in enumerate(endpoints.names):
+        mine = endpoints.code == e
+        known = value[mine & (word == "none")]
+        if not known.size:
+            continue
+        middle = float(np.median(known))
+        for side, code, wrong in (
+            ("right", "-1 (above a ULOQ)", limit < middle),
+            ("left", "1 (below an LLOQ)", limit > middle),
+        ):
+            at = np.flatnonzero(mine & (word == side) & wrong)
+            if at.size:
+                table.log.guess(
+                    f"{name}: CENS is {code} at {limit[at[0]]:g} in {table.lines(rows[at])}, "
+                    f"although half of the quantified values are "
+                    f"{'above' if side == 'right' else 'below'} {middle:g}; taken as it is written "
+                    "(1 is below an LLOQ, -1 above a ULOQ)."
+                )
 
 
 def _limit(
@@ -118,7 +153,9 @@ def _limit(
     factor: FloatArray,
 ) -> FloatArray:
     """Return the limit of each record: from its column, else from the argument."""
-    column = _positive_or_nothing(table, role, rows) * factor
+    with np.errstate(over="ignore"):
+        column = _positive_or_nothing(table, role, rows) * factor
+    table.flag_too_large(rows[np.isinf(column)], role, "the endpoint's unit")
     argument = _from_argument(table, role.lower(), given, endpoints)
     return np.where(np.isnan(column), argument[endpoints.code], column)
 

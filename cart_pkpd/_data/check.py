@@ -10,7 +10,7 @@ from cart_pkpd._data.censoring import Censored
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._data.parse import FloatArray, IntArray
 from cart_pkpd._data.records import DOSE, Records
-from cart_pkpd._data.table import Table
+from cart_pkpd._data.table import Table, of_each
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ def check_clock(table: Table, records: Records, time: FloatArray, *, in_order: b
     The records after it are set aside: whatever is said of their times would mislead. Where
     the table need not be `in_order`, only a second dose at the same time tells.
     """
-    for p in np.unique(table.patient[records.restart]):
-        mine = np.flatnonzero((table.patient == p) & np.isfinite(time) & ~table.bad)
+    timed = of_each(table.patient, np.flatnonzero(np.isfinite(time) & ~table.bad))
+    for p in np.unique(table.patient[records.restart]).tolist():
+        mine = timed.get(p, np.zeros(0, dtype=np.int64))
         dosed = np.cumsum(records.kind[mine] == DOSE) - (records.kind[mine] == DOSE) > 0
         latest = np.maximum.accumulate(np.concatenate(([-np.inf], time[mine])))[:-1]
         back = in_order & dosed & (time[mine] < latest)

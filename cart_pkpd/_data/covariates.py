@@ -14,6 +14,7 @@ from cart_pkpd._data.columns import DOSE_LEVEL, is_special, key, role_of, snake,
 from cart_pkpd._data.log import Log, some
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import (
+    CONVERTED,
     NONE,
     NUMBER,
     BoolArray,
@@ -26,7 +27,7 @@ from cart_pkpd._data.parse import (
 )
 from cart_pkpd._data.records import COMEDICATION
 from cart_pkpd._data.source import Grid
-from cart_pkpd._data.table import Table, is_dose_header
+from cart_pkpd._data.table import Table, check_lookalikes, is_dose_header, of_each
 
 _RESERVED = vocabulary(
     "obs dosing id event measure row patient time nominal_time endpoint occasion dv censoring lloq "
@@ -125,6 +126,8 @@ def _subjects_block(table: Table, grid: Grid, id_header: str | None) -> Block:
     there = {str(n) for n in ids[keep]}
     _check_overlap(table, grid, header, new, there)
     table.patients.extend(new)
+    if new:
+        check_lookalikes(table.patients, table.log)
     known = {name: i for i, name in enumerate(table.patients)}
     patient = np.array([known[str(n)] for n in ids[keep]], dtype=np.int64)
     cells = {h: grid.cells[h][keep] for h in grid.header if h != header}
@@ -203,6 +206,10 @@ def _covariate(table: Table, block: Block, header: str, cells: Text, time: Float
     numeric = bool(np.all((numbers.kind[filled] == NUMBER) | wrong[filled])) and not coded
     if numeric and wrong.any():
         _report_wrong(table, block, header, words, np.flatnonzero(wrong))
+    if numeric:
+        _report_code(table, block, header, words, numbers.value)
+    else:
+        _guess_converted(table, block, header, words)
     values: FloatArray | Text = numbers.value if numeric else words
     _note_mixed(table, block, header, words, numbers.kind == NUMBER, numeric or coded)
     code = pd.factorize(values)[0].astype(np.int64)
@@ -248,11 +255,11 @@ def _followed(
     first, found = first.copy(), []
     changing = filled & (values != values[first[block.patient]])
     moved = list(dict.fromkeys(block.patient[changing].tolist()))
+    usable = of_each(block.patient, np.flatnonzero(filled & np.isfinite(time) & ~table.bad))
     for p in moved:
-        at = np.flatnonzero((block.patient == p) & filled & np.isfinite(time) & ~table.bad)
-        at = at[np.argsort(time[at], kind="stable")]
-        if not at.size:
+        if p not in usable:
             continue
+        at = usable[p][np.argsort(time[usable[p]], kind="stable")]
         _check_one_value(table, block, header, values, at, time)
         until = at[time[at] <= 0]
         first[p] = until[-1] if until.size else at[0]
@@ -340,6 +347,37 @@ def _report_wrong(table: Table, block: Block, header: str, words: Text, at: Iter
             row=int(block.row[i]),
             column=header,
             value=str(words[i]),
+        )
+
+
+_MISSING_CODES = (-99.0, -999.0, -9999.0)
+
+
+def _report_code(table: Table, block: Block, header: str, words: Text, values: FloatArray) -> None:
+    """Report codes for a missing value: the only negative numbers of a covariate."""
+    code = np.isin(values, _MISSING_CODES)
+    if code.any() and not np.any(values[~code] < 0):
+        i = int(np.flatnonzero(code)[0])
+        name = table.patients[block.patient[i]]
+        table.log.problem(
+            "missing_code",
+            f"the covariate {header!r} is {words[i]}, which often stands for missing (patient "
+            f"{name!r}, row {block.row[i]}). If so, pass missing=[{str(words[i])!r}]; otherwise "
+            "leave the column out with covariates=[…].",
+            patient=name,
+            row=int(block.row[i]),
+            column=header,
+            value=str(words[i]),
+        )
+
+
+def _guess_converted(table: Table, block: Block, header: str, words: Text) -> None:
+    changed = [w for w in pd.unique(words) if CONVERTED.fullmatch(str(w))]
+    if changed:
+        i = int(np.flatnonzero(words == changed[0])[0])
+        table.log.guess(
+            f"Covariate {header!r} is {changed[0]!r} in row {block.row[i]} and is taken as it is "
+            "written; if a spreadsheet made it of a text such as 1-4, correct it."
         )
 
 

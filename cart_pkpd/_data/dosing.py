@@ -10,16 +10,18 @@ import numpy as np
 
 from cart_pkpd._core.errors import UnitError
 from cart_pkpd._core.units import canonical, convert, exponents
+from cart_pkpd._data.check import Observations
 from cart_pkpd._data.columns import snake
 from cart_pkpd._data.covariates import Covariate
 from cart_pkpd._data.infusion import has_lengths, lengths
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray, Text
 from cart_pkpd._data.records import COMEDICATION, DOSE, OTHER, Records
-from cart_pkpd._data.table import Table
+from cart_pkpd._data.table import Table, of_each
 from cart_pkpd._data.timing import require_times
 
 _MOST_REPEATS = 1000
+_LONGEST_COURSE = 1e6  # days
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def read_doses(
     amount, unit = _amounts(table, records.amount.value[rows], rows, options)
     source = np.repeat(np.arange(rows.size), repeats + 1)
     count = np.arange(source.size) - np.repeat(np.cumsum(repeats + 1) - (repeats + 1), repeats + 1)
+    table.flag_too_large(rows[np.isinf(amount)], "AMT", unit)
     when = time[rows][source] + count * np.nan_to_num(interval)[source]
     if source.size > rows.size:
         table.log.note(f"{source.size - rows.size} doses come from ADDL and II.")
@@ -110,6 +113,26 @@ def read_events(table: Table, records: Records, time: FloatArray) -> Events:
     return Events(
         table.row[rows][order], patient[order], time[rows][order], names[order], value[order]
     )
+
+
+def guess_occasions(table: Table, found: Observations, doses: Doses) -> None:
+    """Say which patients have an occasion of their own after fewer doses than its number."""
+    if not doses.row.size or not np.any(found.occasion > 1):
+        return
+    given = of_each(doses.patient, np.arange(doses.patient.size))
+    short: dict[int, int] = {}
+    for p, rows in of_each(found.patient, np.flatnonzero(found.occasion > 1)).items():
+        times = np.sort(doses.time[given.get(p, np.zeros(0, dtype=np.int64))])
+        until = np.searchsorted(times, found.time[rows], side="right")
+        if np.any(until < found.occasion[rows]):
+            short[p] = int(found.position[rows[np.argmax(until < found.occasion[rows])]])
+    if short:
+        p, at = next(iter(short.items()))
+        table.log.guess(
+            f"OCC is {table.cell('OCC', at)} after fewer doses in {len(short)} patients (first: "
+            f"{table.patients[p]!r}, row {table.row[at]}); no infusion was added. If they were "
+            "infused again, add the dose records."
+        )
 
 
 def with_changes(events: Events, covariates: Sequence[Covariate]) -> Events:
@@ -171,7 +194,15 @@ def _repeats(table: Table, rows: IntArray, time_unit: str) -> tuple[IntArray, Fl
         "ADDL",
         "ADDL is {value} without a positive II ({place}). Give the interval between doses in II.",
     )
-    return np.where(wrong, 0, more).astype(np.int64), interval
+    far = (more > 0) & ~wrong & (interval > _LONGEST_COURSE / np.maximum(more, 1))
+    table.flag(
+        rows[far],
+        "time_too_long",
+        "II",
+        f"II is {{value}} ({{place}}): the doses would go on for more than {_LONGEST_COURSE:.0e} "
+        "days. Correct II or ADDL.",
+    )
+    return np.where(wrong | far, 0, more).astype(np.int64), interval
 
 
 def _amounts(
@@ -194,7 +225,8 @@ def _amounts(
     for word in given:
         at = words == word
         try:
-            converted[at] = convert(amount[at], word, unit)
+            with np.errstate(over="ignore"):
+                converted[at] = convert(amount[at], word, unit)
             same &= canonical(word) == unit
         except UnitError as error:
             _report_unit(table, rows[at], word, unit, str(error))

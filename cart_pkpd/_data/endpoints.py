@@ -16,7 +16,7 @@ from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._data.columns import snake
 from cart_pkpd._data.log import Log
 from cart_pkpd._data.options import Options
-from cart_pkpd._data.parse import FloatArray, IntArray, Text
+from cart_pkpd._data.parse import CONVERTED, FloatArray, IntArray, Text
 from cart_pkpd._data.table import Table
 
 
@@ -147,6 +147,15 @@ def _name(
             "the endpoint is only a number, {value} ({place}). "
             "Say what it is: endpoints={{{value}: 'transgene'}}. Limits and units then go by that "
             "name: lloq={{'transgene': 50}}.",
+        )
+        return ""
+    if text not in mapping and CONVERTED.fullmatch(text):
+        table.flag(
+            first,
+            "converted_endpoint",
+            role,
+            "the endpoint {value!r} looks like a date that a spreadsheet made of a name such as "
+            "MARCH1 ({place}). Name it with endpoints={{{value!r}: 'transgene'}}.",
         )
         return ""
     name = canonical_name(mapping.get(text, text))

@@ -32,7 +32,16 @@ _DECIMAL_COMMA = re.compile(r"[+-]?(\d[\d.]*)?,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _DATE = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"
     r"|\d{1,2}[- ]?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[- ]?(\d{4}|\d{2})?"
-    r"([:T ].*)?",
+    r"([:T ].*)?"
+    r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[- ](\d{4}|\d{2})",
+    re.IGNORECASE,
+)
+# What a spreadsheet makes of names such as 1-4, MARCH1 and 123456789012 when it opens a file.
+CONVERTED = re.compile(
+    r"\d{1,2}-(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(-\d{2}|-\d{4})?"
+    r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)-(\d{2}|\d{4})"
+    r"|\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+    r"|\d([.,]\d+)?e\+\d{2}",
     re.IGNORECASE,
 )
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]m)?", re.IGNORECASE)
@@ -94,7 +103,7 @@ def read_number(text: str, decimal: str, missing: Collection[str]) -> Cell:
             return Cell(BAD, problem="decimal_point")
         plain = plain.replace(",", ".") if "." not in plain else plain
     if _NUMBER.fullmatch(plain):
-        value = float(plain)
+        value = float(plain) + 0.0  # -0 is 0
         return Cell(NUMBER, value) if np.isfinite(value) else Cell(BAD, problem="infinite")
     return Cell(BAD, problem=_what_is_wrong(plain))
 

@@ -17,7 +17,13 @@ from cart_pkpd._data.check import (
 )
 from cart_pkpd._data.columns import assign
 from cart_pkpd._data.covariates import collect, split_dose_level
-from cart_pkpd._data.dosing import dose_rows, read_doses, read_events, with_changes
+from cart_pkpd._data.dosing import (
+    dose_rows,
+    guess_occasions,
+    read_doses,
+    read_events,
+    with_changes,
+)
 from cart_pkpd._data.endpoints import Endpoints, find_units, name_endpoints
 from cart_pkpd._data.log import Log
 from cart_pkpd._data.options import Options
@@ -67,6 +73,7 @@ def _trial(
         table, in_order(observations), endpoints.names, options.duplicates
     )
     doses = read_doses(table, records, given, time, time_unit, options)
+    guess_occasions(table, observations, doses)
     events = read_events(table, records, time)
     id_header = table.columns.header["ID"]
     covariates = split_dose_level(table, collect(table, subjects, options, id_header, time))

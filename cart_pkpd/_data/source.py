@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core.safe import hides, revived, visible
 from cart_pkpd._data.columns import is_header
 from cart_pkpd._data.log import Log
 
@@ -67,15 +69,24 @@ class Grid:
     sep: str
 
 
-def load(source: Source, sep: str | None, log: Log) -> Grid:
-    """Return the cells of `source`; every way of not being a table is a DataError."""
+def load(source: Source, sep: str | None, log: Log, *, rows: bool = True) -> Grid:
+    """Return the cells of `source`; every way of not being a table is a DataError.
+
+    With `rows`, a header without any row below it is one of them.
+    """
     if isinstance(source, pd.DataFrame):
-        return _from_frame(source, log)
+        return _with_rows(_from_frame(source, log), rows, log)
     path = _path(source, log)
-    content = _content(path, log)
-    text = _decoded(content, path.name, log)
+    content, name = _content(path, log), visible(path.name)
+    text = _shown(_decoded(content, name, log), log)
     checksum = hashlib.sha256(content).hexdigest()
-    return _from_text(text, path.name, checksum, sep, log)
+    return _with_rows(_from_text(text, name, checksum, sep, log), rows, log)
+
+
+def _with_rows(grid: Grid, needed: bool, log: Log) -> Grid:
+    if needed and not grid.row.size and not log.problems:
+        raise log.fatal("no_rows", f"{grid.name!r} has a header and no rows below it.")
+    return grid
 
 
 def _path(source: object, log: Log) -> Path:
@@ -130,7 +141,7 @@ def _unzipped(content: bytes, name: str, log: Log) -> bytes:
 def _decoded(content: bytes, name: str, log: Log) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         log.note(f"{name} is encoded as UTF-16.")
-        text = content.decode("utf-16", errors="replace")
+        text = _sixteen_bit(content, name, log)
     else:
         text = _eight_bit(content, name, log)
     if "\x00" in text:
@@ -148,9 +159,21 @@ def _decoded(content: bytes, name: str, log: Log) -> str:
     return text
 
 
+def _sixteen_bit(content: bytes, name: str, log: Log) -> str:
+    try:
+        return content.decode("utf-16")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-16", errors="ignore").count("\n")
+        raise log.fatal(
+            "bad_encoding",
+            f"{name!r} begins as UTF-16, but line {before + 1} is not. Copy the file again, or "
+            "save it as UTF-8.",
+        ) from None
+
+
 def _eight_bit(content: bytes, name: str, log: Log) -> str:
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
     for encoding in ("cp1252", "latin-1"):
@@ -163,7 +186,25 @@ def _eight_bit(content: bytes, name: str, log: Log) -> str:
     raise AssertionError("latin-1 decodes any bytes")
 
 
+def _shown(text: str, log: Log) -> str:
+    """Return a text without characters that nobody sees."""
+    if hides(text):
+        line = next(i for i, t in enumerate(text.split("\n"), start=1) if hides(t))
+        log.note(_HIDDEN.format(f"line {line}"))
+    return visible(text, lines=True)
+
+
+_HIDDEN = (
+    "Characters that are not seen (escape sequences, controls of the direction of writing, blanks "
+    "without width) were taken out, first in {}."
+)
+_EXCEL_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+
+
 def _from_text(text: str, name: str, checksum: str, sep: str | None, log: Log) -> Grid:
+    told = _EXCEL_SEPARATOR.match(text)
+    if told:  # written by Excel for itself; the empty line keeps the count
+        sep, text = sep or told[1], text[told.end() - 1 :]
     header_text = _header_line(text)
     if not header_text:
         raise log.fatal("empty_file", f"{name!r} is empty but for remarks.")
@@ -190,7 +231,24 @@ def _from_text(text: str, name: str, checksum: str, sep: str | None, log: Log) -
     if header is None:
         raise log.fatal("empty_file", f"{name!r} is empty.")
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
+    if "'" in text:
+        header, columns = _revived(header, columns, log)
     return _grid(header, columns, numbers, (name, checksum, sep), log)
+
+
+def _revived(
+    header: list[str], columns: list[list[str]], log: Log
+) -> tuple[list[str], list[list[str]]]:
+    """Take off the apostrophe that keeps a text such as ``=A1`` from being a formula."""
+    found = [[revived(cell) for cell in column] for column in columns]
+    changed = sum(
+        a != b for x, y in zip(found, columns, strict=True) for a, b in zip(x, y, strict=True)
+    )
+    if changed:
+        log.note(
+            f"An apostrophe that keeps spreadsheets from computing was taken off {changed} cells."
+        )
+    return [revived(h) for h in header], found
 
 
 def _header_line(text: str) -> str:
@@ -228,7 +286,7 @@ def _records(text: str, sep: str, name: str, log: Log) -> Iterator[tuple[int, li
     start = 1
     try:
         for cells in reader:
-            yield start, [c.strip() for c in cells]
+            yield start, [c.strip() if c.isprintable() else visible(c).strip() for c in cells]
             start = reader.line_num + 1
     except csv.Error as error:
         raise log.fatal(
@@ -282,8 +340,6 @@ def _grid(
     if len(cells) < 2:
         raise log.fatal("one_column", f"{name!r} has a single column, {header[0]!r}.")
     row = np.array(list(numbers), dtype=np.int64)
-    if not row.size and not log.problems:
-        raise log.fatal("no_rows", f"{name!r} has a header and no rows below it.")
     return Grid(tuple(cells), cells, row, name, checksum, sep)
 
 
@@ -311,8 +367,12 @@ def _from_frame(frame: pd.DataFrame, log: Log) -> Grid:
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
         log.note("The named index of the DataFrame was used as a column.")
-    header = [str(c).strip() for c in frame.columns]
+    header = [visible(str(c)).strip() for c in frame.columns]
     columns = [_cell_texts(frame.iloc[:, j]) for j in range(len(header))]
+    for title, column in zip(header, columns, strict=True):
+        if any(hides(cell) for cell in column):
+            log.note(_HIDDEN.format(f"column {title}"))
+            column[:] = [visible(cell).strip() for cell in column]
     digest = hashlib.sha256("\x1f".join(header).encode())
     for column in columns:
         digest.update("\x1f".join(column).encode("utf-8", errors="replace"))
@@ -330,7 +390,7 @@ def _cell_texts(column: pd.Series) -> list[str]:
 
 def _cell_text(value: object) -> str:
     if isinstance(value, str):
-        return value.strip()
+        return value.strip() if value.isprintable() or hides(value) else visible(value).strip()
     if isinstance(value, bool | np.bool_):
         return str(int(value))
     if isinstance(value, float | np.floating):

@@ -13,6 +13,7 @@ import pandas as pd
 from cart_pkpd._data.columns import Columns, key
 from cart_pkpd._data.log import Log, place, some
 from cart_pkpd._data.parse import (
+    CONVERTED,
     MISSING,
     NONE,
     BoolArray,
@@ -141,6 +142,16 @@ class Table:
                 code = "text_in_number" if kind in ("text", "date", "clock") else kind
                 self.flag([i], code, role, _WHY[kind] + " ({place}).")
 
+    def flag_too_large(self, rows: IntArray, role: str, unit: str) -> None:
+        """Report cells whose value is infinite in the unit that it is converted to."""
+        self.flag(
+            rows,
+            "infinite",
+            role,
+            "{value} is too large for a number in {unit} ({place}). Correct the cell.",
+            unit=unit,
+        )
+
     def lines(self, rows: IntArray, most: int = 3) -> str:
         """Return ``"2 records (rows 4, 9)"`` for `rows` (positions)."""
         count = "1 record (row" if rows.size == 1 else f"{rows.size} records (rows"
@@ -168,7 +179,9 @@ def build(
     kept = np.flatnonzero(~comment & ~nameless)
     patient, patients = pd.factorize(_clean_ids(ids[kept], log))
     names = [str(p) for p in patients]
-    _note_lookalikes(names, log)
+    first = dict(zip(patient[::-1], grid.row[kept][::-1], strict=True))
+    _check_names(names, first, columns.header["ID"], log)
+    check_lookalikes(names, log)
     text = {role: grid.cells[h][kept] for role, h in columns.header.items()}
     return Table(
         columns=columns,
@@ -237,13 +250,72 @@ def _clean_ids(ids: Text, log: Log) -> Text:
     return ids
 
 
-def _note_lookalikes(names: list[str], log: Log) -> None:
-    seen: dict[str, list[str]] = {}
+_SUMMARY = frozenset(
+    ("mean", "average", "median", "sd", "std", "sem", "total", "sum", "min", "max", "count")
+)
+
+
+def _check_names(names: list[str], first: dict[int, int], column: str, log: Log) -> None:
+    """Report names that a spreadsheet has changed, and rows that sum up the others."""
+    numbered = any(any(c.isdigit() for c in n) for n in names)
+    for p, name in enumerate(names):
+        if CONVERTED.fullmatch(name):
+            code, why = "converted_id", (
+                "looks like a date or a number that a spreadsheet made of a name such as 1-4 or "
+                "123456789012. Take the names from the original table"
+            )  # fmt: skip
+        elif numbered and name.lower().rstrip(".:") in _SUMMARY:
+            code, why = "summary_row", "is no patient but sums up others. Remove such rows"
+        else:
+            continue
+        row = int(first[p])
+        log.problem(
+            code,
+            f"{name!r} ({place(None, row, column)}) {why}.",
+            patient=name,
+            row=row,
+            column=column,
+            value=name,
+        )
+
+
+def check_lookalikes(names: list[str], log: Log) -> None:
+    """Report patients that are one number written in two ways, and say which names are alike."""
+    numbers: dict[int, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for name in names:
-        seen.setdefault(re.sub(r"[\W_]", "", name).lower().lstrip("0"), []).append(name)
-    alike = [" and ".join(repr(n) for n in same) for same in seen.values() if len(same) > 1]
-    if alike:
-        log.note(f"These are different patients with similar names: {some(alike)}.")
+        if re.fullmatch(r"\d{1,18}(\.0*)?", name):
+            numbers.setdefault(int(name.split(".")[0]), []).append(name)
+        else:
+            alike.setdefault(re.sub(r"[\W_]", "", name).casefold().lstrip("0"), []).append(name)
+    for same in numbers.values():
+        if len(same) > 1:
+            log.problem(
+                "one_number_two_names",
+                f"{_pair(same)} may be one patient. Write each patient in one way, and give "
+                "different patients different numbers.",
+                patient=same[1],
+                value=same[1],
+            )
+    pairs = [_pair(same) for same in alike.values() if len(same) > 1]
+    if pairs:
+        log.guess(
+            f"These are different patients with similar names: {some(pairs)}. If they are one, "
+            "write the name in one way."
+        )
+
+
+def _pair(names: list[str]) -> str:
+    return " and ".join(repr(n) for n in names)
+
+
+def of_each(patient: IntArray, rows: IntArray) -> dict[int, IntArray]:
+    """Return the positions among `rows` of each patient, in their order."""
+    if not rows.size:
+        return {}
+    order = rows[np.argsort(patient[rows], kind="stable")]
+    who, start = np.unique(patient[order], return_index=True)
+    return dict(zip(who.tolist(), np.split(order, start[1:]), strict=True))
 
 
 _POINT = re.compile(r"[<>≤≥= ]*[+-]?\d+\.\d{3}")

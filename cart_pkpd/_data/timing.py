@@ -18,6 +18,12 @@ _MISSING_CODES = (-99.0, -999.0, -9999.0)
 _LONGEST_DAYS = 3650.0
 """Ten years: few follow cells for longer, while hours get there in five months."""
 
+_LONGEST_TRIAL = 1e6
+"""Days; nothing that is longer is a time of a trial, but it may be seconds or a date."""
+
+_SERIAL = 3e4
+"""A spreadsheet counts days from 1900: its dates of trials of cells begin above it (1982)."""
+
 _HOURS, _ENOUGH, _MOSTLY = 24.0, 4, 0.9
 """Sampling times that are nearly all multiples of 24, four or more of them, are planned hours."""
 
@@ -26,13 +32,27 @@ def read_times(table: Table, options: Options) -> tuple[FloatArray, FloatArray, 
     """Return actual and nominal times in days on the file's clock, and the file's time unit."""
     time, nominal = table.numbers("TIME"), table.numbers("NTIME")
     unit = _unit(table, options, time)
-    _note_codes(table, time)
+    _note_codes(table, "TIME", time)
+    _note_codes(table, "NTIME", nominal)
     _note_study_days(table, options)
     days = [convert(x.value, unit, "day") for x in (time, nominal)]
     days = [np.where(x.kind == NONE, np.nan, d) for x, d in zip((time, nominal), days, strict=True)]
+    for role, column in zip(("TIME", "NTIME"), days, strict=True):
+        _check_length(table, role, np.flatnonzero(np.abs(column) > _LONGEST_TRIAL))
+        column[np.abs(column) > _LONGEST_TRIAL] = np.nan
     if options.day_one:
         days = _from_day_one(table, days)
     return days[0], days[1], unit
+
+
+def _check_length(table: Table, role: str, rows: IntArray) -> None:
+    table.flag(
+        rows,
+        "time_too_long",
+        role,
+        f"the time {{value}} is more than {_LONGEST_TRIAL:.0e} days ({{place}}). Correct it, or "
+        "its unit with time_unit=.",
+    )
 
 
 def require_times(table: Table, time: FloatArray, used: IntArray) -> None:
@@ -47,14 +67,14 @@ def require_times(table: Table, time: FloatArray, used: IntArray) -> None:
     )
 
 
-def _note_codes(table: Table, time: Numbers) -> None:
+def _note_codes(table: Table, role: str, time: Numbers) -> None:
     """Note times that elsewhere stand for a missing value; here they are times."""
     for code in _MISSING_CODES:
         at = np.flatnonzero((time.kind == NUMBER) & (time.value == code))
         if at.size:
-            cell = table.cell("TIME", at[0])
+            cell = table.cell(role, at[0])
             table.log.guess(
-                f"{table.columns.header['TIME']} is {cell} in {table.lines(at)}, which is taken as "
+                f"{table.columns.header[role]} is {cell} in {table.lines(at)}, which is taken as "
                 f"a time and not as missing; if it stands for missing, pass missing=[{cell!r}]."
             )
 
@@ -143,6 +163,7 @@ def align(
 ) -> tuple[FloatArray, FloatArray]:
     """Shift each patient's times so that the first dose record is day 0."""
     doses = np.flatnonzero((records.kind == DOSE) & ~table.bad & np.isfinite(time))
+    _check_serial(table, doses, time)
     if not doses.size:
         table.log.guess("No dose records: the infusion is taken to be at time 0, amount unknown.")
         return time, nominal
@@ -159,11 +180,43 @@ def align(
         f"Times were shifted so that the first dose is day 0 in {_patients(moved)}; "
         "align_to_dose=False keeps the table's clock."
     )
+    _guess_day_one(table, shift, time, options)
     first = doses[time[doses] == shift[table.patient[doses]]]
     planned = np.full(len(table.patients), np.nan)
     planned[table.patient[first]] = nominal[first]
     by_row = np.nan_to_num(shift)[table.patient], np.nan_to_num(planned)[table.patient]
     return time - by_row[0], nominal - by_row[1]
+
+
+def _check_serial(table: Table, doses: IntArray, time: FloatArray) -> None:
+    """Report patients whose times are the days of a spreadsheet's calendar, without a dose."""
+    earliest = np.full(len(table.patients), np.inf)
+    timed = np.flatnonzero(np.isfinite(time) & ~table.bad)
+    np.fmin.at(earliest, table.patient[timed], time[timed])
+    earliest[table.patient[doses]] = np.nan
+    rows = timed[earliest[table.patient[timed]] > _SERIAL]
+    table.flag(
+        rows[np.unique(table.patient[rows], return_index=True)[1]],
+        "date_as_number",
+        "TIME",
+        "the first time of a patient without a dose record is {value} ({place}), which looks like "
+        "a date that a spreadsheet wrote as a number. Give the days since infusion, or add the "
+        "dose records.",
+    )
+
+
+def _guess_day_one(table: Table, shift: FloatArray, time: FloatArray, options: Options) -> None:
+    """Say that doses on day 1 and no day 0 may mean that the day before is called -1."""
+    known = time[np.isfinite(time) & ~table.bad]
+    dosed = shift[np.isfinite(shift)]
+    if options.day_one or not np.all(dosed == 1) or np.any((known >= 0) & (known < 1)):
+        return
+    if np.any(known < 0):
+        table.log.guess(
+            "All infusions are on day 1, and no record is on day 0: the times before were counted "
+            "through zero, so that day -1 is two days before the infusion. If it is the day "
+            "before, pass day_one=True."
+        )
 
 
 def _note_undosed(table: Table, shift: FloatArray) -> None:

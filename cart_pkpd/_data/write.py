@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._data.columns import is_special
 
 _HEADER = (
@@ -43,7 +44,7 @@ def _headers(trial: xr.Dataset) -> list[str]:
     return [h for h in _HEADER if h != "DUR" or "duration" in trial]
 
 
-def save(frame: pd.DataFrame, path: str | PathLike[str], sep: str) -> None:
+def save(frame: pd.DataFrame, path: str | PathLike[str], sep: str, *, missing: str = ".") -> None:
     """Write a table to a file that appears complete or not at all."""
     target = Path(path)
     try:
@@ -52,7 +53,9 @@ def save(frame: pd.DataFrame, path: str | PathLike[str], sep: str) -> None:
         raise _unwritable(target, error) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            frame.to_csv(file, sep=sep, index=False, na_rep=".", lineterminator="\n")
+            inert_table(frame).to_csv(
+                file, sep=sep, index=False, na_rep=missing, lineterminator="\n"
+            )
         os.replace(name, target)
     except OSError as error:
         raise _unwritable(target, error) from None

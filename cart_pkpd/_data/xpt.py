@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import CartError, DataError
+from cart_pkpd._core.safe import visible
+from cart_pkpd._data.plain import text_table
+from cart_pkpd._data.write import save
 
 Source = str | PathLike[str] | pd.DataFrame
 _NAME, _LABEL, _TEXT = 8, 40, 200  # longest name, label and text of a transport file, version 5
@@ -69,7 +72,7 @@ def _transport(path: Path) -> pd.DataFrame:
 
 
 def _text(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
+    table, _ = text_table(path)
     for name in table.columns:
         stripped = table[name].str.strip()
         filled = stripped.mask(stripped.isin(("", ".")))
@@ -84,7 +87,7 @@ def _text(path: Path) -> pd.DataFrame:
 def _clean(value: Any) -> Any:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
-    return value.strip() if isinstance(value, str) else value
+    return visible(value).strip() if isinstance(value, str) else value
 
 
 def write_dataset(
@@ -111,7 +114,7 @@ def write_dataset(
     """
     target = Path(path)
     if target.suffix.lower() == ".csv":
-        table.to_csv(target, index=False)
+        save(table, target, ",", missing="")
         return target
     if target.suffix.lower() != ".xpt":
         raise DataError(f"{str(target)!r} must end in .xpt or .csv.")

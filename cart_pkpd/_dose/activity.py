@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import did_you_mean, probability, shown
 from cart_pkpd._dose.measured import BELOW, EXACT, Measured
@@ -70,6 +71,10 @@ class Activity:
         if "pfs_median" in self.by_dose:
             out["pfs"] = [_said_pfs(row) for _, row in self.by_dose.iterrows()]
         return out
+
+    def _repr_html_(self) -> str:
+        title = f"Activity by dose ({self.unit})."
+        return display.block(title, "", self.counts(), notes=self.notes)
 
     def __repr__(self) -> str:
         return f"Activity by dose ({self.unit}):\n{self.counts().to_string()}"

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from cart_pkpd._core import words
+from cart_pkpd._core import display, words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._dose import averaged
 from cart_pkpd._dose.exposure import edges
@@ -371,6 +371,10 @@ class ChainResult(Sampled):
         from cart_pkpd._dose.chain_files import save
 
         return save(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        text, notes = self.verdict.sentence, [self.sentence, *self.notes]
+        return display.block("ChainResult.", text, self.table(), notes=notes)
 
     def __repr__(self) -> str:
         return f"ChainResult: {self.sentence}\n{self.verdict.sentence}"

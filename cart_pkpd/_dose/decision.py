@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core import words
+from cart_pkpd._core import display, words
 
 Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select", "recommend"]
 
@@ -100,6 +99,9 @@ class Decision:
             **{k: plain(v) for k, v in self.extra.items()},
         }
 
+    def __repr__(self) -> str:
+        return f"Decision: {self.sentence}"
+
     def __str__(self) -> str:
         flags = "".join(f"\n! {f}" for f in self.flags)
         shown = self.table.to_string(float_format="{:.4g}".format, formatters=self._formatters())
@@ -109,14 +111,11 @@ class Decision:
         return {"dose": partial(words.dose, unit=self.unit)} if "dose" in self.table else {}
 
     def _repr_html_(self) -> str:
-        flags = "".join(f"<li>{html.escape(f)}</li>" for f in self.flags)
-        return (
-            f"<p><b>{html.escape(self.headline)}</b> {html.escape(self.reason)}</p>"
-            + (f"<ul>{flags}</ul>" if flags else "")
-            + self.table.to_html(
-                float_format="{:.4g}".format, na_rep="—", border=0, formatters=self._formatters()
-            )
-            + f"<p><small>{html.escape(self.design)}</small></p>"
+        table = self.table.copy()
+        if "dose" in table:
+            table["dose"] = [words.dose(d, self.unit) for d in table["dose"]]
+        return display.block(
+            self.headline, self.reason, table, flags=self.flags, notes=[self.design]
         )
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd import nca
-from cart_pkpd._core import words
+from cart_pkpd._core import display, words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import probability
 from cart_pkpd._dose.measured import (
@@ -227,6 +227,9 @@ class DoseExposure:
             f"P(power < 0.5) = {words.chance(self.p_slope_below_half)}. "
             f"{self.proportional.sentence}"
         )
+
+    def _repr_html_(self) -> str:
+        return display.block("DoseExposure.", self.sentence, self.table(), notes=self.notes)
 
     def __repr__(self) -> str:
         return f"DoseExposure: {self.sentence}"

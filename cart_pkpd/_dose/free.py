@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from cart_pkpd._core import words
+from cart_pkpd._core import display, words
 from cart_pkpd._core.validate import instance, probability
 from cart_pkpd._dose.isotonic import isotonic
 from cart_pkpd._dose.patients import DoseData
@@ -61,6 +61,10 @@ class OrderFree:
         ]
         least = " Some steps speak against a rising rate." if (known < 0.2).any() else ""
         return f"P(DLT rate above that of the next lower dose): {', '.join(said)}.{least}"
+
+    def _repr_html_(self) -> str:
+        notes = [f"Prior of each dose: {self.prior}."]
+        return display.block("Each dose by itself.", self.sentence, self.table(), notes=notes)
 
     def __repr__(self) -> str:
         return f"OrderFree ({self.prior} at each dose): {self.sentence}"

@@ -39,7 +39,7 @@ def weibull_onset(
     >>> round(float(weibull_onset(1.5, 6.0, last=14.0)(5.0)), 2)
     0.55
     """
-    if not (shape > 0 and scale > 0):
+    if not (0 < shape < np.inf and 0 < scale < np.inf):
         raise ValueError(f"shape and scale must be above 0, not {shape!r} and {scale!r}.")
     return _cut(lambda t: stats.weibull_min.cdf(t, shape, scale=scale), window, first, last)
 
@@ -103,7 +103,7 @@ def day_of_onset(onset: Onset, u: Floats) -> Ints:
 
 def _cut(cdf: Callable[[Any], Any], window: float, first: float, last: float | None) -> Onset:
     end = window if last is None else last
-    if not 0 <= first < end <= window:
+    if not 0 <= first < end <= window < np.inf:
         raise ValueError(
             f"DLTs must begin and end within the window: 0 ≤ {first:g} < {end:g} ≤ {window:g}."
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cart_pkpd._core import words
+from cart_pkpd._core import display, words
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import real
 from cart_pkpd._dose.levels import Levels
@@ -61,7 +61,7 @@ class Patient:
     reason: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DoseData:
     """Patients of a dose escalation, in order of infusion.
 
@@ -180,16 +180,28 @@ class DoseData:
         shown = self.frame()
         return shown.loc[shown["reason"] != "", ["level", "amount", "evaluable", "reason"]]
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """How many patients count, how many had a DLT, and how many are still inside the window."""
         n, y, c = int(self.n.sum()), int(self.dlts.sum()), int(self.pending.sum())
+        return (
+            f"{len(self.patients)} patients treated, {n} evaluable with {y} DLT, {c} pending; "
+            f"DLT window {self.window:g} days"
+        )
+
+    def __str__(self) -> str:
         more = "".join(f"\n{note}" for note in self.notes)
         shown = self.table().to_string(
             formatters={"dose": partial(words.dose, unit=self.levels.unit)}
         )
-        return (
-            f"{len(self.patients)} patients treated, {n} evaluable with {y} DLT, {c} pending; "
-            f"DLT window {self.window:g} days\n{shown}{more}"
-        )
+        return f"{self.sentence}\n{shown}{more}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self.table()
+        table["dose"] = [words.dose(d, self.levels.unit) for d in table["dose"]]
+        return display.block("DLTs by dose.", f"{self.sentence}.", table, notes=self.notes)
 
 
 def counts(

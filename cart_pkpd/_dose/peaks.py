@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd import data
+from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.names import CYTOKINES
 from cart_pkpd._dose.measured import ABOVE, BELOW, EXACT, MISSING
 
@@ -106,6 +107,8 @@ def peaks(
     there = data.endpoints(trial)
     names = tuple(c for c in CYTOKINES if c in there) if cytokines is None else tuple(cytokines)
     ids = trial["id"].values.astype(str)
+    if not window[0] < window[1]:
+        raise DataError(f"window= must be two rising days, not {tuple(window)!r}.")
     columns = [_column(trial, name, ids, window) for name in names]
     shape = (ids.size, 0)
     return Peaks(

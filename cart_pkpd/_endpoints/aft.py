@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,8 +12,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import as_seed, one_of, positive_int, probability, shown
 from cart_pkpd._crs.arrange import Arranged
 from cart_pkpd._crs.density import LayerDensity
 from cart_pkpd._crs.maximum import maximum_likelihood
@@ -31,7 +31,7 @@ from cart_pkpd._endpoints.parametric import (
     Survival,
     SurvivalData,
 )
-from cart_pkpd._endpoints.predictors import Given, beside, columns_of
+from cart_pkpd._endpoints.predictors import Given, beside, columns_of, listed_of
 from cart_pkpd._stats.priors import Prior
 
 if TYPE_CHECKING:
@@ -67,6 +67,14 @@ class Aft:
     def aic(self) -> float:
         """Akaike's information criterion: −2 log L + 2 × number of quantities."""
         return float(-2 * self.table["loglik"].iloc[0] + 2 * len(self.table))
+
+    def __repr__(self) -> str:
+        kind = self.part.distribution
+        return f"Aft: {kind} regression of {self.n} patients, {self.events} events."
+
+    def _repr_html_(self) -> str:
+        said = f"{self.part.distribution}; {self.n} patients, {self.events} events."
+        return display.block("Survival regression.", said, self.table, notes=self.notes)
 
     def ratios(self, prob: float = 0.95) -> pd.DataFrame:
         """Return time ratios, per doubling where the scale is log.
@@ -272,6 +280,11 @@ class SurvivalFit:
             data.loglik(_draws(self.posterior)), dims=("sample", "id"), coords={"id": held["id"]}
         )
 
+    def _repr_html_(self) -> str:
+        said = f"{self.part.distribution} on {self.patients.sizes['id']} patients."
+        text = self.verdict.sentence
+        return display.block("SurvivalFit.", text, self.table(), notes=[said, *self.notes])
+
     def __repr__(self) -> str:
         n = self.patients.sizes["id"]
         return f"SurvivalFit: {self.part.distribution} on {n} patients.\n{self.verdict.sentence}"
@@ -370,7 +383,7 @@ def survival_bayes(
         LayerDensity(part.quantities, cast(Any, (_data(part, rows, columns),)))
         for columns in several
     ]
-    posterior, stats, verdict = sample_all(densities, seed=operator.index(seed), **settings)
+    posterior, stats, verdict = sample_all(densities, seed=as_seed(seed), **settings)
     events = int(rows["event"].sum())
     if events < 5 * max(len(terms), 1):
         notes = (*notes, f"{events} events for {len(terms)} coefficients: priors weigh heavily.")
@@ -405,7 +418,7 @@ def _arrange(
 ) -> tuple[pd.DataFrame, tuple[Term, ...], tuple[str, ...], list[Floats]]:
     """Return rows, terms, notes, and the columns of every imputation."""
     known = tte["id"].astype(str).isin(table["id"].values)
-    listed = (predictors,) if isinstance(predictors, str | Term) else tuple(predictors)
+    listed = listed_of(predictors)
     rows, terms, x, notes = complete(tte[known], (*listed, str(draws.name)), table)
     out = tte.loc[~known, "id"].astype(str).tolist()
     if out:
@@ -421,6 +434,8 @@ def _arrange(
 
 
 def _checked(carried: xr.DataArray) -> xr.DataArray:
+    if not isinstance(carried, xr.DataArray):
+        raise DataError(f"carried= must be made with endpoints.carry, not {shown(carried)}.")
     if {"chain", "draw"} <= set(carried.dims):
         carried = carried.stack(sample=("chain", "draw")).reset_index("sample", drop=True)
     if set(carried.dims) != {"sample", "id"} or not carried.name:
@@ -463,7 +478,10 @@ def carry(result: Any, parameter: str, *, n_draws: int = 200) -> xr.DataArray:
     DataError
         If the fit has no such parameter per patient, or it does not vary between them.
     """
-    posterior = result if isinstance(result, xr.Dataset) else result.posterior
+    posterior = result if isinstance(result, xr.Dataset) else getattr(result, "posterior", None)
+    if not isinstance(posterior, xr.Dataset):
+        raise DataError(f"give a fit of fit.bayes, or its posterior, not {shown(result)}.")
+    positive_int(n_draws, "n_draws")
     known = [str(v) for v in posterior.data_vars if set(posterior[v].dims) == _PER_PATIENT]
     name = parameter if parameter in known else f"{parameter}_i"
     if name not in known:

@@ -14,7 +14,11 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, yes_or_no
+from cart_pkpd._data.columns import key
+from cart_pkpd._data.parse import BAD, MISSING, read_number
+from cart_pkpd._endpoints import fields
+from cart_pkpd._endpoints.fields import Found, Infusion, Source
 from cart_pkpd._endpoints.tables import Column
 
 FEVER = 38.0  # °C
@@ -91,8 +95,33 @@ class Finding:
 
 # --- reading -----------------------------------------------------------------------------------
 
+_IDS = ("ID", "USUBJID", "SUBJID", "SUBJECTID", "SUBJECT", "PATIENT", "PATIENTID")
+_TIMES = ("DAY", "VSDY", "ADY", "DAYS", "DAYSINCEINFUSION", "DATE", "DATETIME", "VSDTC", "ADTM")
+_INFUSIONS = ("INFUSION", "INFUSIONDATE", "DATEOFINFUSION", "INFUSIONDT", "INFDT")
+_SYNONYMS = {
+    "id": _IDS, "day": _TIMES, "infusion": _INFUSIONS, "temperature": ("TEMP", "BODYTEMPERATURE"),
+    "oxygen": ("OXYGENDEVICE", "O2DEVICE"), "oxygen_flow": ("FLOW", "O2FLOW"),
+    "steroid": ("STEROIDS", "CORTICOSTEROID", "CORTICOSTEROIDS"),
+    "ice": ("ICESCORE",), "oedema": ("EDEMA", "CEREBRALEDEMA", "CEREBRALOEDEMA"),
+}  # fmt: skip
 
-def read(table: pd.DataFrame, columns: tuple[Column, ...], least: tuple[str, ...]) -> pd.DataFrame:
+
+def headers(columns: tuple[Column, ...]) -> fields.Headers:
+    """Return the headers by which the columns of a table of records are known."""
+    known = {c.name: (key(c.name), *_SYNONYMS.get(c.name, ())) for c in columns}
+    return {**known, "infusion": _INFUSIONS}
+
+
+def read(
+    table: Source,
+    columns: tuple[Column, ...],
+    least: tuple[str, ...],
+    what: str,
+    *,
+    given: Mapping[str, str] | None = None,
+    day_one: bool = False,
+    infusion: Infusion | None = None,
+) -> pd.DataFrame:
     """Return records with every column, in order of patient and day.
 
     Raises
@@ -100,59 +129,77 @@ def read(table: pd.DataFrame, columns: tuple[Column, ...], least: tuple[str, ...
     DataError
         With every problem: a missing column, a day or number that is none, an unknown word.
     """
-    missing = [c for c in ("id", "day") if c not in table]
-    if missing or not any(c in table for c in least):
-        what = repr(missing[0]) if missing else "any of " + ", ".join(least)
-        raise DataError(f"the records lack {what}; they have: {', '.join(map(str, table)) or '—'}.")
-    unknown = [str(c) for c in table if c not in {k.name for k in columns}]
-    near = [(u, did_you_mean(u, [k.name for k in columns])) for u in unknown]
-    wrong = next(((u, hint) for u, hint in near if hint), None)
-    if wrong:
-        raise DataError(f"the records have a column {wrong[0]!r}.{wrong[1]} Rename or drop it.")
-    problems: list[Problem] = []
-    made = {c.name: _read(table, c, problems) for c in columns}
-    if problems:
-        raise DataError(problems)
-    found = pd.DataFrame(made)
-    return found.sort_values(["id", "day"], kind="stable").reset_index(drop=True)
+    yes_or_no(day_one, "day_one")
+    found = Found()
+    raw = fields.frame(table, what, found)
+    known = headers(columns)
+    _nearly(raw, known, given)
+    cells = fields.pick(raw, known, given, ("id", "day"), what)
+    if not any(c in cells for c in least):
+        raise DataError(f"the {what} have none of the columns {', '.join(least)}; they have: "
+                        f"{', '.join(map(str, raw)) or '—'}.")  # fmt: skip
+    ids = fields.text(cells["id"], len(raw))
+    calendar = fields.calendar(infusion, cells.get("infusion"), ids, day_one, found)
+    days = calendar.days(cells["day"], ids, "day", found)
+    _identities(ids, days, found)
+    found.stop()
+    made: dict[str, Any] = {"id": ids, "day": days}
+    for column in columns[2:]:
+        said = fields.text(cells.get(column.name), len(raw))
+        rows = zip(ids, days, said, strict=True)
+        made[column.name] = [_cell(who, day, text, column, found.errors) for who, day, text in rows]
+    found.stop()
+    return pd.DataFrame(made).sort_values(["id", "day"], kind="stable", ignore_index=True)
 
 
-def _read(table: pd.DataFrame, column: Column, problems: list[Problem]) -> list[Any]:
-    if column.name not in table:
-        empty = {"text": "", "number": np.nan, "flag": False}[column.kind]
-        return [empty] * len(table)
-    cells = zip(table["id"].astype(str), table["day"], table[column.name], strict=True)
-    return [_cell(who, day, value, column, problems) for who, day, value in cells]
+def _nearly(raw: pd.DataFrame, known: fields.Headers, given: Mapping[str, str] | None) -> None:
+    """Refuse a header that is nearly one of ours: a column that would be left out unseen."""
+    mapped = set(given.values()) if isinstance(given, Mapping) else set()
+    recognised = {k for keys in known.values() for k in keys}
+    for header in (str(h) for h in raw.columns if str(h) not in mapped):
+        hint = did_you_mean(header, known)
+        if hint and key(header) not in recognised:
+            raise DataError(f"the records have a column {header!r}.{hint} Rename or drop it.")
 
 
-def _cell(who: str, day: Any, value: Any, column: Column, problems: list[Problem]) -> Any:
-    blank = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
-    text = "" if blank else str(value).strip()
+def _identities(ids: list[str], days: Any, found: Found) -> None:
+    for i, (who, day) in enumerate(zip(ids, days, strict=True)):
+        row = found.row(i)
+        if not who:
+            found.error("no_patient", f"row {row} names no patient; fill it in.", row=row)
+        if np.isnan(day) and not any(p.row == row and p.column == "day" for p in found.errors):
+            found.error("bad_day", f"patient {who!r} has no day in row {row}, but must be a day.",
+                        patient=who, row=row, column="day")  # fmt: skip
+
+
+def _cell(who: str, day: float, text: str, column: Column, problems: list[Problem]) -> Any:
     if column.kind == "flag":
         word = text.lower().removesuffix(".0")
         if word not in _YES | _NO:
             problems.append(_problem(who, day, column, text, "yes or no"))
         return word in _YES
     if column.kind == "number":
-        number = pd.to_numeric(text, errors="coerce") if text not in ("", ".") else np.nan
-        if (text not in ("", ".") and np.isnan(number)) or not _possible(column.name, number):
+        number = _number(text)
+        if (text and np.isnan(number)) or not _possible(column.name, number):
             problems.append(_problem(who, day, column, text, _RANGES.get(column.name, "a number")))
-        return float(number)
-    if column.name == "id":
-        return text
+        return number
     return _word(who, day, text, column, problems)
+
+
+def _number(text: str) -> float:
+    read = read_number(text, ".", MISSING)
+    return np.nan if read.kind == BAD else float(read.value)
 
 
 _RANGES = {
     "temperature": "a temperature between 25 and 45 °C", "ice": "a whole number from 0 to 10",
     "vasopressors": "a whole number of 0 or more", "oxygen_flow": "a flow of 0 or more L/min",
-    "day": "a day",
 }  # fmt: skip
 
 
 def _possible(name: str, number: float) -> bool:
     if np.isnan(number):
-        return name != "day"
+        return True
     match name:
         case "temperature":
             return 25 <= number <= 45
@@ -168,7 +215,7 @@ def _possible(name: str, number: float) -> bool:
 _WORDS = {"oxygen": OXYGEN, "consciousness": CONSCIOUSNESS, "seizure": SEIZURE, "oedema": OEDEMA}
 
 
-def _word(who: str, day: Any, text: str, column: Column, problems: list[Problem]) -> str:
+def _word(who: str, day: float, text: str, column: Column, problems: list[Problem]) -> str:
     known, word = _WORDS[column.name], text.lower()
     if word and word not in known:
         hint = did_you_mean(word, known)
@@ -176,8 +223,10 @@ def _word(who: str, day: Any, text: str, column: Column, problems: list[Problem]
     return word
 
 
-def _problem(who: str, day: Any, column: Column, text: str, wanted: str, hint: str = "") -> Problem:
-    said = f"patient {who!r}, day {day}: {column.name} is {text!r}, but must be {wanted}.{hint}"
+def _problem(
+    who: str, day: float, column: Column, text: str, wanted: str, hint: str = ""
+) -> Problem:
+    said = f"patient {who!r}, day {day:g}: {column.name} is {text!r}, but must be {wanted}.{hint}"
     return Problem(f"bad_{column.name}", said, who, column=column.name, value=text)
 
 

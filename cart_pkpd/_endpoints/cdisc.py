@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import as_text, did_you_mean
 from cart_pkpd._endpoints.lesions import read_lesions
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -21,6 +22,7 @@ from cart_pkpd._endpoints.tables import (
     TIMEPOINTS,
     require,
     shape,
+    tabled,
 )
 
 _BEST = (
@@ -66,14 +68,15 @@ def adrs(
     DataError
         If neither is given, or a table lacks a column.
     """
+    as_text(study, "study")
     if points is None and best is None:
         raise DataError("pass the time points, the best responses, or both.")
     rows: list[dict[str, Any]] = []
     if points is not None:
-        require(points, [c.name for c in TIMEPOINTS], "time points", "endpoints.recist")
+        points = tabled(points, TIMEPOINTS, "time-point responses", "endpoints.recist")
         rows += _time_points(points)
     if best is not None:
-        require(best, [c.name for c in BEST], "best responses", "endpoints.best_response")
+        best = tabled(best, BEST, "best responses", "endpoints.best_response")
         rows += _best(best)
     columns = ["STUDYID", "USUBJID", "PARAMCD", "PARAM", "AVISIT", "ADY", "AVALC", "AVAL", "RULE"]
     table = pd.DataFrame([{"STUDYID": study, **r} for r in rows], columns=columns)
@@ -149,9 +152,12 @@ def from_adtte(table: pd.DataFrame, parameter: str | None = None) -> pd.DataFram
         number.
     """
     require(table, ("USUBJID", "PARAMCD", "AVAL", "CNSR"), "records of ADTTE", "data.read_adam")
-    known = sorted(set(table["PARAMCD"].astype(str)))
-    if parameter is not None and parameter not in known:
-        raise DataError(f"ADTTE has no parameter {parameter!r}. It has: {', '.join(known)}.")
+    known = sorted({str(v) for v in table["PARAMCD"]})
+    if parameter is not None and as_text(parameter, "parameter") not in known:
+        raise DataError(
+            f"ADTTE has no parameter {parameter!r}.{did_you_mean(parameter, known)} It has: "
+            f"{', '.join(known)}."
+        )
     own = table if parameter is None else table[table["PARAMCD"] == parameter]
     return shape([_time_to_event(r) for r in own.to_dict("records")], TIME_TO_EVENT)
 
@@ -170,7 +176,7 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
                     "event and 1 or more for a censoring.", who, column="CNSR",
                     value=str(r["CNSR"]))
         )  # fmt: skip
-    days, ady = _number(who, r, "AVAL") * _TO_DAY[unit], _number(who, r, "ADY")
+    days, ady = _number(r, "AVAL", "adtte") * _TO_DAY[unit], _number(r, "ADY", "adtte")
     day = ady - 1 if ady >= 1 else ady
     return {
         "id": who, "endpoint": str(r["PARAMCD"]), "time": days, "months": days / DAYS_PER_MONTH,
@@ -180,16 +186,16 @@ def _time_to_event(r: Mapping[Any, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _number(who: str, r: Mapping[Any, Any], column: str) -> float:
-    """Return a number of ADTTE, NaN where the cell is empty."""
-    said = str(r.get(column, "")).strip()
+def _number(r: Mapping[Any, Any], column: str, source: str) -> float:
+    """Return a number of a record, NaN where the cell is empty."""
+    who, said = str(r["USUBJID"]), str(r.get(column, "")).strip()
     if said.lower() in _MISSING:
         return np.nan
     number = pd.to_numeric(said, errors="coerce")
     if np.isnan(number):
         raise DataError(
-            Problem("adtte_number", f"patient {who!r}: {column} is {said!r}; write a number, or "
-                    "leave it empty.", who, column=column, value=said)
+            Problem(f"{source}_number", f"patient {who!r}: {column} is {said!r}; write a number, "
+                    "or leave it empty.", who, column=column, value=said)
         )  # fmt: skip
     return float(number)
 
@@ -223,10 +229,13 @@ def from_adrs(
     if "DAY" not in table:
         require(table, ("ADY",), "records of ADRS", "data.read_adam")
     table = _by_evaluator(table, evaluator, "ADRS")
-    own = table[table["PARAMCD"] == parameter]
+    own = table[table["PARAMCD"].astype(str) == as_text(parameter, "parameter")]
     if not len(own):
-        known = ", ".join(sorted(set(table["PARAMCD"].astype(str))))
-        raise DataError(f"ADRS has no parameter {parameter!r}; it has: {known}.")
+        known = sorted({str(v) for v in table["PARAMCD"]})
+        raise DataError(
+            f"ADRS has no parameter {parameter!r}.{did_you_mean(parameter, known)} It has: "
+            f"{', '.join(known)}."
+        )
     return _points(own.assign(RESULT=own["AVALC"], VISIT=own.get("AVISIT", "")), "ADRS")
 
 
@@ -260,7 +269,9 @@ def from_rs(table: pd.DataFrame, *, evaluator: str | None = None) -> pd.DataFram
     for code, column in (("TRGRESP", "target"), ("NTRGRESP", "non_target")):
         part = table[table["RSTESTCD"] == code]
         held = {
-            (str(r["USUBJID"]), float(r["DAY"])): _response(r["USUBJID"], r["RSSTRESC"], "RS")
+            (str(r["USUBJID"]), _number(r, "DAY", "rs")): _response(
+                r["USUBJID"], r["RSSTRESC"], "RS"
+            )
             for r in part.to_dict("records")
         }
         keys = zip(made["id"], made["day"], strict=True)
@@ -276,7 +287,7 @@ def _by_evaluator(table: pd.DataFrame, evaluator: str | None, source: str) -> pd
         return table
     columns = [c for c in _EVALUATOR if c in table]
     said = {c: table[c].astype(str).str.strip().str.upper() for c in columns}
-    wanted = evaluator.strip().upper()
+    wanted = as_text(evaluator, "evaluator").strip().upper()
     for column in columns:
         if (said[column] == wanted).any():
             return table[said[column] == wanted]
@@ -311,12 +322,17 @@ def _points(table: pd.DataFrame, source: str) -> pd.DataFrame:
     rows = []
     for r in table.to_dict("records"):
         value = _response(r["USUBJID"], r["RESULT"], source)
-        day = r.get("DAY")
-        if day is None:
-            ady = float(r["ADY"])
+        day = _number(r, "DAY", source.lower())
+        if "DAY" not in r:
+            ady = _number(r, "ADY", source.lower())
             day = ady - 1 if ady >= 1 else ady
+        if np.isnan(day):
+            raise DataError(
+                Problem("no_day", f"patient {str(r['USUBJID'])!r} has the response {value} without "
+                        f"a day in {source}; fill it in.", str(r["USUBJID"]), column="DAY")
+            )  # fmt: skip
         rows.append(
-            {"id": str(r["USUBJID"]), "visit": str(r.get("VISIT", "")), "day": float(day),
+            {"id": str(r["USUBJID"]), "visit": str(r.get("VISIT", "")), "day": day,
              "complete": True, "overall": value, "reason": f"as {source} says"}
         )  # fmt: skip
     made = shape(rows, TIMEPOINTS)
@@ -343,8 +359,8 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
         USUBJID, TULNKID, TUSTRESC or TUORRES (TARGET, NON-TARGET, NEW), TULOC.
     tr : DataFrame
         USUBJID, TRLNKID, TRTESTCD (LDIAM, SAXIS, TUMSTATE), TRSTRESN, TRSTRESU (mm or cm),
-        TRSTRESC, DAY (as ``data.read_sdtm`` adds it), VISIT. The baseline is the visit so called,
-        else the last one by the infusion.
+        TRSTRESC, DAY (as ``data.read_sdtm`` adds it), VISIT, TRBLFL or TRLOBXFL. The baseline is
+        what is flagged, else the visit so called, else the last one by the infusion.
     **options
         As for ``endpoints.read_lesions``.
 
@@ -378,6 +394,11 @@ def lesions_from_sdtm(tu: pd.DataFrame, tr: pd.DataFrame, **options: Any) -> pd.
                         value=key[1])
             )  # fmt: skip
         rows.append(_lesion(r, key, *held[key]))
+    if not rows:
+        raise DataError("TR has no test LDIAM, SAXIS or TUMSTATE, so there is no lesion record.")
+    unknown = set(options) - set(inspect.signature(read_lesions).parameters)
+    if unknown:
+        raise DataError(f"{sorted(unknown)[0]}= is no option of endpoints.read_lesions.")
     unit = _unit(tr)
     if unit and options.setdefault("unit", unit) != unit:
         raise DataError(f"unit= is {options['unit']!r}, and TR says that its sizes are in {unit}.")
@@ -418,8 +439,10 @@ def _lesion(r: Mapping[Any, Any], key: tuple[str, str], kind: str, site: str) ->
     measured = not np.isnan(size)
     said = "" if measured else str(r.get("TRSTRESC", "")).lower()
     return {
-        "id": key[0], "visit": str(r.get("VISIT", "")), "day": float(r["DAY"]), "lesion": key[1],
+        "id": key[0], "visit": str(r.get("VISIT", "")), "day": _number(r, "DAY", "tr"),
+        "lesion": key[1],
         "kind": kind.lower(), "site": site.lower(),
+        "BLFL": next((r[c] for c in ("TRBLFL", "TRLOBXFL") if r.get(c)), ""),
         "node": int(r["TRTESTCD"] == "SAXIS" or "LYMPH NODE" in site.upper()),
         "diameter": float(size) if measured else np.nan, "status": said,
     }  # fmt: skip
@@ -466,14 +489,14 @@ def from_ae(table: pd.DataFrame) -> pd.DataFrame:
     term = next((c for c in ("AEDECOD", "AETERM") if c in table), None)
     if term is None:
         raise DataError("AE has neither AEDECOD nor AETERM, so the events have no name.")
-    empty = pd.Series("", index=table.index)
+    empty, rows = pd.Series("", index=table.index), table.to_dict("records")
     return pd.DataFrame(
         {
             "id": table["USUBJID"].astype(str),
             "term": table[term].astype(str),
-            "grade": [_grade(r) for r in table.to_dict("records")],
-            "start_day": table["DAY"].astype(float),
-            "end_day": table["END_DAY"].astype(float) if "END_DAY" in table else np.nan,
+            "grade": [_grade(r) for r in rows],
+            "start_day": [_number(r, "DAY", "ae") for r in rows],
+            "end_day": [_number(r, "END_DAY", "ae") for r in rows],
             "serious": table.get("AESER", empty).astype(str).str.upper() == "Y",
             "relation": table.get("AEREL", empty).astype(str),
         }

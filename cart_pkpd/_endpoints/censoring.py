@@ -12,7 +12,7 @@ import pandas as pd
 
 from cart_pkpd._core.validate import at_least_0, one_of, positive_int
 from cart_pkpd._endpoints.schedule import Schedule, planned
-from cart_pkpd._endpoints.tables import NE, PD, TIMEPOINTS, require
+from cart_pkpd._endpoints.tables import NE, PD
 
 Censoring = Literal["fda", "ema"]
 Progression = Literal["recist", "investigator"]
@@ -81,8 +81,6 @@ def rules_of(
     window: float,
 ) -> Rules:
     """Return the rules of censoring, with the planned days where they are needed."""
-    names = [c.name for c in TIMEPOINTS]
-    require(timepoints, names, "time-point responses", "endpoints.recist")
     one_of(censoring, ("fda", "ema"), "censoring")
     if censoring == "ema" or missed is None:
         return Rules(censoring, None, None)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import chi2, norm
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of, probability
 from cart_pkpd._crs.result import changes
@@ -63,6 +64,14 @@ class Cox:
     ties: str
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        said = "; ".join(ratio_words(self.ratios()))
+        return f"Cox regression of {self.n} patients, {self.events} events: {said}."
+
+    def _repr_html_(self) -> str:
+        said = f"{self.n} patients, {self.events} events; 95 % intervals."
+        return display.block("Cox regression.", said, self.ratios(), notes=self.notes)
+
     def ratios(self, prob: float = 0.95) -> pd.DataFrame:
         """Return hazard ratios with Wald intervals, per doubling where the scale is log.
 
@@ -73,6 +82,17 @@ class Cox:
             ``estimate``, ``lower``, ``upper``, ``p_value``, ``reason``.
         """
         return ratio_table(self.terms, self.coefficients, "hazard ratio", prob)
+
+
+def ratio_words(ratios: pd.DataFrame) -> list[str]:
+    """Return each ratio in words: ``"Cmax, 2-fold: 1.30 (0.90–1.88)"``."""
+    said = (
+        row["reason"] if np.isnan(row["estimate"])
+        else f"{row['estimate']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})"
+        for _, row in ratios.iterrows()
+    )  # fmt: skip
+    names = (f"{row['label']}, {row['change']}" for _, row in ratios.iterrows())
+    return [f"{name}: {text}" for name, text in zip(names, said, strict=True)]
 
 
 def ratio_table(
@@ -166,6 +186,8 @@ def cox(
     """
     one_of(ties, ("efron", "breslow"), "way of ties", error=DataError)
     rows, terms, x, notes = complete(tte, predictors, patients)
+    if not terms:
+        raise DataError("name at least one predictor, such as 'tumour_burden'.")
     time, event = rows["time"].to_numpy(float), rows["event"].to_numpy(bool)
     centred = x - x.mean(axis=0)
     zero = np.zeros(x.shape[1])

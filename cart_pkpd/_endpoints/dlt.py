@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, DataWarning
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, one_of, pair, shown
 from cart_pkpd._endpoints.grading import Grades
+from cart_pkpd._endpoints.tables import Column, tabled
 
 Source = Literal["crs", "icans", "adverse events"]
 _HOURS = 24.0
+_EVENTS = (
+    Column("id", "text", "", "patient"), Column("term", "text", "", "preferred term"),
+    Column("grade", "number", "1", "CTCAE grade"), Column("start_day", "number", "day", "onset"),
+    Column("end_day", "number", "day", "end; NaN while ongoing"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,15 @@ class DltRule:
     except_terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.grade not in (1, 2, 3, 4, 5):
-            raise DataError(f"a DLT rule needs a grade from 1 to 5, not {self.grade!r}.")
-        if not self.lasting_hours >= 0:
-            raise DataError(f"lasting_hours must be 0 or more, not {self.lasting_hours!r}.")
+        one_of(self.source, ("crs", "icans", "adverse events"), "source of a DLT rule",
+               error=DataError)  # fmt: skip
+        whole = isinstance(self.grade, int | float | np.integer) and not isinstance(
+            self.grade, bool
+        )
+        if not whole or self.grade not in (1, 2, 3, 4, 5):
+            raise DataError(f"a DLT rule needs a grade from 1 to 5, not {shown(self.grade)}.")
+        if not isinstance(self.lasting_hours, int | float) or not self.lasting_hours >= 0:
+            raise DataError(f"lasting_hours must be 0 or more, not {shown(self.lasting_hours)}.")
 
     def __str__(self) -> str:
         what = {"crs": "CRS", "icans": "ICANS"}.get(self.source, "adverse event")
@@ -83,9 +94,16 @@ def adverse_event_at_least(
         Preferred terms that count (all by default), and those that do not, such as
         lymphopenia after lymphodepletion.
     """
-    both = [(given,) if isinstance(given, str) else given for given in (terms, except_terms)]
-    lower = [tuple(t.lower() for t in given) for given in both]
-    return DltRule("adverse events", grade, lasting_hours, *lower)
+    counting, excepted = (_terms(given) for given in (terms, except_terms))
+    return DltRule("adverse events", grade, lasting_hours, counting, excepted)
+
+
+def _terms(given: str | Sequence[str]) -> tuple[str, ...]:
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple | set) or not all(isinstance(t, str) for t in listed):
+        raise DataError(f"terms are names of adverse events, such as 'neutropenia', not "
+                        f"{shown(given)}.")  # fmt: skip
+    return tuple(t.lower() for t in listed)
 
 
 def dlt(
@@ -138,18 +156,23 @@ def dlt(
     """
     if isinstance(dlt_rules, DltRule):
         dlt_rules = [dlt_rules]
-    if not dlt_rules:
+    if not isinstance(dlt_rules, list | tuple) or not dlt_rules:
         raise DataError(
             "no DLT rule is switched on; name those of the protocol, such as "
             "dlt_rules=[endpoints.crs_at_least(3, lasting_hours=72), endpoints.icans_at_least(3)]."
         )
     _check_rules(dlt_rules, window)
     given = {"crs": crs, "icans": icans, "adverse events": adverse_events}
+    for word, function in (("crs", "crs_grade"), ("icans", "icans_grade")):
+        if given[word] is not None and not isinstance(given[word], Grades):
+            raise DataError(f"{word}= must be from endpoints.{function}, not {shown(given[word])}.")
     for rule in dlt_rules:
         if given[rule.source] is None:
             word = rule.source.replace(" ", "_")
             raise DataError(f"the rule '{rule}' needs {word}=, which was not given.")
     if adverse_events is not None:
+        adverse_events = tabled(adverse_events, _EVENTS, "adverse events", "endpoints.from_ae")
+        given["adverse events"] = adverse_events
         _check_events(adverse_events, dlt_rules)
     spells = pd.concat([_spells(r, given[r.source]) for r in dlt_rules], ignore_index=True)
     inside = spells["start"].isna() | spells["start"].between(*window)
@@ -173,14 +196,12 @@ def _check_rules(rules: Sequence[DltRule], window: tuple[float, float]) -> None:
     for rule in rules:
         if not isinstance(rule, DltRule):
             raise DataError(f"{rule!r} is no DLT rule; write endpoints.crs_at_least(3), for one.")
-    if not window[0] <= window[1]:
-        raise DataError(f"window= must be (first day, last day), not {tuple(window)}.")
+    first, last = pair(window, "window", "(first day, last day)")
+    if not first <= last:
+        raise DataError(f"window= must be (first day, last day), not {shown(window)}.")
 
 
 def _check_events(table: pd.DataFrame, rules: Sequence[DltRule]) -> None:
-    missing = [c for c in ("id", "term", "grade", "start_day", "end_day") if c not in table]
-    if missing:
-        raise DataError(f"the adverse events lack the column {missing[0]!r}.")
     known = set(table["term"].astype(str).str.lower())
     named = dict.fromkeys(t for r in rules for t in (*r.terms, *r.except_terms))
     for term in (t for t in named if t not in known):

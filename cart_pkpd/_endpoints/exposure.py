@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 from scipy.stats import norm
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, positive_int, probability
+from cart_pkpd._core.validate import number, one_of, positive_int, probability, shown, yes_or_no
 from cart_pkpd._crs.arrange import arrange
 from cart_pkpd._crs.compare import along, described, response
 from cart_pkpd._crs.density import LayerDensity
@@ -31,7 +32,7 @@ from cart_pkpd._endpoints.brant import brant
 from cart_pkpd._endpoints.cox import Cox, cox, ratio_table
 from cart_pkpd._endpoints.groups import Patients, per_patient, variable
 from cart_pkpd._endpoints.landmark_analysis import from_landmark
-from cart_pkpd._endpoints.predictors import Given, terms_of
+from cart_pkpd._endpoints.predictors import Given, columns_of, listed_of, terms_of
 from cart_pkpd._endpoints.survival import KaplanMeier, kaplan_meier
 
 Floats = NDArray[np.float64]
@@ -94,6 +95,9 @@ class ExposureResponse:
     landmark: float | None
     notes: tuple[str, ...]
     fit: Any
+
+    def _repr_html_(self) -> str:
+        return display.block("Exposure–response.", repr(self), self.ratios, notes=self.notes)
 
     def __repr__(self) -> str:
         row = self.ratios.iloc[0]
@@ -190,12 +194,24 @@ def exposure_response(
             "a time-to-event table and kind='survival' belong together; for other kinds name a "
             "patient-level variable."
         )
+    if kind != "survival" and not isinstance(outcome, str):
+        raise DataError(f"outcome= must be the name of a variable, not {shown(outcome)}.")
+    for name, value in (("at_least", at_least), ("highest", highest), ("landmark", landmark),
+                        ("window_end", window_end)):  # fmt: skip
+        if value is not None:
+            number(value, name)
+    yes_or_no(exclude_truncated, "exclude_truncated")
     found = per_patient(patients)
     cut = _truncated(found, death_day, window_end)
     if exclude_truncated and cut:
         found = found.sel(id=[i for i in found["id"].values if i not in cut])
-    listed = (covariates,) if isinstance(covariates, str | Term) else tuple(covariates)
-    terms = terms_of((exposure, *listed), found)
+    if isinstance(exposure, list | tuple):
+        raise DataError("exposure= is one name or term; further ones are covariates=.")
+    terms = terms_of((exposure, *listed_of(covariates)), found)
+    values = columns_of(terms[:1], found)[:, 0]
+    known = values[np.isfinite(values)]
+    if kind != "survival" and known.size > 1 and np.ptp(known) == 0:
+        raise DataError(f"{terms[0].source} is the same in every patient: no effect to tell.")
     task = _Task(found, outcome, terms, kind, at_least, highest, landmark, method, prob,
                  positive_int(groups, "groups"), sampler)  # fmt: skip
     made = _survival(task) if kind == "survival" else _layer(task)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import shown
 from cart_pkpd._endpoints.astct import FEVER, NEUROLOGY, VITALS, Finding, crs_of, icans_of, read
+from cart_pkpd._endpoints.fields import Infusion, Source
 
 _LEAST_VITALS = ("temperature", "hypotension", "vasopressors", "oxygen")
 _LEAST_NEUROLOGY = ("ice", "consciousness", "seizure", "motor", "oedema")
@@ -42,23 +46,41 @@ class Grades:
     days: pd.DataFrame
     patients: pd.DataFrame
 
+    def _repr_html_(self) -> str:
+        title, _, said = repr(self).partition(": ")
+        return display.block(f"{title}:", said, self.patients)
+
     def __repr__(self) -> str:
         counts = self.patients["grade"].value_counts().sort_index()
         said = ", ".join(f"grade {k:g}: {n}" for k, n in counts.items())
         return f"{self.name} of {len(self.patients)} patients: {said or 'no record was graded'}."
 
 
-def crs_grade(vitals: pd.DataFrame, *, episode_gap: float | None = None) -> Grades:
+def crs_grade(
+    vitals: Source,
+    columns: Mapping[str, str] | None = None,
+    *,
+    episode_gap: float | None = None,
+    day_one: bool = False,
+    infusion: Infusion | None = None,
+) -> Grades:
     """Grade cytokine release syndrome by the ASTCT consensus.
 
     Parameters
     ----------
-    vitals : DataFrame
-        Records of vital signs and interventions; columns are those of
+    vitals : path or DataFrame
+        Records of vital signs and interventions: CSV, SAS transport file or DataFrame, or what
+        ``endpoints.vitals_from_sdtm`` returns. Columns are those of
         ``endpoints.columns("vitals")``, of which only ``id``, ``day`` and what was recorded are
-        needed.
+        needed. Days are numbers that count from the infusion (day 0), or dates.
+    columns : dict, optional
+        Headers by our names, where they are not recognised: ``{"temperature": "T max"}``.
     episode_gap : float, optional
         Once CRS has been over for longer than this, fever is required anew; by default never. [day]
+    day_one : bool
+        Whether numbers call the day of infusion day 1; days from 1 on are moved by one.
+    infusion : mapping, optional
+        Date of infusion by patient, where the days are dates and no column has it.
 
     Returns
     -------
@@ -91,13 +113,20 @@ def crs_grade(vitals: pd.DataFrame, *, episode_gap: float | None = None) -> Grad
     >>> crs_grade(records).patients[["grade", "onset_day", "rule"]].values.tolist()
     [[3.0, 2.0, 'one vasopressor; fever 39.1 °C']]
     """
-    if episode_gap is not None and not episode_gap > 0:
-        raise DataError(f"episode_gap must be above 0 days, not {episode_gap!r}.")
-    found = read(vitals, VITALS, _LEAST_VITALS)
+    if episode_gap is not None and not (_is_number(episode_gap) and episode_gap > 0):
+        raise DataError(f"episode_gap must be above 0 days, not {shown(episode_gap)}.")
+    found = read(
+        vitals, VITALS, _LEAST_VITALS, "vital signs", given=columns, day_one=day_one,
+        infusion=infusion,
+    )  # fmt: skip
     graded: list[Finding] = []
     for _, part in found.groupby("id", sort=False):
         graded += _crs_course(list(part.itertuples(index=False)), episode_gap)
     return _grades("CRS", found, graded)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _crs_course(rows: list[Any], gap: float | None) -> list[Finding]:
@@ -127,13 +156,21 @@ def _treated(row: Any) -> bool:
     return bool(row.tocilizumab or row.steroid or row.antipyretic)
 
 
-def icans_grade(records: pd.DataFrame) -> Grades:
+def icans_grade(
+    records: Source,
+    columns: Mapping[str, str] | None = None,
+    *,
+    day_one: bool = False,
+    infusion: Infusion | None = None,
+) -> Grades:
     """Grade immune effector cell-associated neurotoxicity by the ASTCT consensus.
 
     Parameters
     ----------
-    records : DataFrame
+    records : path or DataFrame
         Neurological records; columns are those of ``endpoints.columns("neurology")``.
+    columns, day_one, infusion
+        As for `crs_grade`.
 
     Returns
     -------
@@ -157,7 +194,10 @@ def icans_grade(records: pd.DataFrame) -> Grades:
     .. [1] Lee et al., Biol Blood Marrow Transplant 25:625 (2019),
        :doi:`10.1016/j.bbmt.2018.12.758`.
     """
-    found = read(records, NEUROLOGY, _LEAST_NEUROLOGY)
+    found = read(
+        records, NEUROLOGY, _LEAST_NEUROLOGY, "neurological records", given=columns,
+        day_one=day_one, infusion=infusion,
+    )  # fmt: skip
     return _grades("ICANS", found, [icans_of(r) for r in found.itertuples(index=False)])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._core.validate import did_you_mean, shown
 
 Patients = xr.Dataset | pd.DataFrame
 
@@ -47,6 +47,11 @@ def per_patient(patients: Patients) -> xr.Dataset:
 
 
 def _from_frame(frame: pd.DataFrame) -> xr.Dataset:
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            "the patients must be a trial, a table of parameters or one with a column 'id', not "
+            f"{shown(frame)}."
+        )
     name = next((c for c in ("id", "ID", "USUBJID") if c in frame.columns), None)
     if name is None:
         raise DataError("patients: the table has no column 'id'; name the column of patients 'id'.")
@@ -74,6 +79,8 @@ def variable(found: xr.Dataset, name: str) -> xr.DataArray:
         If the patients have no such variable; the nearest name is offered.
     """
     known = [str(v) for v in found.data_vars]
+    if not isinstance(name, str):
+        raise DataError(f"name a variable of the patients, not {shown(name)}.")
     if name not in known:
         raise DataError(
             f"the patients have no variable {name!r}.{did_you_mean(name, known)} "
@@ -99,6 +106,8 @@ def group_of(table: pd.DataFrame, by: str | None, patients: Patients | None) -> 
     """
     if by is None:
         return pd.Series(["all"] * len(table), index=table.index, dtype=object)
+    if not isinstance(by, str):
+        raise DataError(f"by= must be the name of a column or variable, not {shown(by)}.")
     if by in table.columns:
         found = table[by]
     elif patients is None:

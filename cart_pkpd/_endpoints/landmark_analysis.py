@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import number, shown, yes_or_no
 from cart_pkpd._endpoints.survival import usable
 from cart_pkpd._endpoints.tables import CR, DAYS_PER_MONTH, MISSING, PR, RESPONSES
 
@@ -52,8 +53,10 @@ def from_landmark(
     ----------
     .. [1] Anderson, Cain and Gelber, J Clin Oncol 1:710 (1983), :doi:`10.1200/JCO.1983.1.11.710`.
     """
+    number(day, "day")
+    yes_or_no(confirmed, "confirmed")
     rows, notes = usable(tte)
-    start = rows["start_day"].astype(float) if "start_day" in rows else 0.0
+    start = _starts(rows)
     on_day = rows["time"].astype(float) - 1 + start  # the inverse of day - start + 1
     chosen = on_day > day
     gone = [str(i) for i in rows.loc[~chosen, "id"]]
@@ -72,8 +75,27 @@ def from_landmark(
     return kept
 
 
+def _starts(rows: pd.DataFrame) -> pd.Series | float:
+    """Return each patient's time zero, day 0 where it is not told."""
+    if "start_day" not in rows:
+        return 0.0
+    start = pd.to_numeric(rows["start_day"], errors="coerce").astype(float)
+    wrong = start.isna() & rows["start_day"].notna()
+    if wrong.any():
+        first = rows[wrong].iloc[0]
+        raise DataError(
+            f"the start_day of patient {first['id']} is {first['start_day']!r}; write a number."
+        )
+    return start.fillna(0.0)
+
+
 def _groups(ids: list[str], day: float, known: Known, confirmed: bool) -> list[object]:
     if not isinstance(known, pd.DataFrame):
+        if not isinstance(known, Mapping):
+            raise DataError(
+                "known= must be the table of endpoints.recist or endpoints.best_response, or a "
+                f"value by patient, not {shown(known)}."
+            )
         held = {str(k): v for k, v in known.items()}
         missing = [i for i in ids if i not in held]
         if missing:

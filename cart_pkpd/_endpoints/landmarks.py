@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import as_text, number
 from cart_pkpd._endpoints.fields import events
-from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, TIME_TO_EVENT, require
+from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, TIME_TO_EVENT, tabled
 
 _PARAMETERS = {
     "PFS": "Progression-Free Survival",
@@ -43,9 +43,8 @@ def landmark(times: pd.DataFrame, months: float = 12.0) -> pd.DataFrame:
     An event on the day of the landmark has happened by then. The share that is event-free among
     those whose state is known is biased; a Kaplan–Meier estimate is not.
     """
-    require(times, [c.name for c in TIME_TO_EVENT], "times to event", "endpoints.pfs or os")
-    if not 0 < months < np.inf:
-        raise DataError(f"months= must be above 0, not {months!r}.")
+    times = tabled(times, TIME_TO_EVENT, "times to event", "endpoints.pfs or os", raw=("event",))
+    number(months, "months", above=0.0)
     day = months * DAYS_PER_MONTH
     time, event = times["time"].to_numpy(float), events(times)
     state = np.select(
@@ -79,13 +78,13 @@ def adtte(times: pd.DataFrame, *, study: str = "") -> pd.DataFrame:
     DataError
         If `times` is no table of times to event.
     """
-    require(times, [c.name for c in TIME_TO_EVENT], "times to event", "endpoints.pfs or os")
+    times = tabled(times, TIME_TO_EVENT, "times to event", "endpoints.pfs or os", raw=("event",))
     own = times[times["time"].notna()].reset_index(drop=True)
     own = own.assign(event=events(own))
     day = own["day"].to_numpy()
     return pd.DataFrame(
         {
-            "STUDYID": study,
+            "STUDYID": as_text(study, "study"),
             "USUBJID": own["id"],
             "PARAMCD": own["endpoint"],
             "PARAM": own["endpoint"].map(_PARAMETERS),

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, DataWarning
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import as_patients, at_least_0, one_of, pair, yes_or_no
 from cart_pkpd._endpoints import fields, words
-from cart_pkpd._endpoints.fields import Found, Source
+from cart_pkpd._endpoints.fields import Found, Infusion, Source
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.lesion_checks import Limits, check
 from cart_pkpd._endpoints.records import Record
@@ -23,7 +23,8 @@ from cart_pkpd._endpoints.tables import LESIONS, shape
 HEADERS: fields.Headers = {
     "id": ("ID", "USUBJID", "SUBJID", "SUBJECTID", "SUBJECT", "PATIENT", "PATIENTID"),
     "visit": ("VISIT", "AVISIT", "ASSESSMENT", "TIMEPOINT"),
-    "day": ("DAY", "ADY", "TRDY", "TIME", "DAYS", "DAYSINCEINFUSION"),
+    "day": ("DAY", "ADY", "TRDY", "TIME", "DAYS", "DAYSINCEINFUSION", "DATE", "ASSESSMENTDATE",
+            "SCANDATE", "DATEOFSCAN", "DATEOFASSESSMENT", "TRDTC", "ADT"),
     "lesion": ("LESION", "TRLNKID", "TULNKID", "LESIONID", "LESIONNUMBER"),
     "kind": ("KIND", "LESIONTYPE", "TRGRPID", "TYPE", "GROUP"),
     "site": ("SITE", "TULOC", "TRLOC", "ORGAN", "LOCATION"),
@@ -31,7 +32,9 @@ HEADERS: fields.Headers = {
     "diameter": ("DIAMETER", "TRSTRESN", "SIZE", "LENGTH", "DIAMETERMM", "DIAMETERCM"),
     "measure": ("MEASURE", "MEASUREMENT", "AXIS", "TRTEST", "TRTESTCD"),
     "status": ("STATUS", "TRSTRESC", "LESIONSTATUS", "STATE"),
-}
+    "baseline": ("ABLFL", "TRBLFL", "TRLOBXFL", "BLFL", "BASELINEFL", "BASELINEFLAG"),
+    "infusion": ("INFUSION", "INFUSIONDATE", "DATEOFINFUSION", "INFUSIONDT", "INFDT"),
+}  # fmt: skip
 REQUIRED = ("id", "day", "lesion", "kind", "diameter")
 
 MEASURABLE = (10.0, 15.0)  # mm: longest diameter, short axis of a node
@@ -50,17 +53,20 @@ def read_lesions(
     measurable: tuple[float, float] | None = None,
     baseline_window: float | None = None,
     day_one: bool = False,
+    infusion: Infusion | None = None,
 ) -> pd.DataFrame:
     """Read lesion records and refuse what RECIST 1.1 cannot be applied to.
 
     Parameters
     ----------
     table : path or DataFrame
-        One row per patient, assessment and lesion. Days count from the infusion (day 0).
+        One row per patient, assessment and lesion: CSV (any usual separator; a decimal comma where
+        cells are separated by semicolons or tabs), SAS transport file or DataFrame. Days are
+        numbers that count from the infusion (day 0), or dates.
     columns : dict, optional
         Headers by our names, where they are not recognised: ``{"diameter": "Size"}``. Needed are
-        id, day, lesion, kind, diameter; visit, site, node, measure (such as "short axis") and
-        status are used where they are.
+        id, day, lesion, kind, diameter; visit, site, node, measure (such as "short axis"), status,
+        baseline (a flag) and infusion (its date) are used where they are.
     unit : {"mm", "cm"}, optional
         Unit of the diameters. By default mm, unless no target reaches 10 at the baseline: then
         they are taken to be cm, and a warning says so.
@@ -75,7 +81,9 @@ def read_lesions(
         Longest time from the baseline assessment to the infusion without a warning; 28 by
         default. [day]
     day_one : bool
-        Whether the table calls the day of infusion day 1; days from 1 on are moved by one.
+        Whether numbers call the day of infusion day 1; days from 1 on are moved by one.
+    infusion : mapping, optional
+        Date of infusion by patient, where the days are dates and no column has it.
 
     Returns
     -------
@@ -86,7 +94,7 @@ def read_lesions(
     Raises
     ------
     DataError
-        With every problem in ``.problems``: unknown kind or status, no number, negative
+        With every problem in ``.problems``: unknown kind or status, no number or date, negative
         diameter, unknown patient, an assessment before the baseline or after death, two
         assessments on one day, a lesion twice in one, a target that is not measurable at baseline
         or not in the baseline, a new lesion at baseline, a lesion whose kind changes.
@@ -100,6 +108,9 @@ def read_lesions(
 
     Notes
     -----
+    The baseline is the assessment that is flagged so (ABLFL, TRBLFL), else the one whose visit is
+    called so (baseline, screening, pre-infusion), else the last one by day 0.
+
     A target too small to measure is given 5 mm unless a diameter stands there, an absent one
     0 mm [1]_. Thresholds of a measurable lesion are those for CT in slices of 5 mm or less.
 
@@ -109,9 +120,15 @@ def read_lesions(
     """
     if unit is not None:
         one_of(unit, ("mm", "cm"), "unit of diameters", error=DataError)
-    raw, found = fields.frame(table), Found()
+    yes_or_no(day_one, "day_one")
+    if measurable is not None:
+        pair(measurable, "measurable", "(longest diameter, short axis of a node)")
+    if baseline_window is not None:
+        at_least_0(baseline_window, "baseline_window")
+    found = Found()
+    raw = fields.frame(table, "lesions", found)
     given = fields.pick(raw, HEADERS, columns, REQUIRED, "lesions")
-    made = _cells(given, len(raw), day_one, found)
+    made = _cells(given, len(raw), infusion, day_one, found)
     found.stop()
     _to_mm(made, unit or ("mm" if "limits" in raw.attrs else None), found)
     for record in made:
@@ -119,29 +136,34 @@ def read_lesions(
     found.stop()
     own = patients_of(made)
     baselines = {who: _baseline(who, records, found) for who, records in own.items()}
+    if baseline_window is not None:
+        at_least_0(baseline_window, "baseline_window")
     before = raw.attrs.get("limits", {})  # of a table that has been read before
     limits = Limits(
         measurable or before.get("measurable", MEASURABLE),
         baseline_window or before.get("baseline_window", BASELINE_WINDOW),
     )
-    known = None if patients is None else {str(p) for p in patients}
+    known = None if patients is None else set(as_patients(patients, "patients"))
     check(own, baselines, limits, known, _deaths(followup), found)
     found.stop()
     return _finish(own, found, limits, quiet=bool(before))
 
 
-def _cells(given: dict[str, pd.Series], size: int, day_one: bool, found: Found) -> list[Record]:
+def _cells(
+    given: dict[str, pd.Series], size: int, infusion: Infusion | None, day_one: bool, found: Found
+) -> list[Record]:
     """Return the table's rows, every cell read; what cannot be read is noted."""
     ids = fields.text(given["id"], size)
-    days = fields.numbers(given["day"], ids, "day", found)
-    days = fields.from_day_one(days) if day_one else days
+    calendar = fields.calendar(infusion, given.get("infusion"), ids, day_one, found)
+    days = calendar.days(given["day"], ids, "day", found)
     kinds = fields.text(given["kind"], size)
     made = [
         Record(*cells)
         for cells in zip(
-            range(2, size + 2), ids, days.tolist(), fields.text(given.get("visit"), size),
+            map(found.row, range(size)), ids, days.tolist(), fields.text(given.get("visit"), size),
             fields.text(given["lesion"], size), [words.kind(cell) for cell in kinds],
             fields.text(given.get("site"), size), _nodes(given, ids, found),
+            fields.flags(given.get("baseline"), ids, "baseline", found).tolist(),
             fields.numbers(given["diameter"], ids, "diameter", found).tolist(),
             fields.text(given.get("status"), size),
             strict=True,
@@ -178,6 +200,9 @@ def _nodes(given: dict[str, pd.Series], ids: list[str], found: Found) -> list[bo
 def _identity(r: Record, kind: str, found: Found) -> None:
     if not r.id:
         found.error("no_patient", f"row {r.row} names no patient; fill it in.", row=r.row)
+    if not r.lesion:
+        found.error("no_lesion", f"row {r.row} (patient {r.id}) names no lesion; fill it in.",
+                    patient=r.id, row=r.row, column="lesion")  # fmt: skip
     if not r.kind:
         words.unknown("kind", kind, tuple(words.KINDS), r, found)
     if np.isnan(r.day):
@@ -235,6 +260,11 @@ def _by_status(status: str, diameter: float) -> float:
 def _baseline(who: str, own: list[Record], found: Found) -> float:
     """Return the day of the baseline, NaN without one; name it and the unnamed assessments."""
     day = _baseline_day(own)
+    flagged = sorted({r.day for r in own if r.flagged})
+    if len(flagged) > 1:
+        found.error("two_baselines", f"patient {who} has records flagged as the baseline on days "
+                    f"{' and '.join(f'{d:g}' for d in flagged)}; flag one day.",
+                    patient=who, column="baseline", value=f"{flagged[0]:g}")  # fmt: skip
     if day > 0:
         found.error("baseline_after_infusion",
                     f"the baseline of patient {who} is on day {day:g}, after the infusion; correct "
@@ -246,8 +276,9 @@ def _baseline(who: str, own: list[Record], found: Found) -> float:
 
 
 def _baseline_day(own: list[Record]) -> float:
-    """Return the day of the visit so called, or else of the last one by the infusion."""
+    """Return the day of what is flagged, or so called, or else of the last one by the infusion."""
     for chosen in (
+        [r.day for r in own if r.flagged],
         [r.day for r in own if r.called.lower() == "baseline"],
         [r.day for r in own if words.is_baseline(r.called)],
         [r.day for r in own if r.day <= 0],

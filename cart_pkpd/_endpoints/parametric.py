@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_ndtr, ndtri
 
 from cart_pkpd._core.errors import ModelError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import one_of, shown
 from cart_pkpd._crs.parts import Quantity
 from cart_pkpd._crs.terms import Term
 from cart_pkpd._stats.priors import LogNormal, Prior
@@ -59,9 +59,10 @@ class Survival:
     def __post_init__(self) -> None:
         one_of(self.distribution, DISTRIBUTIONS, "distribution", error=ModelError)
         for what, prior in (("median", self.median), ("scale", self.scale)):
-            if prior.bounds[0] != 0.0:
+            if not isinstance(prior, Prior) or prior.bounds[0] != 0.0:
+                given = str(prior) if isinstance(prior, Prior) else shown(prior)
                 raise ModelError(f"survival, {what}: the prior must be of a positive number, such "
-                                 f"as LogNormal(180, 1), not {prior}.")  # fmt: skip
+                                 f"as LogNormal(180, 1), not {given}.")  # fmt: skip
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

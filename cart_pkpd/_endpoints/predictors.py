@@ -9,11 +9,30 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError, ModelError
+from cart_pkpd._core.validate import shown
 from cart_pkpd._crs.terms import Term, covariate
 from cart_pkpd._endpoints.groups import Patients, per_patient, variable
 
 Floats = NDArray[np.float64]
 Given = Term | str
+
+
+def listed_of(given: Sequence[Given] | Given) -> tuple[Given, ...]:
+    """Return predictors as a tuple; one alone may be given without brackets.
+
+    Raises
+    ------
+    DataError
+        If they are neither names nor terms.
+    """
+    if isinstance(given, Term | str):
+        return (given,)
+    if isinstance(given, Sequence):
+        return tuple(given)
+    raise DataError(
+        "predictors are names or terms, such as ['cmax', crs.covariate('dose', reference=1e7)], "
+        f"not {shown(given)}."
+    )
 
 
 def terms_of(given: Sequence[Given] | Given, found: xr.Dataset) -> tuple[Term, ...]:
@@ -26,7 +45,7 @@ def terms_of(given: Sequence[Given] | Given, found: xr.Dataset) -> tuple[Term, .
     DataError
         If a named variable is not known or has no value above 0.
     """
-    listed = (given,) if isinstance(given, Term | str) else tuple(given)
+    listed = listed_of(given)
     made = tuple(_named(g, found) if isinstance(g, str) else g for g in listed)
     for term in made:
         if not isinstance(term, Term) or term.of_course:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import did_you_mean, one_of, probability
-from cart_pkpd._endpoints.tables import BEST, CR, NON, PR, RATES, SD, require, shape
+from cart_pkpd._core.validate import did_you_mean, one_of, probability, shown, yes_or_no
+from cart_pkpd._endpoints.tables import BEST, CR, NON, PR, RATES, SD, shape, tabled
 
 Denominator = Literal["infused", "dlt_evaluable", "response_evaluable"]
 Interval = Literal["clopper-pearson", "beta-binomial", "hierarchical"]
@@ -87,13 +87,15 @@ def response_rates(
     ----------
     .. [1] Clopper and Pearson (1934), Biometrika 26:404, :doi:`10.1093/biomet/26.4.404`.
     """
-    names = [c.name for c in BEST]
-    require(best, names, "best responses", "endpoints.best_response")
+    best = tabled(best, BEST, "best responses", "endpoints.best_response")
+    yes_or_no(confirmed, "confirmed")
     one_of(denominator, ("infused", "dlt_evaluable", "response_evaluable"), "denominator")
     one_of(interval, ("clopper-pearson", "beta-binomial", "hierarchical"), "interval")
     if interval == "hierarchical" and by is None:
         raise DataError('interval="hierarchical" needs groups: pass by="dose_level".')
     probability(prob, "prob")
+    if not all(0 < v < np.inf for v in (*prior, *typical, between)):
+        raise DataError("prior=, typical= and between= must be finite numbers above 0.")
     people = _people(best, trial, by, denominator)
     groups = _groups(people, by)
     rows: list[dict[str, Any]] = []
@@ -119,6 +121,10 @@ def patients_table(trial: xr.Dataset | pd.DataFrame) -> pd.DataFrame:
     if isinstance(trial, xr.Dataset):
         own = [str(v) for v in trial.variables if trial[v].dims == ("id",)]
         table = pd.DataFrame({v: trial[v].values for v in own})
+    elif not isinstance(trial, pd.DataFrame):
+        raise DataError(
+            f"trial= must be the trial, or a table with one row per patient, not {shown(trial)}."
+        )
     else:
         table = trial.rename(columns={c: str(c).lower() for c in trial.columns})
         table = table.rename(columns={"usubjid": "id"})
@@ -148,10 +154,10 @@ def _people(
         )
     wanted = [by, "dlt_evaluable" if denominator == "dlt_evaluable" else None]
     for name in wanted:
-        if name is not None and name not in known:
+        if name is not None and (not isinstance(name, str) or name not in known):
             raise DataError(
-                f"the trial does not hold {name!r} for its patients; pass trial= with it."
-                f"{did_you_mean(name, [str(c) for c in known.columns])}"
+                f"the trial does not hold {shown(name)} for its patients; pass trial= with it."
+                f"{did_you_mean(str(name), [str(c) for c in known.columns])}"
             )
     people = known.merge(best[["id", "best", "confirmed", "evaluable"]], on="id", how="left")
     keep = {

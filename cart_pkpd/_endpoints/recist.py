@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cart_pkpd._core.validate import yes_or_no
 from cart_pkpd._endpoints.fields import Source
 from cart_pkpd._endpoints.lesions import read_lesions
 from cart_pkpd._endpoints.tables import CR, NE, NON, PD, PR, SD, TIMEPOINTS, by_patient, shape
@@ -117,6 +118,8 @@ def recist(lesions: Source, *, date_back: bool = True, nodes_return: bool = Fals
     .. [2] RECIST working group, questions and clarifications of RECIST 1.1: abnormal lymph node,
        https://recist.eortc.org.
     """
+    yes_or_no(date_back, "date_back")
+    yes_or_no(nodes_return, "nodes_return")
     own = by_patient(read_lesions(lesions))
     rows = [
         {"id": who, **row}

@@ -20,6 +20,8 @@ class Record:
     called, visit : str
         The visit as the table names it, and its final name.
     node : bool
+    flagged : bool
+        Whether the table flags the record as the baseline.
     diameter : float
         NaN where there is none. [mm]
     said, status : str
@@ -34,6 +36,7 @@ class Record:
     kind: str
     site: str
     node: bool
+    flagged: bool
     diameter: float
     said: str
     status: str = ""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import at_least_0, did_you_mean
+from cart_pkpd._core.validate import as_patients, at_least_0, did_you_mean, number, shown
 from cart_pkpd._endpoints.followup import read_followup
 from cart_pkpd._endpoints.tables import (
     BEST,
@@ -25,8 +25,8 @@ from cart_pkpd._endpoints.tables import (
     TIMEPOINTS,
     by_patient,
     each,
-    require,
     shape,
+    tabled,
 )
 
 
@@ -137,13 +137,22 @@ def best_response(
     .. [1] Eisenhauer et al. (2009), Eur J Cancer 45:228, table 3,
        :doi:`10.1016/j.ejca.2008.10.026`.
     """
-    names = [c.name for c in TIMEPOINTS]
-    require(timepoints, names, "time-point responses", "endpoints.recist")
+    timepoints = tabled(timepoints, TIMEPOINTS, "time-point responses", "endpoints.recist")
+    if until is not None:
+        number(until, "until")
     rules = Rules(confirmation_days, min_sd_days, allow_ne, allow_sd)
     for name, value in vars(rules).items():
         at_least_0(value, name, whole=name.startswith("allow"))
+    if until is not None and until != until:
+        raise DataError("until= must be a day, not NaN.")
     known = people(timepoints, followup, patients)
     if new_therapy is not None:
+        if not isinstance(new_therapy, Mapping):
+            raise DataError(
+                f"new_therapy= must be days by patient, such as {{'01': 90}}, not "
+                f"{shown(new_therapy)}."
+            )
+        new_therapy = {k: number(v, f"new_therapy of {k}") for k, v in new_therapy.items()}
         strange = [str(k) for k in new_therapy if str(k) not in set(known["id"])]
         if strange:
             raise DataError(
@@ -182,7 +191,9 @@ def people(
         an assessment.
     """
     seen = [] if timepoints is None else [str(i) for i in timepoints["id"].unique()]
-    seen += [str(p) for p in patients or ()]
+    seen += [] if patients is None else as_patients(patients, "patients")
+    if followup is None and not seen:
+        raise DataError("there is no patient: pass assessments, a follow-up, or patients=.")
     if followup is None:
         return read_followup(pd.DataFrame({"id": list(dict.fromkeys(seen))}))
     table = read_followup(followup)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import at_least_0
+from cart_pkpd._core.validate import at_least_0, number, shown
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,16 @@ def planned(timepoints: pd.DataFrame, days: Sequence[float] | None, window: floa
     """
     at_least_0(window, "window")
     if days is not None:
-        if isinstance(days, str):
-            raise DataError(f"schedule= must be days such as [28, 61, 91], not {days!r}.")
-        given = tuple(float(d) for d in days)
+        if not isinstance(days, Iterable) or isinstance(days, str | bytes | Mapping):
+            raise DataError(f"schedule= must be days such as [28, 61, 91], not {shown(days)}.")
+        given = tuple(number(d, "schedule") for d in days)
         rising = all(np.diff([0.0, *given]) > 0)
         if not given or not rising:
             raise DataError(f"schedule= must be rising days after the infusion, not {list(given)}.")
         return Schedule(given, window)
     later = timepoints[~timepoints["baseline"] & (timepoints["day"] > 0)]
-    named = later[[not re.fullmatch(r"day -?[\d.]+", v) for v in later["visit"]]]
+    told = [bool(v) and not re.fullmatch(r"day -?[\d.]+", v) for v in later["visit"]]
+    named = later[np.array(told, dtype=bool)]
     typical = sorted({float(d) for d in named.groupby("visit")["day"].median()})
     if not typical and len(later):
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import probability
+from cart_pkpd._core.validate import number, probability, shown
 from cart_pkpd._endpoints.fields import events
 from cart_pkpd._endpoints.groups import Patients, group_of
 from cart_pkpd._endpoints.tables import DAYS_PER_MONTH, require
@@ -68,6 +69,12 @@ class KaplanMeier:
         table.index.name = "group"
         return table
 
+    def _repr_html_(self) -> str:
+        said = f"Kaplan–Meier, {self.confidence:.0%} intervals, months."
+        return display.block(
+            f"{self.endpoint or 'Time to event'}.", said, self.summary, notes=self.notes
+        )
+
     def __repr__(self) -> str:
         lines = [
             f"  {row.group}: {row.events} events of {row.n}, median {_said(row)}"
@@ -93,14 +100,22 @@ def usable(tte: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         no, a patient is there twice, or nobody has a time.
     """
     require(tte, ("id", "time", "event"), "times to event", "endpoints.pfs or endpoints.os")
-    names = sorted(set(tte["endpoint"])) if "endpoint" in tte else []
+    if not len(tte):
+        raise DataError("the table of times to event has no rows; look at what was selected.")
+    names = sorted(set(tte["endpoint"].astype(str))) if "endpoint" in tte else []
     if len(names) > 1:
         raise DataError(
             f"the table holds several endpoints ({', '.join(map(str, names))}); choose one first, "
             f"with tte[tte['endpoint'] == {names[0]!r}]."
         )
-    time = tte["time"].astype(float)
+    time = pd.to_numeric(tte["time"], errors="coerce").astype(float)
     problems = [
+        *(
+            Problem("tte_number", f"patient {who!r} has the time {said!r}; write a number of days, "
+                    "or leave it empty.", str(who), column="time", value=str(said))
+            for who, said in zip(tte["id"], tte["time"].where(time.isna()), strict=True)
+            if pd.notna(said) and str(said).strip()
+        ),
         *_wrong_times(tte, time),
         *(
             Problem("tte_twice", f"patient {who!r} has two rows of the same endpoint; keep one.",
@@ -115,7 +130,7 @@ def usable(tte: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise DataError("nobody has a time to this event, so there is nothing to estimate.")
     out = [str(i) for i in tte.loc[~there, "id"]]
     note = f"{len(out)} without a time left out ({', '.join(out)})." if out else ""
-    rows = tte[there].reset_index(drop=True)
+    rows = tte.assign(time=time)[there].reset_index(drop=True)
     return rows.assign(event=events(rows)), (note,) if note else ()
 
 
@@ -188,6 +203,7 @@ def kaplan_meier(
     [0.5]
     """
     probability(confidence, "confidence")
+    milestones = _milestones(months)
     rows, notes = usable(tte)
     group = group_of(rows, by, patients)
     curves, summary, estimates = [], [], []
@@ -199,7 +215,7 @@ def kaplan_meier(
         curve.insert(2, "months", curve["time"] / DAYS_PER_MONTH)
         curves.append(curve)
         summary.append({"group": name, **_summary(curve, time, event, confidence)})
-        estimates += [{"group": name, **_milestone(curve, float(m))} for m in months]
+        estimates += [{"group": name, **_milestone(curve, m)} for m in milestones]
     return KaplanMeier(
         curve=pd.concat(curves, ignore_index=True),
         summary=pd.DataFrame(summary),
@@ -212,6 +228,13 @@ def kaplan_meier(
         confidence=confidence,
         notes=notes,
     )
+
+
+def _milestones(months: Any) -> list[float]:
+    """Return the months at which survival is told."""
+    if not isinstance(months, Iterable) or isinstance(months, str | bytes | Mapping):
+        raise DataError(f"months= must be numbers such as [6, 12], not {shown(months)}.")
+    return [number(m, "months", above=0.0) for m in months]
 
 
 def _ordered(group: pd.Series) -> list[Any]:
@@ -297,6 +320,10 @@ class LogRank:
     dof: int
     p_value: float
     reason: str
+
+    def __repr__(self) -> str:
+        found = self.reason or f"{self.statistic:.3f} on {self.dof} degrees of freedom"
+        return f"Log-rank test: {found}, p = {self.p_value:.3g}."
 
 
 def logrank(

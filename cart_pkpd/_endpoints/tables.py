@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import shown
 
 CR, PR, SD, PD, NE = "CR", "PR", "SD", "PD", "NE"
 NON = "NON-CR/NON-PD"  # the term of CDISC; "non-CR/non-PD" in the paper
@@ -190,12 +191,68 @@ def require(table: pd.DataFrame, columns: Iterable[str], what: str, source: str)
     DataError
         If a column is missing; says from which function the table comes.
     """
-    missing = [name for name in columns if name not in getattr(table, "columns", ())]
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"the {what} must be the table of {source}, not {shown(table)}.")
+    missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(
             f"the {what} lack {', '.join(repr(m) for m in missing)}: pass the table of {source}."
         )
     return table
+
+
+_WORDS = dict.fromkeys(("overall", "target", "non_target", "best", "confirmed"), (*RESPONSES, ""))
+
+
+def tabled(
+    table: Any, columns: tuple[Column, ...], what: str, source: str, *, raw: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return a table of one of this package's functions, its cells of the kinds declared.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : tuple of Column
+        What it must hold.
+    what, source : str
+        What it is, and which function returns it, for messages.
+    raw : iterable of str
+        Columns that are read elsewhere.
+
+    Raises
+    ------
+    DataError
+        If it is no such table, a number is none, a flag neither yes nor no, or a response unknown.
+    """
+    require(table, [c.name for c in columns], what, source)
+    problems: list[Problem] = []
+    made = {c.name: _kept(table, c, what, problems) for c in columns if c.name not in {*raw}}
+    if problems:
+        raise DataError(problems)
+    return table.assign(**made)
+
+
+def _kept(table: pd.DataFrame, c: Column, what: str, problems: list[Problem]) -> Any:
+    cells = table[c.name]
+    made: Any
+    if c.kind == "number":
+        made = pd.to_numeric(cells, errors="coerce").astype(float)
+        wrong, wanted = made.isna() & cells.notna(), "a number"
+    elif c.kind == "flag":
+        made = cells.map({True: True, False: False}).astype(object)  # 1 and 0 too
+        wrong, wanted = made.isna(), "True or False"
+        made = made.fillna(False).astype(bool) if not wrong.any() else made
+    else:
+        made = cells.astype(object).where(cells.notna(), "").astype(str)
+        known = _WORDS.get(c.name)
+        wrong = ~made.isin(known) if known else pd.Series(False, index=made.index)
+        wanted = f"one of {', '.join(RESPONSES)}"
+    for who, cell in zip(table.loc[wrong, "id"], cells[wrong], strict=True):
+        problems.append(
+            Problem(f"bad_{c.name}", f"the {c.name} of patient {who} in the {what} is {cell!r}; it "
+                    f"must be {wanted}.", str(who), column=c.name, value=str(cell))
+        )  # fmt: skip
+    return made
 
 
 def each(table: pd.DataFrame) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import one_of, yes_or_no
 from cart_pkpd._endpoints.censoring import (
     Censoring,
     Decision,
@@ -26,10 +26,11 @@ from cart_pkpd._endpoints.tables import (
     BEST,
     DAYS_PER_MONTH,
     TIME_TO_EVENT,
+    TIMEPOINTS,
     by_patient,
     each,
-    require,
     shape,
+    tabled,
 )
 
 
@@ -107,8 +108,10 @@ def progression_free_survival(
     .. [2] EMA, Guideline on the evaluation of anticancer medicinal products, appendix 1:
        Methodological consideration for using PFS or DFS (2012).
     """
-    used = rules_of(timepoints, censoring, missed, schedule, window)
+    timepoints = tabled(timepoints, TIMEPOINTS, "time-point responses", "endpoints.recist")
+    yes_or_no(clinical, "clinical")
     one_of(progression, ("recist", "investigator"), "source of progression")
+    used = rules_of(timepoints, censoring, missed, schedule, window)
     known = people(timepoints, followup, patients)
     groups = by_patient(timepoints)
     rows = []
@@ -150,6 +153,8 @@ def overall_survival(
     -----
     A death, or a contact, after the cut-off shows that the patient was alive at the cut-off.
     """
+    if timepoints is not None:
+        timepoints = tabled(timepoints, TIMEPOINTS, "time-point responses", "endpoints.recist")
     known = people(timepoints, followup)
     groups = by_patient(timepoints)
     rows = []
@@ -199,6 +204,9 @@ def duration_of_response(
     DataError
         As for `pfs`.
     """
+    timepoints = tabled(timepoints, TIMEPOINTS, "time-point responses", "endpoints.recist")
+    yes_or_no(clinical, "clinical")
+    one_of(progression, ("recist", "investigator"), "source of progression")
     used = rules_of(timepoints, censoring, missed, schedule, window)
     since = _responses(best, confirmed)
     known = people(timepoints, followup, since)
@@ -208,7 +216,12 @@ def duration_of_response(
         if math.isnan(since[who.id]):
             rows.append(_no_response(who.id, "DOR", confirmed))
             continue
-        own = groups[who.id]
+        own = groups.get(who.id, [])
+        if not own:
+            raise DataError(
+                f"patient {who.id} has a response in best= and no assessment in the time points; "
+                "take both from the same records."
+            )
         e = evidence(who, own, cutoff, progression, clinical, start=since[who.id])
         rows.append({"id": who.id, "endpoint": "DOR", **_row(e, decide(e, used))})
     return _table(rows, used)
@@ -256,7 +269,8 @@ def time_to_response(
 
 
 def _responses(best: pd.DataFrame, confirmed: bool) -> dict[str, float]:
-    require(best, [c.name for c in BEST], "best responses", "endpoints.best_response")
+    best = tabled(best, BEST, "best responses", "endpoints.best_response")
+    yes_or_no(confirmed, "confirmed")
     column = "confirmed_response_day" if confirmed else "response_day"
     return {str(i): float(d) for i, d in zip(best["id"], best[column], strict=True)}
 

@@ -50,7 +50,8 @@ _BASES = {
     ),
 }  # fmt: skip
 
-_BASELINE = ("baseline", "screening", "bl", "base", "week 0", "day 0")
+_BASELINE = ("bl", "base", "week 0", "day 0", "pre infusion", "preinfusion", "pre treatment")
+_BEGIN_BASELINE = ("baseline", "screening", "screen", "pre infusion", "preinfusion")
 
 
 def basis(cell: str) -> str:
@@ -66,8 +67,10 @@ def is_node(measure: str, site: str) -> bool:
 
 
 def is_baseline(visit: str) -> bool:
-    """Return whether a visit's name says that it is the baseline."""
-    return visit.lower() in _BASELINE
+    """Return whether a visit's name says that it is the baseline: "Screening (D-14 to D-1)"."""
+    plain = " ".join(visit.lower().replace("-", " ").replace("_", " ").split())
+    begins = any(plain == w or plain.startswith((f"{w} ", f"{w}(")) for w in _BEGIN_BASELINE)
+    return plain in _BASELINE or begins
 
 
 def kind(cell: str) -> str:

@@ -153,7 +153,8 @@ def sensitivities(
     from cart_pkpd._engine.kernel import kernel
 
     k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
-    values, sens = np.full(n, np.nan), np.full((n, max(m, 1)), np.nan)
+    # Where nothing is differentiated by, no sensitivity is written.
+    values, sens = np.full(n, np.nan), np.full((n, m) if m else (1, 1), np.nan)
     status = np.zeros(k, dtype=np.int64)
     predict = predict_of(kernel(program, wrt, None))
     rows = np.ascontiguousarray(base, dtype=float)
@@ -171,7 +172,7 @@ def sensitivities(
     else:
         for first, last in _runs(only):
             some(first, last)
-    return values, sens[:, :m], status
+    return values, sens if m else np.empty((n, 0)), status
 
 
 def levels(

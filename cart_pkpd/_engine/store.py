@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,22 +15,58 @@ from platformdirs import user_cache_dir
 
 _LOG = logging.getLogger("cart_pkpd")
 _DIGEST = 32
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder() -> Path:
     """Return the folder of generated and compiled kernels.
 
-    ``CART_PKPD_CACHE`` names another; where neither can be written, a temporary folder serves
-    for this process.
+    ``CART_PKPD_CACHE`` names another; where neither can be written, or the folder is somebody
+    else's, a temporary folder serves for this process: code that is loaded from it runs.
     """
     chosen = os.environ.get("CART_PKPD_CACHE") or user_cache_dir("cart_pkpd")
     folder = Path(chosen) / "kernels"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _ours(folder):
+            return _temporary()
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
         return _temporary()
+
+
+def _ours(folder: Path) -> bool:
+    """Return True for a folder of the user's, and let nobody else write to it."""
+    if not hasattr(os, "getuid"):  # Windows keeps a user's folders from others by itself
+        return True
+    found = folder.stat()
+    if found.st_uid != os.getuid():
+        _warn_once(folder)
+        return False
+    if found.st_mode & _OTHERS:
+        folder.chmod(found.st_mode & ~_OTHERS & 0o7777)
+    return True
+
+
+@cache
+def _warn_once(folder: Path) -> None:
+    _LOG.warning(
+        "the folder of compiled code %s belongs to somebody else and is not used; name another "
+        "with CART_PKPD_CACHE.", folder,
+    )  # fmt: skip
+
+
+def _foreign(path: Path) -> bool:
+    """Return True for a file that is not the user's own, or that others can write to."""
+    if not hasattr(os, "getuid"):
+        return False
+    found = path.lstat()
+    return (
+        not stat.S_ISREG(found.st_mode)
+        or found.st_uid != os.getuid()
+        or bool(found.st_mode & _OTHERS)
+    )
 
 
 @cache
@@ -60,6 +97,10 @@ def keep(path: Path, code: bytes) -> None:
 def kept(path: Path) -> bytes | None:
     """Return compiled code; None where there is none, or, with a warning, a damaged one."""
     try:
+        if _foreign(path):
+            _LOG.warning("compiled code in %s is not the user's own; compiling it anew.", path.name)
+            path.unlink(missing_ok=True)
+            return None
         content = path.read_bytes()
     except FileNotFoundError:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from cart_pkpd._core.errors import CartError, ConfigError
+from cart_pkpd._core.errors import ConfigError, sentence_of
 
 ATTEMPTS = 3
 """How often a task is begun before it is given up: once, and twice after its worker was lost."""
@@ -138,14 +138,6 @@ def attempt(work: Work, index: int, task: Any) -> Any:
         return work(task)
     except Exception as error:
         return Failed(index, sentence_of(error), traceback.format_exc())
-
-
-def sentence_of(error: BaseException) -> str:
-    """Return an error as one sentence: its own for a CartError, else with its class."""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return (
-        first if isinstance(error, CartError) else f"{type(error).__name__}: {first.rstrip('.')}."
-    )
 
 
 def lost(index: int, how: str) -> Failed:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cart_pkpd._core.errors import ExecutorError
+from cart_pkpd._core.errors import ExecutorError, sentence_of
 from cart_pkpd._executor.base import ATTEMPTS, Executor, Failed, OnDone, Work, attempt, lost
-from cart_pkpd._executor.base import sentence_of as _sentence
 from cart_pkpd._executor.cores import limits, processors
 
 _MISSING = (
@@ -92,7 +92,7 @@ def _local(jobs: int) -> Iterator[Any]:
         dask.config.set(settings),
         LocalCluster(
             n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None,
-            host="127.0.0.1",
+            host="127.0.0.1", silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):  # fmt: skip
@@ -128,7 +128,11 @@ def _on_worker(work: Work, index: int, task: Any, version: str) -> Any:
             f"the worker has cart_pkpd {_version()} and this machine {version}; install the same "
             "on both.",
         )
-    return attempt(work, index, task)
+    import dask
+
+    # What a task does with arrays is done by it, not handed to the cluster that it runs on.
+    with dask.config.set(scheduler="synchronous"):
+        return attempt(work, index, task)
 
 
 def _result(future: Any, index: int) -> Any:
@@ -140,4 +144,4 @@ def _result(future: Any, index: int) -> Any:
         return future.result()
     if isinstance(error, KilledWorker):
         return lost(index, f"last on {error.last_worker.address}")
-    return Failed(index, _sentence(error), "")
+    return Failed(index, sentence_of(error), "")

@@ -7,6 +7,7 @@ standard library's pool, breaks as a whole.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import pickle
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from cart_pkpd._core.errors import ExecutorError
+from cart_pkpd._core.errors import ExecutorError, sentence_of
 from cart_pkpd._executor.base import (
     ATTEMPTS,
     Executor,
@@ -27,10 +28,10 @@ from cart_pkpd._executor.base import (
     Work,
     attempt,
     lost,
-    sentence_of,
 )
 from cart_pkpd._executor.cores import environment, limits, processors
 
+_LOG = logging.getLogger("cart_pkpd")
 _READY = b"ready"
 _PATIENCE = 2.0  # how long a worker that was told to stop may take [s]
 
@@ -160,6 +161,7 @@ class _Round:
             return
         self._lost[worker.task] += 1
         if self._lost[worker.task] < ATTEMPTS:
+            _LOG.warning("a worker was lost (%s); task %d is done again", how, worker.task)
             self._waiting.appendleft(worker.task)
         else:
             self._finish(worker.task, lost(worker.task, how))

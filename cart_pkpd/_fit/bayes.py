@@ -6,7 +6,9 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from cart_pkpd import __version__
 from cart_pkpd._fit.draws import (
@@ -17,8 +19,9 @@ from cart_pkpd._fit.draws import (
     population_draws,
 )
 from cart_pkpd._fit.result import INDIVIDUAL_SUFFIX, FitResult
-from cart_pkpd._fit.sample import OnProgress, Sampled, sample
+from cart_pkpd._fit.sample import OnProgress, sample
 from cart_pkpd._fit.verdict import judge
+from cart_pkpd._stats.fingerprint import fingerprint
 from cart_pkpd._stats.population import Structure
 
 _VERSIONED = ("numpy", "scipy", "xarray", "pymc", "pytensor", "nutpie", "arviz", "numba")
@@ -34,7 +37,7 @@ def fit_structure(
 ) -> FitResult:
     """Sample `structure` and return the finished result."""
     sampled = sample(structure, on_progress=on_progress, **settings)
-    tree = _tree(structure, sampled)
+    tree = tree_of(structure, sampled.posterior, sampled.stats, sampled.predictions)
     return FitResult(
         label=label,
         structure=structure,
@@ -43,6 +46,7 @@ def fit_structure(
         provenance={
             **source,
             **settings,
+            "fingerprint": fingerprint(structure),
             "sampler": "nutpie NUTS",
             "centred": list(sampled.centred),
             "unsolved": {
@@ -58,8 +62,13 @@ def fit_structure(
     )
 
 
-def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
-    raw = sampled.posterior
+def tree_of(
+    structure: Structure,
+    raw: xr.Dataset,
+    stats: xr.Dataset,
+    predictions: NDArray[np.float64] | None = None,
+) -> xr.DataTree:
+    """Return the groups of a result from sampled variables; predictions may be computed here."""
     individual = individual_draws(structure, raw)
     quantities = population_draws(structure, raw)
     posterior = quantities.merge(
@@ -68,8 +77,8 @@ def _tree(structure: Structure, sampled: Sampled) -> xr.DataTree:
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,
-            "sample_stats": sampled.stats,
-            "log_likelihood": loglik_draws(structure, raw, sampled.predictions).to_dataset(),
+            "sample_stats": stats,
+            "log_likelihood": loglik_draws(structure, raw, predictions).to_dataset(),
             "log_prior": log_prior_draws(structure, quantities),
             "observed_data": observed_records(structure.design),
         }

@@ -64,7 +64,9 @@ class Optimum:
         return self.at.gradient.sum(axis=0)
 
 
-def climb(marginal: Marginal, *, starts: int, seed: int, iterations: int) -> Optimum:
+def climb(
+    marginal: Marginal, *, starts: int, seed: int, iterations: int, first: Array | None = None
+) -> Optimum:
     """Return the optimum from several starts.
 
     Parameters
@@ -78,13 +80,18 @@ def climb(marginal: Marginal, *, starts: int, seed: int, iterations: int) -> Opt
         Of those draws.
     iterations : int
         Most steps from each start.
+    first : ndarray, shape (d,), optional
+        Coordinates that come before all these, such as those of an earlier fit.
 
     Raises
     ------
     FitError
         If no start has a likelihood.
     """
-    begun = [_warmed(marginal, x, z) for x, z in _starts(marginal, starts, seed)]
+    points = _starts(marginal, starts, seed)
+    if first is not None:
+        points = [(first, np.zeros_like(points[0][1])), *points][:starts]
+    begun = [_warmed(marginal, x, z) for x, z in points]
     found = [_searched(marginal, x, z, iterations) for x, z in begun]
     values = tuple(f.total if f is not None else np.inf for f in found)
     solved = [f for f in found if f is not None]

@@ -78,6 +78,19 @@ def load(path: Path, model: Model | None = None) -> FitResult | LaplaceResult:
     )
 
 
+def provenance(path: Path) -> Mapping[str, Any]:
+    """Return how a fit on disk was made, without reading its arrays; empty if it is no fit."""
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(path, "r") as file:
+            record = json.loads(file.attrs[_RECORD])
+    except (OSError, KeyError, ValueError):
+        return {}
+    found: Mapping[str, Any] = record["provenance"] if record.get("format") == FORMAT else {}
+    return found
+
+
 def _record(result: PopulationFit) -> dict[str, Any]:
     structure = result.structure
     # What the population adds to a model is made again when the file is read.

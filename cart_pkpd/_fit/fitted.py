@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core import display
 from cart_pkpd._core.errors import FitError, WriteError
 from cart_pkpd._core.validate import as_path, shown
 from cart_pkpd._stats.population import Structure
@@ -86,6 +88,14 @@ class PopulationFit:
                 f"{str(target / 'fit.nc')!r}."
             )
         return save(self, target)
+
+    def _repr_html_(self) -> str:
+        title, said = f"{type(self).__name__} {self.label!r}.", self.verdict.sentence
+        return display.block(title, said, self._table_shown(), notes=[self.sentence])
+
+    def _table_shown(self) -> pd.DataFrame:
+        """Return the table of the population quantities as a notebook shows it."""
+        raise NotImplementedError
 
     def _said(self) -> str:
         design = self.structure.design

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -39,8 +40,11 @@ def fit_structure(
     starts: int,
     seed: int,
     iterations: int,
+    initial: Mapping[str, float] | None = None,
 ) -> LaplaceResult:
     """Maximise the marginal likelihood of `structure` and return the finished result.
+
+    `initial` has coordinates by name where one more search begins, before the others.
 
     Raises
     ------
@@ -52,7 +56,8 @@ def fit_structure(
     begun = time.perf_counter()
     marginal = Marginal(structure, method, starting_values(structure))
     _check_kinks(marginal)
-    optimum = climb(marginal, starts=starts, seed=seed, iterations=iterations)
+    first = None if initial is None else _begun_at(marginal, initial)
+    optimum = climb(marginal, starts=starts, seed=seed, iterations=iterations, first=first)
     spread = _spread(marginal, optimum)
     return LaplaceResult(
         label=label,
@@ -71,6 +76,14 @@ def fit_structure(
             "versions": {"cart_pkpd": __version__, **{p: version(p) for p in _VERSIONED}},
         },
     )
+
+
+def _begun_at(marginal: Marginal, initial: Mapping[str, float]) -> Array:
+    """Return the coordinates of an earlier fit; where it has none, those of the start."""
+    x = marginal.at_start()
+    for i, name in enumerate(marginal.coordinates):
+        x[i] = initial.get(name, x[i])
+    return x
 
 
 def _check(structure: Structure) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import special
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX, PopulationFit
@@ -91,10 +92,35 @@ class LaplaceResult(PopulationFit):
         return self.ofv + self.n_estimated * float(np.log(self.structure.design.n_patients))
 
     @property
+    def bic_mixed(self) -> float:
+        """Schwarz's criterion that counts patients where they differ and records elsewhere.
+
+        ofv + r ln n_patients + f ln n_obs, with r the quantities of parameters that vary between
+        patients or occasions (typical values, coefficients, standard deviations, correlations),
+        and f the others (Delattre, Lavielle & Poursat 2014, Electron J Stat 8:456).
+        """
+        structure, design = self.structure, self.structure.design
+        varying = {*structure.population.iiv, *structure.population.iov}
+        spread, acting = ("omega", "iov", "correlation"), tuple(f"beta_{n}_" for n in varying)
+        random = sum(
+            q.role in spread or q.parameter in varying or q.name.startswith(acting)
+            for q in structure.quantities
+        )
+        others = self.n_estimated - random
+        return self.ofv + float(random * np.log(design.n_patients) + others * np.log(design.n_obs))
+
+    @property
     def estimates(self) -> dict[str, float]:
         """Estimates on their natural scales; omegas and residual parameters as SD."""
         found = self._all_natural(self._x)
         return {n: np.nan if self._unknown(n) else found[n] for n in self._names}
+
+    @property
+    def coordinates(self) -> dict[str, float]:
+        """Estimates on the scale of the search, by name; those held at a limit left out."""
+        held = self._estimates["held"].to_numpy()
+        both = zip(self._names, self._x, held, strict=True)
+        return {n: float(x) for n, x, h in both if not h and np.isfinite(x)}
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the estimates with their errors.
@@ -166,7 +192,7 @@ class LaplaceResult(PopulationFit):
         -------
         xr.Dataset
             Dim id: one variable per model parameter, natural scale; ``eta`` (id, varying) and
-            ``eta_covariance`` (id, varying, varying_), free scale; ``ofv``.
+            ``eta_covariance`` (id, varying, ``varying_``), free scale; ``ofv``.
         """
         return self.tree["individual"].to_dataset()
 
@@ -188,6 +214,21 @@ class LaplaceResult(PopulationFit):
         suffixed = {f"{k}{INDIVIDUAL_SUFFIX}": v for k, v in individual.items()}
         return draws.assign(suffixed).assign_coords(
             chain=[0], draw=np.arange(_DRAWS), id=self.structure.design.ids
+        )
+
+    def _table_shown(self) -> pd.DataFrame:
+        table = self.table()
+        return pd.DataFrame(
+            {
+                "quantity": table["label"],
+                "unit": table["unit"].map(words.unit),
+                "estimate": table["estimate"],
+                "RSE (%)": table["rse"],
+                words.percent(table.attrs["prob"]): words.intervals(table),
+                "CV (%)": table["cv"],
+                "shrinkage (%)": table["shrinkage_sd"],
+                "remark": table["reason"],
+            }
         )
 
     def __repr__(self) -> str:

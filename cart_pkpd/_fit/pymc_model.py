@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cart_pkpd._engine.ops import loglik_op, shared
+from cart_pkpd._fit.start import Start
 from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, likelihood_of
 from cart_pkpd._stats.population import Structure
@@ -33,8 +34,22 @@ from cart_pkpd._stats.quantities import Quantity
 from cart_pkpd.models import Model
 
 
-def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
-    """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`."""
+def build(
+    structure: Structure,
+    centred: Sequence[str],
+    also: Callable[[Mapping[str, Any]], None] | None = None,
+) -> pm.Model:
+    """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`.
+
+    Parameters
+    ----------
+    structure : Structure
+    centred : sequence of str
+        Varying parameters that are sampled themselves.
+    also : callable, optional
+        Adds terms of its own to the posterior, given the parameters of every patient by name, free
+        scale, each of shape (id,).
+    """
     design, population = structure.design, structure.population
     apart = [n for n in structure.random.names if n not in centred]
     coords = {
@@ -54,7 +69,25 @@ def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
         free = {**means, **_individual(structure, centred, means, omega)}
         sigmas = {q.name: scalar(q.name, q.prior) for q in structure.of_role("residual")}
         _likelihood(structure, containers, free, sigmas)
+        if also is not None:
+            k = structure.design.n_patients
+            also({n: pt.broadcast_to(free[n], (k,)) for n in structure.model.estimated})
     return model
+
+
+def initial_point(structure: Structure, centred: Sequence[str], at: Start) -> dict[str, Any]:
+    """Return starting values by variable of :func:`build`, for other samplers.
+
+    Only of what the data suggest: typical values, residual errors and individual values.
+    """
+    names, white = structure.random.names, at.whitened(structure)
+    point: dict[str, Any] = {n: at.sigma[n] for n in operation_sigmas(structure) if n in at.sigma}
+    if all(_normal_on_free(structure.model, q) for q in structure.of_role("typical")):
+        point[TYPICAL] = np.array([at.typical[n] for n in structure.located])
+    apart = [i for i, n in enumerate(names) if n not in centred]
+    if apart:
+        point[DEVIATION] = white[apart]
+    return point | {f"{INDIVIDUAL}_{n}": at.individual[n] for n in centred}
 
 
 def data_arrays(structure: Structure) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core import words
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import prior_draws
 from cart_pkpd._fit.fitted import INDIVIDUAL_SUFFIX as INDIVIDUAL_SUFFIX
@@ -87,6 +89,23 @@ class FitResult(PopulationFit):
         table.index.name = "parameter"
         table.attrs["prob"] = prob
         return table
+
+    def _table_shown(self) -> pd.DataFrame:
+        table = self.table()
+        percent = words.percent(table.attrs["prob"])
+        ess = table[["ess_bulk", "ess_tail"]].min(axis=1)
+        return pd.DataFrame(
+            {
+                "quantity": table["label"],
+                "unit": table["unit"].map(words.unit),
+                "prior median": table["prior_median"],
+                f"prior {percent}": words.intervals(table, "prior_lower", "prior_upper"),
+                "median": table["median"],
+                percent: words.intervals(table),
+                "R-hat": table["rhat"].map(partial(words.fixed, digits=3)),
+                "ESS": ess.map(partial(words.fixed, digits=0)),
+            }
+        )
 
     def __repr__(self) -> str:
         return f"{self._said()}.\n{self.verdict.sentence}"

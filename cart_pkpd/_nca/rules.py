@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
@@ -142,7 +142,14 @@ def _check_keys(given: Mapping[str, Any], cls: type, what: str) -> None:
 
 
 def _days(value: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    return {str(k): tuple(float(x) for x in v) for k, v in value.items()}
+    made = {
+        str(k): tuple(float(x) for x in (v if isinstance(v, Iterable) else (v,)))
+        for k, v in value.items()
+    }
+    for name, days in made.items():
+        if not all(map(math.isfinite, days)):
+            raise ValueError(f"the days of {name!r} must be finite numbers, not {days!r}.")
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,9 +265,8 @@ class Rules:
             if points < 2:
                 raise ValueError(f"rule {name} must be at least 2: a line needs two samples.")
             object.__setattr__(self, name, points)
-        if self.persistence_consecutive < 0 or int(self.persistence_consecutive) != (
-            self.persistence_consecutive
-        ):
+        count = self.persistence_consecutive
+        if not 0 <= count < math.inf or int(count) != count:
             raise ValueError("rule persistence_consecutive must be 0 or a positive whole number.")
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"rule tolerance must be in [0, 1), not {self.tolerance!r}.")

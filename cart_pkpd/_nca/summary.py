@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd._core.validate import one_of
+from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._nca.longform import groups_of, parameter_names, unit_for
 from cart_pkpd._nca.reasons import Floats
 
@@ -131,6 +131,9 @@ def summary(
     Text forms: geometric mean (geometric CV %); arithmetic mean (SD); median [min; max];
     count/n. ``n=… of …`` says when patients of the group have no value.
     """
+    positive_int(digits, "digits")
+    if not 0 <= max_missing <= 1:
+        raise ValueError(f"max_missing must be in [0, 1], not {max_missing!r}.")
     names = _checked(params, by, parameters, statistic)
     rows = []
     for name in names:
@@ -217,6 +220,7 @@ def label_table(
     pandas.DataFrame
         Of text; the index says parameter, unit and statistic, the columns are the groups.
     """
+    positive_int(digits, "digits")
     there = set(parameter_names(params))
     names = [name for name in parameters if name in there]
     rows = summary(params, by, parameters=names, statistic=statistic, digits=digits)

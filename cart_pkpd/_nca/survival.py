@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cart_pkpd._core.validate import one_of, probability
+from cart_pkpd._core.validate import one_of, positive_int, probability
 from cart_pkpd._nca.longform import groups_of
 from cart_pkpd._nca.reasons import Bools, Floats
 
@@ -35,6 +35,7 @@ def kaplan_meier(time: Floats, event: Bools, confidence: float = 0.95) -> pd.Dat
         One row at time 0 and at each distinct time: ``time``, ``n_at_risk``, ``n_events``,
         ``n_censored``, ``survival``, ``lower``, ``upper`` (NaN where survival is 0 or 1).
     """
+    probability(confidence, "confidence")
     moments = np.unique(np.append(0.0, time))
     at_risk = np.array([(time >= t).sum() for t in moments])
     events = np.array([(event & (time == t)).sum() for t in moments])
@@ -97,6 +98,9 @@ def turnbull(
     .. [1] Turnbull, J R Stat Soc B 38:290 (1976).
     .. [2] Wang, Comput Stat Data Anal 52:2388 (2008), :doi:`10.1016/j.csda.2007.10.018`.
     """
+    positive_int(max_steps, "max_steps")
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance must be in [0, 1), not {tolerance!r}.")
     low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
     if not (low < high).all():
         raise ValueError("every interval must have a lower end below its upper end.")

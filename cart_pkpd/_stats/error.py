@@ -11,7 +11,7 @@ variables.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -109,6 +109,10 @@ class ErrorModel:
     scale: Callable[[Value, Mapping[str, Value]], Value]
     positive: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its functions have no names to send to another process by.
+        return _named, (self.name, self.positive)
+
     def on_scale(self, dv: Value) -> Value:
         """Return a measurement on the scale where the error is additive."""
         return log(dv) if self.on_log else dv
@@ -180,6 +184,10 @@ ERRORS: Mapping[str, ErrorModel] = MappingProxyType(
 def error_model(name: str) -> ErrorModel:
     """Return the residual error model called `name`."""
     return ERRORS[one_of(name, ERRORS, "residual error")]
+
+
+def _named(name: str, positive: bool) -> ErrorModel:
+    return replace(ERRORS[name], positive=positive)
 
 
 def quantified_loglik(

@@ -19,6 +19,7 @@ from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import did_you_mean, one_of, shown
 from cart_pkpd._stats import arguments, left_out
 from cart_pkpd._stats import censoring as censored
+from cart_pkpd._stats import shown as shown_as
 from cart_pkpd._stats.agreement import (
     check_inputs,
     check_measures,
@@ -59,7 +60,7 @@ from cart_pkpd.models._extended import plain
 from cart_pkpd.models._occasions import deviations_of, with_occasions, without_occasions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population:
     """What varies between patients and how measurements scatter.
 
@@ -136,6 +137,12 @@ class Population:
             self.iov,
         )
 
+    def __repr__(self) -> str:
+        return shown_as.call(self)
+
+    def _repr_html_(self) -> str:
+        return shown_as.as_html(self)
+
     def describe(self) -> dict[str, Any]:
         """Return the specification as plain data, for files and reports."""
         return {
@@ -155,7 +162,7 @@ class Population:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Structure:
     """A model, a population and data joined: everything a sampler needs.
 
@@ -181,6 +188,10 @@ class Structure:
     effects: tuple[Effect, ...]
     notes: tuple[str, ...]
     acting: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        design = self.design
+        return f"Structure: {self.sentence()} {design.n_patients} patients, {design.n_obs} records."
 
     @property
     def error(self) -> ErrorModel:

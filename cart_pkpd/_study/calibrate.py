@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cart_pkpd._core.validate import one_of
 from cart_pkpd._study import plan, steps, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import write_json
+from cart_pkpd._study.watch import Watch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -196,6 +198,21 @@ def exit_code(found: xr.Dataset) -> int:
     """Return 0 where ranks agree with uniform ones, else 3."""
     least = float(found["p_adjusted"].min())
     return 0 if converged(found) and least >= _ALPHA else 3
+
+
+def watched(problem: Problem, out: Path, settings: Mapping[str, Any], watch: Watch) -> xr.Dataset:
+    """Calibrate and tell how it goes."""
+    began = time.perf_counter()
+    watch.began("sbc")
+    try:
+        found = calibrate(
+            problem, out, settings=settings,
+            progress=lambda news: watch.advanced("sbc", news.done, news.total),
+        )  # fmt: skip
+        watch.ended("sbc", "done", f"results in {out}", time.perf_counter() - began)
+    finally:
+        watch.closed()
+    return found
 
 
 def summary(found: xr.Dataset) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, DataError, Problem
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.endpointstable import Endpoints, ExposureTable
 from cart_pkpd._study.folder import sha256
@@ -69,7 +70,7 @@ def derive(config: Config, trial: xr.Dataset, folder: RunFolder) -> tuple[Endpoi
     found = compute(config, trial)
     for name, table in found.frames().items():
         with whole_file(folder / f"endpoints/{name}.csv") as part:
-            table.to_csv(part, index=False)
+            inert_table(table).to_csv(part, index=False)
     write_json(folder / "endpoints/endpoints.json", found.numbers())
     return found, " ".join(f"{lead} {text}" for lead, text in found.answers())
 
@@ -82,7 +83,7 @@ def failed(error: CartError, folder: RunFolder) -> tuple[Problem, ...]:
 
     found = error.problems if isinstance(error, DataError) else (Problem("endpoints", str(error)),)
     with whole_file(folder / "endpoints/problems.csv") as part:
-        pd.DataFrame([vars(p) for p in found]).to_csv(part, index=False)
+        inert_table(pd.DataFrame([vars(p) for p in found])).to_csv(part, index=False)
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from cart_pkpd._core.errors import ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.random_effects import CORRELATION
+from cart_pkpd._study.grid import EITHER, Expanded, changed, expand, unused
 from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
@@ -23,8 +25,6 @@ _FILES = (
     ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
     ("endpoints", "lesions"), ("endpoints", "followup"),
 )  # fmt: skip
-# A model's own error, in either form, replaces what is said for others in the other form.
-_EITHER = (("error", "errors"), ("errors", "error"))
 
 
 class RunFileError(ConfigError):
@@ -48,16 +48,23 @@ class Config:
     Attributes
     ----------
     spec : RunFile
-        What the file says, ``like`` of each model resolved.
+        What the file says, ``like`` of each model resolved, with a model for each point of a
+        grid.
     source : str
         Name of the file, for messages.
     root : pathlib.Path
         Folder from which the file's relative paths count.
+    grid : Expanded
+        What the [grid] table became.
+    as_written : RunFile or None
+        What the file says, where it has a [grid] table.
     """
 
     spec: RunFile
     source: str
     root: Path
+    grid: Expanded = field(default_factory=Expanded)
+    as_written: RunFile | None = None
 
     @property
     def title(self) -> str:
@@ -75,9 +82,15 @@ class Config:
 
     def with_(self, *, seed: int | None = None) -> Config:
         """Return the same study with another seed."""
-        if seed is None:
-            return self
-        return replace(self, spec=self.spec.model_copy(update={"seed": seed}))
+        return self if seed is None else self._with({"seed": seed})
+
+    def _with(self, changes: Mapping[str, Any]) -> Config:
+        """Return the same study with other tables; without its models, it has no grid."""
+        spec = self.spec.model_copy(update=changes)
+        if "models" in changes:
+            return replace(self, spec=spec, grid=Expanded(), as_written=None)
+        written = self.as_written and self.as_written.model_copy(update=changes)
+        return replace(self, spec=spec, as_written=written)
 
     def only_dose(self) -> Config:
         """Return the same study with nothing but its dose step.
@@ -97,7 +110,7 @@ class Config:
                 self.source,
             )
         bare: dict[str, Any] = {"models": {}, "nca": None, "operating": None}
-        return replace(self, spec=self.spec.model_copy(update=bare))
+        return self._with(bare)
 
     def only_operating(self, *, trials: int | None = None) -> Config:
         """Return the same study with nothing but its simulated trials.
@@ -127,7 +140,7 @@ class Config:
             )
         bare: dict[str, Any] = {"models": {}, "nca": None, "endpoints": None, "data": None}
         bare |= {"operating": table, "dose": dose}
-        return replace(self, spec=self.spec.model_copy(update=bare))
+        return self._with(bare)
 
     def only_endpoints(self) -> Config:
         """Return the same study with nothing but its step on clinical endpoints.
@@ -142,30 +155,51 @@ class Config:
                 ["has no [endpoints] table; add one with lesions and followup."], self.source
             )
         bare: dict[str, Any] = {"models": {}, "nca": None, "dose": None, "operating": None}
-        return replace(self, spec=self.spec.model_copy(update=bare))
+        return self._with(bare)
 
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""
         merged = self._merged(name, self.spec.population, PopulationKeys)
         own = self.spec.models[name].given()
-        replaced = [other for mine, other in _EITHER if mine in own and other not in own]
+        replaced = [other for mine, other in EITHER if mine in own and other not in own]
         apart = self.unused_priors(name)
         priors = {**(self.spec.population.given().get("priors", {})), **own.get("priors", {})}
         merged["priors"] = {key: value for key, value in priors.items() if key not in apart}
         return {key: value for key, value in merged.items() if key not in replaced and value != {}}
 
     def unused_priors(self, name: str) -> tuple[str, ...]:
-        """Return the shared priors of correlations that a model without any cannot use."""
+        """Return the priors that a model has no use for.
+
+        Those are shared priors of correlations for a model without any; and, in a grid, priors of
+        what other points have.
+        """
         own, shared = self.spec.models[name], self.spec.population
-        corr = shared.corr if own.corr is None else own.corr
-        if corr:
-            return ()
+        gone = unused({**(shared.priors or {}), **(own.priors or {})}, own, shared)
+        if name in self.grid.points:
+            return tuple(key for key in sorted(gone) if key in self._used)
         return tuple(
             key
             for key in shared.priors or {}
-            if key not in (own.priors or {})
+            if key in gone
+            and key not in (own.priors or {})
             and (key == CORRELATION or key.startswith(f"{CORRELATION}_"))
         )
+
+    @functools.cached_property
+    def _used(self) -> frozenset[str]:
+        """Return the priors that at least one point of the grid has a use for."""
+        found: set[str] = set()
+        shared = self.spec.population
+        for name in self.grid.points:
+            own = self.spec.models[name]
+            names = {*(shared.priors or {}), *(own.priors or {})}
+            found |= names - unused(names, own, shared)
+        return frozenset(found)
+
+    def seed(self, name: str) -> int:
+        """Return the seed of one of the models: its own, or the study's."""
+        own = self.spec.models[name].seed
+        return self.spec.seed if own is None else own
 
     def sampling(self, name: str) -> dict[str, Any]:
         """Return the sampler's arguments of `fit.bayes` for one of the models."""
@@ -180,7 +214,8 @@ class Config:
 
     def resolved(self, beside: Path) -> dict[str, Any]:
         """Return the run file as a table that gives the same study when put in `beside`."""
-        table = self.spec.model_copy(update={"title": self.title}).given()
+        said = self.as_written or self.spec
+        table = said.model_copy(update={"title": self.title}).given()
         for part, key in _FILES:
             if isinstance(table.get(part, {}).get(key), str):
                 table[part][key] = _relative(self.path(table[part][key]), beside)
@@ -226,7 +261,20 @@ def loads(text: str, *, source: str = "run file", root: Path | None = None) -> C
         spec, problems = _resolve_likes(spec)
     if problems:
         raise RunFileError(problems, source)
-    return Config(spec, source, root or Path())
+    return _expanded(Config(spec, source, root or Path()))
+
+
+def _expanded(config: Config) -> Config:
+    """Return a study with a model for each point of its grid."""
+    spec = config.spec
+    if spec.grid is None:
+        return config
+    try:
+        grid = expand(spec)
+    except ConfigError as error:
+        raise RunFileError([str(error)], config.source) from error
+    plain = spec.model_copy(update={"models": dict(grid.models), "grid": None})
+    return replace(config, spec=plain, grid=grid, as_written=spec)
 
 
 def _bad_names(models: Mapping[str, Model]) -> Iterable[str]:
@@ -264,11 +312,7 @@ def _resolve(name: str, models: Mapping[str, Model], seen: tuple[str, ...]) -> M
             f"{did_you_mean(own.like, models)} Tables: {', '.join(models)}."
         )  # fmt: skip
     base = _resolve(own.like, models, chain)
-    changes: dict[str, Any] = {key: getattr(own, key) for key in own.given() if key != "like"}
-    changes |= {other: None for mine, other in _EITHER if mine in changes}
-    changes["parameters"] = {**base.parameters, **own.parameters}
-    changes["priors"] = {**(base.priors or {}), **(own.priors or {})} or None
-    return base.model_copy(update=changes)
+    return changed(base, own.changes())
 
 
 def _relative(path: Path, beside: Path) -> str:

@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from cart_pkpd._core.safe import visible
 from cart_pkpd._study.watch import Watch
 
 _STYLES = {"done": "green", "unconverged": "yellow", "failed": "red", "stopped": "red"}
@@ -44,7 +45,9 @@ class Lines(Watch):
 
     def _say(self, text: str) -> None:
         # A line in a log is not wrapped to a width that nobody has.
-        self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console.print(
+            visible(text), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
 
 class Bars(Watch):
@@ -54,10 +57,12 @@ class Bars(Watch):
         self._console = console
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._step = ""
 
     def began(self, step: str) -> None:
         """Show a bar."""
         self.closed()
+        self._step = step
         self._progress = Progress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(),
@@ -72,15 +77,19 @@ class Bars(Watch):
     def advanced(self, step: str, done: float, total: float, note: str = "") -> None:
         """Move the bar."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, note=note)
+            self._progress.update(self._task, completed=done, total=total, note=visible(note))
 
     def ended(self, step: str, state: str, note: str, seconds: float) -> None:
-        """Replace the bar by a line."""
-        self.closed()
+        """Replace the bar by a line; that of many fits stays until all are there."""
+        if step == self._step:
+            self.closed()
         style = _STYLES.get(state, "default")
         self._console.print(f"  [{style}]{state:>11}[/]  ", end="")
         self._console.print(
-            f"{step}{_after(note)} ({seconds:.1f} s)", markup=False, highlight=False
+            visible(f"{step}{_after(note)} ({seconds:.1f} s)"),
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
 
     def closed(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, ConfigError, DataError, Problem
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study import dose_counts
 from cart_pkpd._study.config import Config
@@ -164,7 +165,8 @@ def decide(
     write_json(folder / "dose/decisions.json", found.numbers())
     for name, table in found.frames().items():
         with whole_file(folder / f"dose/{name}.csv") as part:
-            table.to_csv(part, index=any(n is not None for n in table.index.names))
+            named = any(n is not None for n in table.index.names)
+            inert_table(table).to_csv(part, index=named)
     if found.chain is not None:
         with whole_file(folder / "dose/chain.nc") as part:
             found.chain.save(part)

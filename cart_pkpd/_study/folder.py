@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from cart_pkpd._core.errors import ConfigError
-from cart_pkpd._core.files import PART
+from cart_pkpd._core.files import PART, private_folder
 from cart_pkpd._core.files import whole_file as whole_file
 
+_LOG = logging.getLogger("cart_pkpd.study")
+
 FORMAT = "cart_pkpd run folder 1"
+_LOCK = ".lock"
+_MANY = 500  # steps, from which on their states are not all written at once
+_SECONDS_BETWEEN_SAVES = 5.0
 _OWN_FILES = (
     "config.toml",
     "provenance.json",
@@ -78,18 +86,20 @@ class RunFolder:
     overwrite : bool
         Whether an earlier run may be replaced.
     resume : bool
-        Whether the fits of an earlier run of the same run file stay.
+        Whether the fits of an earlier run stay.
     config_sha256 : str
         Of the run file.
 
     Raises
     ------
     ConfigError
-        If the folder holds something else, or an earlier run that may not be replaced.
+        If the folder holds something else, an earlier run that may not be replaced, or one that
+        is still being written.
 
     Notes
     -----
-    Only files that a run writes are removed from an earlier run folder; others stay.
+    Only files that a run writes are removed from an earlier run folder; others stay. The folder
+    is locked until `close`, or the end of the process, however that comes.
     """
 
     def __init__(
@@ -101,9 +111,15 @@ class RunFolder:
         config_sha256: str = "",
     ) -> None:
         self.path = Path(path)
-        check_free(self.path, overwrite=overwrite, resume=resume, config_sha256=config_sha256)
-        self.path.mkdir(parents=True, exist_ok=True)
-        _clear(self.path, fits=not resume)
+        check_free(self.path, overwrite=overwrite, resume=resume)
+        private_folder(self.path)
+        self._lock = _locked(self.path)
+        try:
+            check_free(self.path, overwrite=overwrite, resume=resume)
+            _clear(self.path, fits=not resume)
+        except BaseException:
+            self.close()
+            raise
         self._began = time.monotonic()
         self.status: dict[str, Any] = {
             "format": FORMAT,
@@ -121,14 +137,34 @@ class RunFolder:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write to the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
     def save(self) -> None:
         """Write status.json."""
         write_json(self / "status.json", self.status)
+        self._saved = time.monotonic()
+
+    def queue(self, names: Iterable[str]) -> None:
+        """Record steps that wait for a worker."""
+        for name in names:
+            self.status["steps"].setdefault(name, {}).update(state="waiting")
+        self.save()
 
     def step(self, name: str, state: str, **details: Any) -> None:
         """Record the state of a step, as in `Step`, or that it is ``running``."""
         self.status["steps"].setdefault(name, {}).update(state=state, **details)
-        self.save()
+        few = len(self.status["steps"]) <= _MANY
+        if few or time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
+            self.save()
 
     def finish(self, state: str, exit_code: int, message: str = "") -> None:
         """Record how the run ended."""
@@ -150,15 +186,36 @@ class RunFolder:
         return sorted(p.relative_to(self.path).as_posix() for p in found if p.is_file())
 
 
-def check_free(
-    path: Path, *, overwrite: bool, resume: bool = False, config_sha256: str = ""
-) -> None:
-    """Raise ConfigError if no run may be written to `path`, or none of this run file resumed."""
+def _locked(path: Path) -> FileLock | None:
+    """Return the lock of a run folder, which ends with the process; None where disks have none.
+
+    Raises
+    ------
+    ConfigError
+        If another run has it.
+    """
+    lock = FileLock(path / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        since = (_earlier(path) or {}).get("started", "just now")
+        raise ConfigError(
+            f"another run is writing to '{path}' (started {since}); wait for it, or name another "
+            "folder."
+        ) from error
+    except NotImplementedError:
+        _LOG.warning("'%s' is on a disk without locks; start no second run in it.", path)
+        return None
+    return lock
+
+
+def check_free(path: Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Raise ConfigError if no run may be written to `path`."""
     if not path.exists():
         return
     if not path.is_dir():
         raise ConfigError(f"'{path}' is a file; name a folder for the run.")
-    if not any(path.iterdir()):
+    if all(file.name == _LOCK for file in path.iterdir()):
         return
     earlier = _earlier(path)
     if earlier is None:
@@ -166,13 +223,7 @@ def check_free(
             f"'{path}' is not empty and holds no earlier run, so nothing was written to it; "
             "name another folder."
         )
-    if resume:
-        if earlier.get("config_sha256") != config_sha256:
-            raise ConfigError(
-                f"'{path}' holds a run of another run file or seed, which this one cannot resume; "
-                "name another folder, or replace it with --overwrite."
-            )
-    elif not overwrite:
+    if not overwrite and not resume:
         when = f"{earlier.get('state', 'unknown')}, started {earlier.get('started', '?')}"
         raise ConfigError(
             f"'{path}' already holds a run ({when}); name another folder, replace it with "

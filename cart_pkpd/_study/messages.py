@@ -122,7 +122,7 @@ def _table_class(loc: Sequence[str | int]) -> type[BaseModel]:
 def _allowed(loc: Sequence[str | int], found: object) -> str:
     names = [part for part in loc if isinstance(part, str)]
     field = _table_class(names[:-1]).model_fields[names[-1]]
-    options = [str(option) for option in _choices(field.annotation)]
+    options = list(dict.fromkeys(str(option) for option in _choices(field.annotation)))
     return f"{did_you_mean(str(found), options)} Allowed: {', '.join(map(_toml, options))}."
 
 

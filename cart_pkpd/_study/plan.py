@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from cart_pkpd import datasets, models
 from cart_pkpd._core.errors import CartError
@@ -10,9 +10,11 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, operating
+from cart_pkpd._study import clinical, dosing, grid, operating, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
+
+_MOST_NAMED = 6  # fits named in one line
 
 
 def check(config: Config) -> None:
@@ -29,10 +31,11 @@ def check(config: Config) -> None:
         *_missing_files(config),
         *_bad_units(config),
         *_bad_rules(config),
-        *_bad_models(config),
+        *_once(config, _bad_models(config)),
         *clinical.problems(config),
         *dosing.problems(config),
         *operating.problems(config),
+        *searching.problems(config),
     ]
     if problems:
         raise RunFileError(problems, config.source)
@@ -46,32 +49,51 @@ def model(config: Config, name: str) -> models.Model:
     return declared.with_(**changes)
 
 
-def steps(config: Config) -> list[tuple[str, str]]:
-    """Return the steps that the run file asks for, each with what it will do."""
+def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[str, str]]:
+    """Return the steps that the run file asks for, each with what it will do.
+
+    Parameters
+    ----------
+    config : Config
+        A run file.
+    found : collection of str, optional
+        Fits of an earlier run that will be taken from it.
+    """
+    done = found or ()
     spec = config.spec
-    found: list[tuple[str, str]] = []
+    listed: list[tuple[str, str]] = []
     if spec.data is not None:
         source = spec.data.table or f"the data set '{config.dataset}'"
-        found.append(("data", f"read and check {source}"))
+        listed.append(("data", f"read and check {source}"))
     if spec.nca is not None:
-        found += [
+        listed += [
             (f"nca {endpoint}", _windows(spec.nca.windows)) for endpoint in spec.nca.endpoints
         ]
     if spec.models and spec.fit.least_squares:
         first = next(iter(spec.models))
-        found.append(
+        listed.append(
             ("least squares", f"{first} for each patient of {_quoted(spec.fit.endpoints)}")
         )
-    found += [(f"fit {name}", _fit_text(config, name)) for name in spec.models]
+    if config.grid.points:
+        listed.append(("grid", grid.words(config.grid)))
+    if found is not None and spec.models:
+        listed.append(
+            ("fits", f"{len(spec.models) - len(done)} to fit, {len(done)} of the earlier run found")
+        )
+    listed += [(f"fit {name}", _fit_text(config, name, name in done)) for name in spec.models]
     if len(spec.models) > 1:
-        found.append(("compare", f"rank {', '.join(spec.models)}"))
+        many = len(spec.models) > _MOST_NAMED
+        said = f"{len(spec.models)} fits" if many else ", ".join(spec.models)
+        listed.append(("compare", f"rank {said}"))
+    if spec.search is not None:
+        listed.append(("search", searching.words(config)))
     if spec.endpoints is not None:
-        found.append(("endpoints", clinical.words(config)))
+        listed.append(("endpoints", clinical.words(config)))
     if spec.dose is not None and spec.decides:
-        found.append(("dose", dosing.words(spec.dose)))
+        listed.append(("dose", dosing.words(spec.dose)))
     if spec.operating is not None:
-        found.append(("operating", operating.words(config)))
-    return [*found, ("report", "write report.html and its tables")]
+        listed.append(("operating", operating.words(config)))
+    return [*listed, ("report", "write report.html and its tables")]
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -82,17 +104,20 @@ def _windows(windows: list[list[float]]) -> str:
     return "days " + ", ".join(f"{start:g} to {end:g}" for start, end in windows)
 
 
-def _fit_text(config: Config, name: str) -> str:
+def _fit_text(config: Config, name: str, done: bool) -> str:
     population, sampling = config.population(name), config.sampling(name)
     table = config.spec.models[name]
-    said = [f"{table.model} to {_quoted(config.spec.fit.endpoints)}"]
+    said = ["found"] if done else []
+    said += [f"{table.model} to {_quoted(config.spec.fit.endpoints)}"]
     if "iiv" in population:
         said.append(f"IIV on {', '.join(population['iiv'])}")
     if "corr" in population:
         said.append("correlated")
     unused = config.unused_priors(name)
     if unused:
-        said.append(f"shared prior {', '.join(unused)} not used: no corr here")
+        why = "nothing of that name here" if name in config.grid.points else "no corr here"
+        shared = "prior" if name in config.grid.points else "shared prior"
+        said.append(f"{shared} {', '.join(unused)} not used: {why}")
     if "iov" in population:
         said.append(f"IOV on {', '.join(population['iov'])}")
     for parameter, names in population.get("covariates", {}).items():
@@ -102,6 +127,8 @@ def _fit_text(config: Config, name: str) -> str:
     if population.get("non_expanders"):
         said.append("some patients may not expand")
     said += [f"{key} = {sampling[key]}" for key in ("chains", "tune", "draws") if key in sampling]
+    if table.seed is not None:
+        said.append(f"seed = {table.seed}")
     return "; ".join(said)
 
 
@@ -138,6 +165,18 @@ def _bad_rules(config: Config) -> Iterator[str]:
         Rules.from_dict(config.spec.nca.rules() if config.spec.nca else {})
     except ValueError as error:
         yield f"nca: {error}"
+
+
+def _once(config: Config, problems: Iterable[str]) -> Iterator[str]:
+    """Tell what is wrong with many points of a grid in the same way of the first only."""
+    names = sorted(config.grid.points, key=len, reverse=True)
+    told: dict[str, list[str]] = {}
+    for problem in problems:
+        point = next((name for name in names if f"models.{name}" in problem), None)
+        told.setdefault(problem.replace(point, "") if point else problem, []).append(problem)
+    for first, *others in told.values():
+        more = f" The same is wrong with {len(others)} more of the grid." if others else ""
+        yield f"{first}{more}"
 
 
 def _bad_models(config: Config) -> Iterator[str]:

@@ -7,15 +7,23 @@ import logging
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cart_pkpd._core.errors import CartError, ConfigError, DataError, ModelError, UnitError
-from cart_pkpd._study import plan, steps, toml
+from cart_pkpd import executor
+from cart_pkpd._core.errors import (
+    CartError,
+    ConfigError,
+    DataError,
+    ModelError,
+    UnitError,
+    sentence_of,
+)
+from cart_pkpd._study import fitting, kept, plan, searching, steps, toml
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.folder import RunFolder, now, write_json, write_text
+from cart_pkpd._study.folder import RunFolder, check_free, now, write_json, write_text
 from cart_pkpd._study.provenance import config_hash, provenance
 from cart_pkpd._study.watch import Stop, Watch
 
@@ -109,7 +117,9 @@ def run(
     overwrite: bool = False,
     resume: bool = False,
     watch: Watch | None = None,
-    jobs: int = 1,
+    workers: str | executor.Executor | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
 ) -> Outcome:
     """Run a whole study into a folder.
 
@@ -122,12 +132,17 @@ def run(
     overwrite : bool
         Whether an earlier run may be replaced.
     resume : bool
-        Take finished fits from an earlier run of the same run file and data in the folder, which
-        was stopped or killed, and do the rest.
+        Take from an earlier run in the folder every fit that would come out the same, and do
+        the rest: after a run that was stopped or killed, or a change of the run file.
     watch : Watch, optional
         Hears of the progress.
-    jobs : int
-        Processes that share simulated trials.
+    workers : str, Executor or None
+        Who does the fits, as of `executor.get`: ``"inline"``, ``"processes"`` or ``"dask"``. The
+        numbers are the same.
+    jobs : int, optional
+        Fits at the same time, and processes that share simulated trials.
+    scheduler : str, optional
+        Address of a running Dask scheduler.
 
     Returns
     -------
@@ -143,10 +158,16 @@ def run(
         For any other error; its traceback is in ``run.log``.
     """
     plan.check(config)
-    folder = RunFolder(out, overwrite=overwrite, resume=resume, config_sha256=config_hash(config))
-    work = _Run(config, folder, watch or Watch(), jobs=jobs)
-    with work.stop.listening(), _log_to(folder / "run.log"):
-        return _guarded(work)
+    check_free(Path(out), overwrite=overwrite, resume=resume)  # before workers start
+    with (
+        executor.get(workers, jobs=jobs, scheduler=scheduler) as staff,
+        RunFolder(
+            out, overwrite=overwrite, resume=resume, config_sha256=config_hash(config)
+        ) as folder,
+    ):
+        work = _Run(config, folder, watch or Watch(), staff, jobs=jobs or 1)
+        with work.stop.listening(), _log_to(folder / "run.log"):
+            return _guarded(work)
 
 
 def _guarded(work: _Run) -> Outcome:
@@ -164,7 +185,7 @@ def _guarded(work: _Run) -> Outcome:
     except Exception as error:
         _LOG.error("%s", traceback.format_exc())
         message = (
-            f"{one_line(error)} This is a fault of the program, not of your study; the "
+            f"{sentence_of(error)} This is a fault of the program, not of your study; the "
             f"traceback is in {folder / 'run.log'}"
         )
         folder.finish("failed", ENGINE, message)
@@ -173,14 +194,6 @@ def _guarded(work: _Run) -> Outcome:
         work.watch.closed()
     folder.finish("done", outcome.exit_code)
     return outcome
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error as one sentence: its own for a CartError, else with its class."""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return (
-        first if isinstance(error, CartError) else f"{type(error).__name__}: {first.rstrip('.')}."
-    )
 
 
 @contextlib.contextmanager
@@ -218,6 +231,12 @@ class _Note:
     text: str = ""
 
 
+def _told(result: Any, before: str, after: str) -> tuple[str, str]:
+    """Return the state of a fit, and its verdict with what is to be said around it."""
+    state = "done" if result.verdict.ok else "unconverged"
+    return state, f"{before}{result.verdict.sentence} {after}".rstrip()
+
+
 @dataclass
 class _Run:
     """One run under way."""
@@ -225,6 +244,7 @@ class _Run:
     config: Config
     folder: RunFolder
     watch: Watch
+    staff: executor.Executor
     stop: Stop = field(default_factory=Stop)
     done: list[Step] = field(default_factory=list)
     jobs: int = 1
@@ -240,11 +260,14 @@ class _Run:
         if spec.models and spec.fit.least_squares:
             with self._step("least squares", alone=True) as note:
                 note.text = steps.least_squares(found, self.folder)
-        for name in spec.models:
-            self._fit(name, found)
+        self._fits(found)
         if len(spec.models) > 1:
             with self._step("compare") as note:
                 note.text = steps.rank(found, self.folder)
+        if spec.search is not None:
+            with self._step("search", alone=True) as note:
+                note.text, good = searching.search(found, self.folder, self._progress("search"))
+                note.state = "done" if good else "unconverged"
         if spec.endpoints is not None:
             with self._step("endpoints", alone=True) as note:
                 note.text = steps.derive_endpoints(found, self.folder)
@@ -287,22 +310,84 @@ class _Run:
         write_json(self.folder / "provenance.json", found)
         return found
 
-    def _fit(self, name: str, found: steps.Findings) -> None:
-        """Fit one model and keep the result; a fit that fails is told in the report."""
+    def _fits(self, found: steps.Findings) -> None:
+        """Fit every model, or take it from the earlier run; one that fails stops no other."""
+        try:
+            earlier = kept.find(self.config, found.structures, self.folder / "fits")
+            if self.staff.name == "inline":
+                for name in self.config.spec.models:
+                    self._fit(name, found, earlier.get(name))
+                return
+            for name, path in earlier.items():
+                self._fit(name, found, path)
+            self._fit_together([n for n in self.config.spec.models if n not in found.fits], found)
+        finally:
+            steps.in_order(found, self.folder)
+            places = {f"fit {name}": i for i, name in enumerate(self.config.spec.models)}
+            self.done.sort(key=lambda step: places.get(step.name, -1))
+
+    def _fit(self, name: str, found: steps.Findings, path: Path | None) -> None:
+        """Fit one model here, unless it is in a file, and keep the result."""
         step, left_out = f"fit {name}", steps.left_out(found, name)
         if left_out:
             _LOG.info("%s: %s", step, left_out)
         with self._step(step, alone=True) as note:
-            result = steps.earlier_fit(found, name, self.folder)
+            result = None if path is None else kept.read(self.config, name, path)
             again = "" if result is None else "Taken from the earlier run. "
             if result is None:
                 result = steps.fit_model(found, name, self._progress(step))
             self.stop.check()
-            steps.keep(found, name, result, self.folder, save=not again)
-            note.state = "done" if result.verdict.ok else "unconverged"
-            note.text = f"{again}{result.verdict.sentence} {left_out}".rstrip()
+            save = not again or path != self.folder / f"fits/{name}.nc"
+            steps.keep(found, name, result, self.folder, save=save)
+            note.state, note.text = _told(result, again, left_out)
         if note.state == "failed":
             found.failures[name] = note.text
+
+    def _fit_together(self, names: Sequence[str], found: steps.Findings) -> None:
+        """Have the workers fit models; each is kept as it comes."""
+        if not names:
+            return
+        tasks = (fitting.task(self.config, name, found.trial) for name in names)
+        waiting = dict.fromkeys(names)
+        self.watch.began("fits")
+        self.folder.queue(f"fit {name}" for name in names)
+
+        def came(index: int, sent: fitting.Sent | executor.Failed) -> None:
+            del waiting[names[index]]
+            self._take(names[index], sent, found)
+            done = len(names) - len(waiting)
+            self.watch.advanced("fits", done, len(names), f"{done} of {len(names)}")
+            self.stop.check()
+
+        try:
+            self.staff.map(fitting.send, tasks, on_done=came)
+        except KeyboardInterrupt:
+            for name in waiting:
+                self._ended(f"fit {name}", _Note("stopped"), 0.0)
+            raise
+        finally:
+            self.watch.closed()
+
+    def _take(self, name: str, sent: fitting.Sent | executor.Failed, found: steps.Findings) -> None:
+        """Keep what a worker made of a model, or why it made nothing."""
+        step, note, seconds = f"fit {name}", _Note(), 0.0
+        if isinstance(sent, executor.Failed):
+            note.state, note.text = "failed", sent.sentence
+            _LOG.error("%s: %s", step, sent.traceback or sent.sentence)
+        else:
+            seconds = sent.seconds
+            for line in sent.said:
+                _LOG.info("%s: %s", step, line)
+            try:
+                result = fitting.unpacked(self.config, name, sent, self.folder.path / "fits")
+                steps.keep(found, name, result, self.folder, save=False)
+                note.state, note.text = _told(result, "", steps.left_out(found, name))
+            except Exception as error:  # such as a full disk
+                note.state, note.text = "failed", sentence_of(error)
+                _LOG.error("%s: %s", step, traceback.format_exc())
+        if note.state == "failed":
+            found.failures[name] = note.text
+        self._ended(step, note, seconds)
 
     def _progress(self, step: str) -> steps.Progress:
         def heard(done: float, total: float, note: str = "") -> None:
@@ -321,7 +406,7 @@ class _Run:
             self.stop.check()
         except BaseException as error:
             asked = self.stop.asked or isinstance(error, KeyboardInterrupt)
-            note.state, note.text = ("stopped", "") if asked else ("failed", one_line(error))
+            note.state, note.text = ("stopped", "") if asked else ("failed", sentence_of(error))
             if asked and not isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt from error  # what Ctrl-C broke on its way
             if asked or not alone or not isinstance(error, Exception):

@@ -32,6 +32,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from cart_pkpd._data.options import Duplicates
@@ -39,9 +40,11 @@ from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
 from cart_pkpd._study.endpointstable import Endpoints
 from cart_pkpd._study.operatingtable import Operating
+from cart_pkpd._study.simulatetable import Simulate
 
 ErrorModel = Literal["lognormal", "student_t", "proportional", "additive", "combined"]
 CovariateForm = Literal["exponential", "power", "linear", "category"]
+SearchCriterion = Literal["bic_mixed", "bic", "bic_patients", "aic", "ofv", "elpd"]
 Censoring = Literal["m1", "m3", "m4", "m5", "m6", "m7"]
 PriorKind = Literal[
     "normal", "lognormal", "logitnormal", "halfnormal", "truncatednormal", "halfcauchy",
@@ -316,12 +319,25 @@ class Parameter(Table):
         return self
 
 
-class Model(PopulationKeys, Sampling):
+class Changes(PopulationKeys, Sampling):
+    """What makes one fit differ from another."""
+
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="instead of the study's")
+    parameters: dict[str, Parameter] = {}
+
+    def changes(self) -> dict[str, Any]:
+        """Return what is said, each value as it was read."""
+        return {key: getattr(self, key) for key in Changes.model_fields if self._says(key)}
+
+    def _says(self, key: str) -> bool:
+        return key in self.model_fields_set and getattr(self, key) is not None
+
+
+class Model(Changes):
     """One model to fit; what it leaves out comes from [population] and [fit]."""
 
     model: str | None = Field(default=None, description="name of a model of `cart_pkpd.models`")
     like: str | None = Field(default=None, description="another [models.*] table to start from")
-    parameters: dict[str, Parameter] = {}
 
     @model_validator(mode="after")
     def _a_start(self) -> Self:
@@ -329,6 +345,69 @@ class Model(PopulationKeys, Sampling):
             both = "both were given" if self.model else "neither was given"
             raise _sentence(f"needs either 'model' (a name) or 'like' (another table); {both}")
         return self
+
+
+class AxesTable(Table):
+    """Keys that are varied, each with its values; every combination is a fit.
+
+    A key takes a list of values, or a table of values with names of one's own. A key that is
+    itself a table, such as ``priors``, takes a list of whole tables, or a table of its entries,
+    each varied in the same way.
+    """
+
+
+def _named_or_listed(kind: Any) -> Any:
+    listed: Any = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
+    named: Any = Annotated[GenericAlias(dict, (str, kind)), Field(min_length=1)]
+    return listed | named
+
+
+def _axis_type(field: FieldInfo) -> Any:
+    """Return what the values of a key look like when it is varied."""
+    parts = [part for part in get_args(field.annotation) if part is not type(None)]
+    kind: Any = functools.reduce(operator.or_, parts) if parts else field.annotation
+    if get_origin(field.annotation) is dict:
+        kind = field.annotation
+    if get_origin(kind) is dict:
+        entry = _named_or_listed(get_args(kind)[1])
+        listed: Any = Annotated[GenericAlias(list, (kind,)), Field(min_length=1)]
+        return listed | GenericAlias(dict, (str, entry))
+    return _named_or_listed(Annotated[kind, *field.metadata] if field.metadata else kind)
+
+
+def _with_axes() -> type[AxesTable]:
+    """Return the [grid.axes] table with one optional key per key that a fit can differ in."""
+    axes: Any = {
+        name: (_axis_type(field) | None, Field(default=None, description=field.description))
+        for name, field in Changes.model_fields.items()
+    }
+    made: type[AxesTable] = create_model("Axes", __base__=AxesTable, **axes)
+    return made
+
+
+if TYPE_CHECKING:
+    Axes = AxesTable
+else:
+    Axes = _with_axes()
+
+
+class Grid(Table):
+    """Many fits from few words: models × values of keys × named variants."""
+
+    models: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="[models.*] tables to vary; all by default. Others are fitted as they are",
+    )
+    axes: Axes = Axes()
+    variants: dict[str, Changes] = Field(
+        default={}, description="sets of changes by name, tried beside the model as it is"
+    )
+    plain: bool = Field(default=True, description="false: only with one of the variants")
+    exclude: list[dict[str, str | list[str]]] = Field(
+        default=[],
+        description="combinations to leave out: model, axis or variant = name of its value",
+    )
 
 
 class Compare(Table):
@@ -341,6 +420,29 @@ class Compare(Table):
     n_samples: int | None = Field(
         default=None, ge=2, description="samples of each patient's parameters per draw"
     )
+
+
+class Search(Table):
+    """A search for the covariates and the variability of one model."""
+
+    model: str | None = Field(
+        default=None, description="the [models.*] table it begins with; the first by default"
+    )
+    covariates: dict[str, list[str | CovariateTerm]] | list[str | CovariateTerm] | None = Field(
+        default=None, description="parameter: covariates; or covariates, with `parameters`"
+    )
+    parameters: list[str] | None = Field(
+        default=None, description="parameters on which covariates given alone are tried"
+    )
+    forms: list[CovariateForm] | None = Field(default=None, description="forms to try")
+    iiv: list[str] | None = Field(default=None, description="parameters that may vary")
+    corr: list[list[str]] | None = Field(default=None, description="blocks that may be correlated")
+    criterion: SearchCriterion | None = None
+    direction: Literal["forward", "backward", "both"] | None = None
+    p_add: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    p_remove: float | None = Field(default=None, gt=0, lt=1, description="with criterion ofv")
+    least: float | None = Field(default=None, ge=0, description="least gain of other criteria")
+    max_steps: int | None = Field(default=None, ge=1)
 
 
 Skipped = Literal["predictions", "vpc", "corrected", "residuals", "etas", "sensitivity", "exposure"]
@@ -369,6 +471,11 @@ class Report(Table):
     draft: bool = Field(default=True, description="stamp it as draft")
     data_cutoff: str | None = Field(default=None, description="as it is to be printed")
     notes: list[str] = Field(default=[], description="sentences for the first page")
+    details: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many fits are shown with tables and figures, best first; all by default",
+    )
 
 
 class RunFile(Table):
@@ -381,10 +488,13 @@ class RunFile(Table):
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
     models: dict[str, Model] = {}
+    grid: Grid | None = None
     endpoints: Endpoints | None = None
     dose: Dose | None = None
     operating: Operating | None = None
+    simulate: Simulate | None = None
     compare: Compare = Compare()
+    search: Search | None = None
     checks: Checks = Checks()
     report: Report = Report()
 
@@ -405,9 +515,9 @@ class RunFile(Table):
             odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
-            if not counted and self.operating is None:
+            if not counted and self.operating is None and self.simulate is None:
                 raise _sentence(
                     "has no [data]; without it there must be dose.counts, or simulated trials in "
-                    "[operating]"
+                    "[operating] or patients in [simulate]"
                 )
         return self

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.left_out import left_out as words_of_left_out
-from cart_pkpd._study import fit_checks, join, plan, tables
+from cart_pkpd._study import fit_checks, fitting, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, sha256, write_text
 
@@ -62,6 +62,8 @@ class Findings:
         What the designs do in simulated trials.
     patients : xr.Dataset or None
         From `compare.patients`.
+    search : Search or None
+        From `compare.search`.
     """
 
     config: Config
@@ -77,6 +79,7 @@ class Findings:
     undecided: str = ""
     operating: OperatingFindings | None = None
     patients: xr.Dataset | None = None
+    search: Any = None
 
 
 def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
@@ -202,53 +205,30 @@ def least_squares(found: Findings, folder: RunFolder) -> str:
 
 def fit_model(found: Findings, name: str, progress: Progress) -> Any:
     """Fit one model by Bayes."""
-    from cart_pkpd import fit as fits
-
-    config = found.config
 
     def heard(news: Any) -> None:
         note = f"{news.stage}, {news.divergences} divergences" if news.done else news.stage
         progress(news.done, news.total, note)
 
-    return fits.bayes(
-        plan.model(config, name),
-        found.trial,
-        fits.population(**config.population(name)),
-        endpoint=config.spec.fit.endpoint,
-        seed=config.spec.seed,
-        progress=heard,
-        label=name,
-        **config.sampling(name),
-    )
-
-
-def earlier_fit(found: Findings, name: str, folder: RunFolder) -> Any:
-    """Return the fit that an earlier run of the same run file left, None if there is none.
-
-    A fit of other data, or of another version of the package, is none.
-    """
-    from cart_pkpd import __version__, fit
-    from cart_pkpd._stats.fingerprint import fingerprint
-
-    path = folder / f"fits/{name}.nc"
-    if not path.is_file():
-        return None
-    try:
-        result = fit.load(path, plan.model(found.config, name))
-    except CartError as problem:
-        _LOG.info("%s: %s", path.name, problem)
-        return None
-    same = fingerprint(result.structure) == fingerprint(found.structures[name])
-    version = result.provenance.get("versions", {}).get("cart_pkpd")
-    return result if same and version == __version__ else None
+    return fitting.fitted(fitting.task(found.config, name, found.trial), progress=heard)
 
 
 def keep(found: Findings, name: str, result: Any, folder: RunFolder, *, save: bool = True) -> None:
-    """Save a fit, and the parameters of all fits so far as one table."""
+    """Save a fit, and count it among those of the run."""
     if save:
         result.save(folder / f"fits/{name}.nc")
     found.fits[name] = result
-    tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
+
+
+def in_order(found: Findings, folder: RunFolder) -> None:
+    """Put the fits in the order of the run file, and their parameters into one table."""
+    order = found.config.spec.models
+    found.fits = {name: found.fits[name] for name in order if name in found.fits}
+    found.failures = {name: found.failures[name] for name in order if name in found.failures}
+    if found.fits:
+        tables.write_csv(folder / "fits/parameters.csv", tables.parameters(found.fits))
+    if found.config.grid.points:
+        tables.write_csv(folder / "fits/grid.csv", tables.grid(found.config.grid))
 
 
 def rank(found: Findings, folder: RunFolder) -> str:
@@ -260,8 +240,8 @@ def rank(found: Findings, folder: RunFolder) -> str:
         sizes = {k: v for k, v in given.items() if k != "by"}
         found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
         given["patients"] = found.patients
-    table = compare.models(found.fits, **given) if found.fits else None
-    found.comparison = tables.ranking(table, found.failures)
+    table = compare.models(found.fits, **given).table if found.fits else None
+    found.comparison = tables.ranking(table, found.failures, found.config.grid)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index
     return f"best of {len(ranked)} ranked: {ranked[0]}" if len(ranked) else "no fit to rank"
@@ -310,7 +290,7 @@ def report(
 
     config = found.config
     fits = {}
-    for name in found.fits:
+    for name in _in_detail(found):
         if progress is not None:
             progress(0, 1, f"checks of fit {name}")
         fits[name] = _with_checks(found, name)
@@ -329,14 +309,35 @@ def report(
         dose=found.dose,
         operating=found.operating,
         patients=found.patients,
+        search=found.search,
         provenance=provenance,
         draft=config.spec.report.draft,
         data_cutoff=_cutoff(config),
-        notes=(*_undecided(found), *config.spec.report.notes),
+        notes=(*_undecided(found), *_in_short(found, fits), *config.spec.report.notes),
         progress=progress,
     )
     size = (folder / "report.html").stat().st_size
     return f"report.html, {size / 1e6:.1f} MB"
+
+
+def _in_detail(found: Findings) -> list[str]:
+    """Return the fits that the report shows with tables and figures: the best, or all."""
+    most, ranking = found.config.spec.report.details, found.comparison
+    if most is None or ranking is None:
+        return list(found.fits)
+    ranked = [str(name) for name in ranking.index if str(name) in found.fits]
+    return ranked[:most]
+
+
+def _in_short(found: Findings, shown: Collection[str]) -> tuple[str, ...]:
+    """Return that some fits are in the ranking only."""
+    if len(shown) == len(found.fits):
+        return ()
+    which = f"the best {len(shown)} are" if len(shown) != 1 else "the best is"
+    return (
+        f"Of {len(found.fits)} fits, {which} shown in detail; all are in the model comparison, and "
+        "their parameters in fits/parameters.csv.",
+    )
 
 
 def _undecided(found: Findings) -> tuple[str, ...]:

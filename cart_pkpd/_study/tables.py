@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cart_pkpd._core.safe import inert_table
 from cart_pkpd._study.folder import whole_file
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from cart_pkpd._stats.population import Structure
+    from cart_pkpd._study.grid import Expanded
 
 _SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
 
@@ -20,7 +22,7 @@ _SCORES = ("rank", "elpd", "se", "elpd_diff", "dse", "weight")
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table whole: full precision, empty cells for what cannot be had."""
     with whole_file(path) as part:
-        table.to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
+        inert_table(table).to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def nca_wide(params: xr.Dataset) -> pd.DataFrame:
@@ -73,8 +75,33 @@ def parameters(fits: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["fit"])
 
 
-def ranking(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
-    """Return the comparison with the fits that failed below it, each with its reason."""
+def grid(found: Expanded) -> pd.DataFrame:
+    """Return the fits of a grid, one row each, with the name of their value on every axis."""
+    import pandas as pd
+
+    axes = [axis.name for axis in found.axes]
+    rows = [(p.name, p.model, *p.levels.values()) for p in found.points.values()]
+    return pd.DataFrame(rows, columns=["fit", "model", *axes])
+
+
+def ranking(
+    table: pd.DataFrame | None, failures: Mapping[str, str], varied: Expanded | None = None
+) -> pd.DataFrame:
+    """Return the comparison with the fits that failed below it, each with its reason.
+
+    Where models come from a grid, ``attrs["axes"]`` names the columns that say what was varied.
+    """
+    ranked = _with_failures(table, failures)
+    if varied is None or not varied.points:
+        return ranked
+    levels = grid(varied).set_index("fit")
+    several = [name for name in levels if levels[name].nunique() > 1]
+    joined = ranked.join(levels[several].reindex(ranked.index).fillna(""))
+    joined.attrs = {**ranked.attrs, "axes": several}
+    return joined
+
+
+def _with_failures(table: pd.DataFrame | None, failures: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     lost = pd.DataFrame(

@@ -22,6 +22,11 @@ from cart_pkpd.datasets._fast01 import bundle
 
 __all__ = ["fetch", "has_table", "load", "names", "path", "truth"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 _BUNDLED = ("fast01",)
 _FETCHED = ("car22",)
 _TABLES = ("lesions", "followup")

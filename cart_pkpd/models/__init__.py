@@ -125,3 +125,7 @@ __all__ = [
     "tocilizumab",
     "tumour",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot

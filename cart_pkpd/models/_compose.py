@@ -7,6 +7,7 @@ may itself drive an input of theirs: an input that has the name of a driver foll
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -139,6 +140,12 @@ class Part:
             "part": type(self).__name__,
             **{f.name: getattr(self, f.name) for f in fields(self)},
         }
+
+
+def positive_level(what: str, ec50: float | None) -> None:
+    """Raise a ModelError for a usual level of a driver that is none."""
+    if ec50 is not None and not 0 < ec50 < math.inf:
+        raise ModelError(f"{what}: ec50 must be finite and above 0, not {ec50!r}.")
 
 
 def driver_ec50(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.names import ENDPOINTS
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd.models._compose import Part, Record, driver_ec50
+from cart_pkpd.models._compose import Part, Record, driver_ec50, positive_level
 from cart_pkpd.models._ode import Input, State
 from cart_pkpd.models._parameters import Fraction, Positive
 from cart_pkpd.models.math import Value, exp, hill
@@ -68,6 +69,12 @@ class Cytokine:
                 f"cytokine {self.name!r}: base {self.base!r} must be above 0 and at most the peak "
                 f"{self.peak!r}, and kout {self.kout!r} above 0."
             )
+        for name in ("peak", "kout", "base_iiv", "peak_iiv"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ModelError(
+                    f"cytokine {self.name!r}: {name} must be finite and at least 0, not {value!r}."
+                )
 
 
 def _measured(
@@ -425,6 +432,9 @@ def cytokines(
         raise ModelError(
             f"cytokines: relay_steps must be a whole number of 1 or more, not {relay_steps!r}."
         )
+    if not 0 < steepness < math.inf:
+        raise ModelError(f"cytokines: steepness must be finite and above 0, not {steepness!r}.")
+    positive_level("cytokines", ec50)
     regulated = ("ifng",) if both and counter_regulation is not False else ()
     return Cytokines(
         species, driver, ec50, steepness, relay, relay_steps, tuple(tolerance), regulated,

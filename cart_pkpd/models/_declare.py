@@ -130,6 +130,12 @@ class Model(abc.ABC):
             )
         return "\n".join(rows)
 
+    def _repr_markdown_(self) -> str:
+        # Markdown, not HTML: Jupyter, JupyterLab and VS Code all typeset its equations.
+        from cart_pkpd.models._describe import describe
+
+        return describe(self).to_markdown()
+
     @property
     def estimated(self) -> tuple[str, ...]:
         """Names of the parameters that are not fixed, in declared order."""

@@ -323,7 +323,9 @@ class OdeModel(Model):
         level, status = solve.levels(
             program, base, plan, rtol=how.rtol, max_steps=how.max_steps, threads=threads
         )
-        cube = level.reshape(k, t.size, len(shown))
+        asked = np.empty_like(level)
+        asked[plan.order] = level  # the solver goes by time, the caller need not
+        cube = asked.reshape(k, t.size, len(shown))
         out = simulated(
             {name: (cube[:, :, i], unit) for i, (name, unit) in enumerate(shown.items())},
             t,

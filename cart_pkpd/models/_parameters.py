@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -210,6 +211,10 @@ class Fixed:
     """A value at which a parameter is held: ``model.with_(beta=Fixed(0.003))``."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ModelError(f"a parameter can be held at a finite number, not {self.value!r}.")
 
 
 @dataclass(frozen=True)

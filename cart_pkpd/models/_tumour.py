@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from cart_pkpd._core.errors import ModelError
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd.models._compose import Part, Record, driver_ec50
+from cart_pkpd.models._compose import Part, Record, driver_ec50, positive_level
 from cart_pkpd.models._ode import State
 from cart_pkpd.models._parameters import Positive
 from cart_pkpd.models.math import Value, exp, hill
@@ -192,4 +192,5 @@ def tumour(kind: str = "killing", *, driver: str = "cells", ec50: float | None =
                 f"tumour: {kind!r} is driven by time alone; leave driver and ec50 out."
             )
         return _KINDS[kind]()
+    positive_level("tumour", ec50)
     return _KINDS[kind](driver=driver, ec50=ec50)  # type: ignore[call-arg]

@@ -50,6 +50,8 @@ from cart_pkpd.plots._residuals import residual as residual
 from cart_pkpd.plots._response import spider as spider
 from cart_pkpd.plots._response import waterfall as waterfall
 from cart_pkpd.plots._sbc import sbc as sbc
+from cart_pkpd.plots._search import search as search
+from cart_pkpd.plots._simulated import simulated as simulated
 from cart_pkpd.plots._survival import survival as survival
 from cart_pkpd.plots._swimmer import swimmer as swimmer
 from cart_pkpd.plots._twin import exposure_twin as exposure_twin
@@ -97,6 +99,8 @@ __all__ = [
     "ranks",
     "residual",
     "sbc",
+    "search",
+    "simulated",
     "spider",
     "survival",
     "swimmer",

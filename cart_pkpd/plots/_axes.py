@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -54,7 +55,14 @@ class SmallPanel(Panel):
 
 
 class Sheet(Figure):
-    """A Figure that shows itself in a notebook, without pyplot."""
+    """A Figure that shows itself in a notebook, without pyplot, and takes no text for a formula."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure; a patient called ``A$1$`` is no mathematics, as ticks of powers are."""
+        for text in self.findobj(Text):
+            if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+                text.set_parse_math(False)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         return png(self)

@@ -14,11 +14,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _PRIOR = "#c3c8ce"
 _NAMES = {"occurrence": "Whether", "grade": "How severe", "onset": "When"}
 
 
+@drawn_from("crs.response(fitted)")
 def crs_response(found: xr.Dataset, *, ncols: int | None = None) -> Figure:
     """Draw the probability of each grade along a predictor, with observed shares.
 
@@ -48,13 +50,15 @@ def crs_response(found: xr.Dataset, *, ncols: int | None = None) -> Figure:
     figure, panels = _axes.small_multiples(n, ncols or min(n, 4), (3.1, 2.75), common="y")
     for i, (ax, k) in enumerate(zip(panels, grades, strict=True)):
         _response_panel(ax, found, i)
-        _axes.heading(ax, _response_title(found, k))
+        if n > 1 or not found.attrs.get("outcome"):  # a title above says it of one panel
+            _axes.heading(ax, _response_title(found, k))
     unit = str(found["x"].attrs.get("units", ""))
     label = _text.with_unit(_text.sentence(str(found["x"].attrs["long_name"])), unit)
     others = str(found.attrs["others"])
     _axes.shared_labels(figure, label + (f"; others at their median: {others}" if others else ""),
                         "Probability")  # fmt: skip
-    _axes.figure_legend(figure, _response_keys(float(found.attrs["prob"])), ncols=2)
+    _axes.figure_legend(figure, _response_keys(float(found.attrs["prob"])),
+                        ncols=min(n, 2))  # fmt: skip
     return figure
 
 
@@ -132,6 +136,7 @@ def _response_keys(prob: float) -> list[Any]:
     ]  # fmt: skip
 
 
+@drawn_from("crs.incidence(fitted)")
 def crs_incidence(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the cumulative incidence of the onset of CRS, observed and predicted.
 
@@ -199,6 +204,7 @@ def _risk_row(ax: Axes, found: xr.Dataset) -> None:
     ax.set_xlabel(_axes.TIME_LABEL, color=_axes.INK, fontsize=_axes.BODY, labelpad=24)
 
 
+@drawn_from("fitted.odds_ratios()", "change", kind=pd.DataFrame)
 def crs_odds_ratios(table: pd.DataFrame, *, change: str = "2-fold", ax: Axes | None = None) -> Axes:
     """Draw odds ratios and hazard ratios of all predictors in one forest.
 

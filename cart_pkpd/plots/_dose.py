@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _TOLERATED = "#8fb8dc"  # between the pale grey of too little and the orange of too much
 _FADED = 0.32
@@ -35,6 +36,7 @@ def _needs(table: pd.DataFrame, columns: set[str], source: str) -> None:
         )
 
 
+@drawn_from("BLRM.curve(data)", kind=pd.DataFrame)
 def dose_toxicity(
     curve: pd.DataFrame,
     table: pd.DataFrame | None = None,
@@ -134,6 +136,7 @@ def _levels(ax: Axes, curve: pd.DataFrame, table: pd.DataFrame) -> list[Any]:
     return [keys[0], *([keys[1]] if (~fine).any() else []), *([keys[2]] if seen.any() else [])]
 
 
+@drawn_from("BLRM.recommend(data).table", kind=pd.DataFrame)
 def dose_intervals(
     table: pd.DataFrame,
     *,

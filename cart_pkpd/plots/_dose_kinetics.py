@@ -21,6 +21,7 @@ from cart_pkpd._dose.free import OrderFree
 from cart_pkpd._dose.measured import ABOVE, BELOW, EXACT
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._dose import share_axis
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import dose_colours
 
 type Floats = NDArray[np.float64]
@@ -29,6 +30,7 @@ _GREEN = "#00755e"
 _POINTS = 61
 
 
+@drawn_from("dose.exposure(params, trial)", kind=(DoseExposure, ChainResult))
 def exposure_power(
     found: DoseExposure | ChainResult, *, prob: float = 0.9, ax: Axes | None = None
 ) -> Axes:
@@ -159,6 +161,7 @@ def _dose_axis(
         _axes.label(ax, x=_text.with_unit("Administered dose", unit))
 
 
+@drawn_from("dose.chain(trial)", kind=ChainResult)
 def peaks_by_dose(result: ChainResult, *, prob: float = 0.9, ncols: int = 3) -> Figure:
     """Draw the cytokine peak of every patient over the administered dose, one panel each.
 
@@ -237,6 +240,7 @@ def _peak_keys(seen: set[str], prob: float, dlt: Floats) -> list[Any]:
     return keys
 
 
+@drawn_from("dose.chain(trial)", kind=ChainResult)
 def dlt_by_dose(
     result: ChainResult,
     *,
@@ -335,6 +339,7 @@ def _free(ax: Axes, free: OrderFree) -> list[Any]:
     ]  # fmt: skip
 
 
+@drawn_from("dose.chain(trial)", kind=ChainResult)
 def toxicity_by_exposure(result: ChainResult, *, prob: float = 0.9) -> Figure:
     """Draw DLTs, and CRS grades where the chain has them, over exposure, every patient shown.
 
@@ -430,6 +435,7 @@ _PARTS = {
 }
 
 
+@drawn_from("chain.mediated()", kind=pd.DataFrame)
 def mediated_share(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how the difference of P(DLT) between two doses divides.
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._dose import _needs, _plain, _unit
+from cart_pkpd.plots._given import drawn_from
 
 _CELLS = {
     "E": ("#cfe3f4", "escalate"),
@@ -20,6 +21,7 @@ _CELLS = {
 }
 
 
+@drawn_from("dose.scenarios(design, data)", kind=pd.DataFrame)
 def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw where each number of DLTs in the next cohort leads.
 
@@ -94,6 +96,7 @@ def _row(ax: Axes, y: int, row: pd.Series, places: dict[float, int]) -> None:
 _CORNER = 6.5  # pt: a label that leaves the letter of its cell free
 
 
+@drawn_from("design.decision_table(n)", kind=pd.DataFrame)
 def boin_table(
     table: pd.DataFrame, *, seen: pd.DataFrame | None = None, ax: Axes | None = None
 ) -> Axes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean, probability
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import Group, groups
 from cart_pkpd.plots._summaries import Geometric, geometric
 
@@ -21,6 +22,7 @@ FEWEST = 3  # patients of a mean whose interval is drawn
 _MARK, _HALF_WIDTH = 6.8, 0.26  # size of a mark [pt]; half the width of a column's marks
 
 
+@drawn_from("nca.table(trial)")
 def exposure(
     params: xr.Dataset,
     parameter: str = "cmax",

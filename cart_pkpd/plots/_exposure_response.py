@@ -13,6 +13,8 @@ from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._crs import crs_response
 from cart_pkpd.plots._survival import survival
 
+_LONGEST = 60  # letters of a title above one panel
+
 
 def exposure_response(found: ExposureResponse, *, ncols: int | None = None) -> Figure:
     """Draw the probability of an outcome along the exposure, or survival by exposure.
@@ -43,7 +45,10 @@ def exposure_response(found: ExposureResponse, *, ncols: int | None = None) -> F
             found.curve.assign_attrs(outcome=_outcome(found.outcome)), ncols=ncols
         )
         legend = figure.legends[0]
-        legend.set_title(_said(found))
+        said = _said(found)
+        if len(found.curve["grade"]) == 1 and len(said) > _LONGEST:
+            said = said.replace(" per ", "\nper ")
+        legend.set_title(said)
         legend.set_alignment("left")
         legend.get_title().set(fontsize=_axes.BODY, color=_axes.INK, fontweight="bold")
         return figure

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cart_pkpd._core import names
 from cart_pkpd._nca.trial import unit_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._nca_course import Analysis, Course, analysis, courses
 
 _SHADE: dict[str, Any] = {"color": _axes.BLUE, "alpha": 0.22, "linewidth": 0.0, "zorder": 1.2}
@@ -34,6 +35,7 @@ _RING: dict[str, Any] = {
 _TIME = "Time since infusion (days)"
 
 
+@drawn_from("data.read_table(path)", "dv")
 def nca_profile(
     trial: xr.Dataset,
     params: xr.Dataset,
@@ -109,6 +111,7 @@ def nca_profile(
     return ax
 
 
+@drawn_from("data.read_table(path)", "dv")
 def nca_profiles(
     trial: xr.Dataset,
     params: xr.Dataset,

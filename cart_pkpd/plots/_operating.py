@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._dose import share_axis
+from cart_pkpd.plots._given import drawn_from
 
 _COLOURS = (_axes.BLUE, "#8fb8dc", _axes.GREY, "#6b4c9a", "#2f7d5b", "#c9a227")
 _WIDTH = 0.8  # of a group of bars
@@ -21,6 +22,7 @@ _DARK = 0.55  # share from which a tile is dark enough for white letters
 MEASURES = {"selected": "Trials that select the level", "patient_share": "Patients at the level"}
 
 
+@drawn_from("dose.compare_designs(designs, scenarios)")
 def operating_characteristics(
     result: xr.Dataset, *, measure: str = "selected", ncols: int | None = None
 ) -> list[Axes]:

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 
 _ROW = 0.24
 
 
+@drawn_from("compare.patients({'a': fit, 'b': other})", "elpd", "total_elpd")
 def patient_elpd(
     found: xr.Dataset,
     fit: str | None = None,
@@ -41,7 +43,7 @@ def patient_elpd(
     Raises
     ------
     DataError
-        If there are fewer than two fits, or no fit of that name.
+        If there are fewer than two fits, or no fit of that name; for what is of another function.
     """
     fit, against = _pair(found, fit, against)
     one, other = found.sel(fit=fit), found.sel(fit=against)

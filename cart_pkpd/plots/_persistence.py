@@ -12,12 +12,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import last_day
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import _CATEGORIES, Group, dose_colours
 
 _FIRST_ROW, _ROW = 33.0, 13.0  # the numbers at risk: distance below the axes, row height [pt]
+_LONGEST_ROW = 18  # letters of a name in the table of patients at risk
 
 
+@drawn_from("nca.persistence(params)", kind=pd.DataFrame)
 def persistence(
     table: pd.DataFrame,
     *,
@@ -57,6 +61,7 @@ def persistence(
     made = list(_groups(table, unit))
     intervals = "time_right" in table
     ax = _axes.axes(ax, size=(8.6, 4.4))
+    last_day(last)
     end = _end(table) if last is None else last
     _axes.time_axis(ax, 0.0, end, most=10)
     for group, rows in made:
@@ -147,14 +152,29 @@ def _at_risk(
     ax.annotate("at risk", (0, 0), xycoords="axes fraction", xytext=(-8, -_FIRST_ROW), ha="right",
                 color=_axes.INK, **style)  # fmt: skip
     for i, (group, rows) in enumerate(made):
+        if len(made) > 1:
+            ax.annotate(_short(group.label), (0, 0), xycoords="axes fraction", ha="right",
+                        xytext=(-8, -_FIRST_ROW - _ROW * (i + 1)), color=group.colour,
+                        **style)  # fmt: skip
         for tick in ticks:
             ax.annotate(
                 str(at_risk(rows, tick)), (tick, 0), xycoords=("data", "axes fraction"),
-                xytext=(0, -_FIRST_ROW - _ROW * i), ha="center", color=group.colour,
+                xytext=(0, -_FIRST_ROW - _ROW * (i + (len(made) > 1))), ha="center",
+                color=group.colour,
                 gid="at risk", **style,
             )  # fmt: skip
     ax.set_xlabel(label, color=_axes.INK, fontsize=_axes.BODY,
-                  labelpad=16 + _ROW * len(made))  # fmt: skip
+                  labelpad=16 + _ROW * (len(made) + (len(made) > 1)))  # fmt: skip
+
+
+def _short(label: str) -> str:
+    """Return a group's name for a row of numbers: without its unit, or cut, where it is long."""
+    if len(label) <= _LONGEST_ROW:
+        return label
+    first, _, rest = label.partition(" ")
+    if rest and first[0].isdigit():
+        return first
+    return f"{label[: _LONGEST_ROW - 1].rstrip()}…"
 
 
 def at_risk(rows: pd.DataFrame, day: float) -> int:

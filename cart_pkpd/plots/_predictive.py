@@ -27,7 +27,7 @@ _WORDS = {
 _HEIGHT = 0.78
 
 
-@drawn_from("checks.predictive_exposure(fit)")
+@drawn_from("checks.predictive_exposure(fit)", "statistic")
 def predictive_exposure(check: xr.Dataset, statistic: Statistic = "geometric_mean") -> Figure:
     """Draw the exposure of the real trial among that of simulated trials.
 

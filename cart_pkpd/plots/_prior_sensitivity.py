@@ -18,7 +18,7 @@ _TICKS = (0.001, 0.01, 0.05, 0.2, 1.0)
 _FINE = ("data decide",)
 
 
-@drawn_from("checks.prior_sensitivity(fit)")
+@drawn_from("checks.prior_sensitivity(fit)", "prior")
 def prior_sensitivity(found: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the sensitivity of each quantity's posterior to the priors and to the data.
 

@@ -14,6 +14,7 @@ from cart_pkpd import data
 from cart_pkpd._core import names
 from cart_pkpd._core.errors import DataError
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import Group, default_by, groups
 from cart_pkpd.plots._records import Records, records
 from cart_pkpd.plots._summaries import mean_profile
@@ -22,6 +23,7 @@ _AUTO = "auto"
 _CROWD = 16  # patients in one colour, above which their lines are drawn fainter
 
 
+@drawn_from("data.endpoint(trial, name)", "dv")
 def profiles(
     endpoint: xr.Dataset,
     by: str | None = _AUTO,
@@ -168,6 +170,7 @@ def _mark_keys(shown: xr.Dataset, mean: bool) -> list[Any]:
     return marks + _axes.limit_key(shown["lloq"].values, units)
 
 
+@drawn_from("data.read_table(path)", "dv", "measure")
 def cytokines(
     trial: xr.Dataset,
     by: str | None = _AUTO,

@@ -88,7 +88,7 @@ def waterfall(
 
 def _bar_marks(ax: Axes, x: int, row: Any, top: float, cap: float) -> None:
     down = top < 0
-    text = {"NON-CR/NON-PD": "non-CR", "MISSING": ""}.get(row.confirmed, row.confirmed)
+    text = {"NON-CR/NON-PD": "non-\nCR", "MISSING": ""}.get(row.confirmed, row.confirmed)
     if row.best_pct > cap:
         text = f"{row.best_pct:+.0f}\n{text}"
     ax.annotate(text, (x, top), xytext=(0, -3 if down else 3), textcoords="offset points",
@@ -103,7 +103,7 @@ def _left_out(best: pd.DataFrame) -> str:
     text = "Letters: confirmed best overall response"
     if not n:
         return text
-    return f"{text}; {_text.count(n, 'patient')} without a complete sum after the baseline"
+    return f"{text}\n{_text.count(n, 'patient')} without a complete sum after the baseline"
 
 
 def _limits(ax: Axes) -> None:
@@ -201,6 +201,8 @@ def patient_groups(
     DataError
         If the trial lacks a patient of the table.
     """
+    if trial is not None and not isinstance(trial, xr.Dataset):
+        raise DataError("trial= must be the trial Dataset, from data.read_table, not a table.")
     wanted = [str(p) for p in patients]
     if trial is None or by is None:
         return [_groups.Group("all patients", _axes.BLUE, tuple(wanted))]

@@ -19,7 +19,7 @@ from cart_pkpd.plots._given import drawn_from
 _CELL = (2.2, 1.75)
 
 
-@drawn_from("checks.sbc(model, trial, population)")
+@drawn_from("checks.sbc(model, trial, population)", "quantity")
 def sbc(
     found: xr.Dataset,
     quantities: Sequence[str] | None = None,

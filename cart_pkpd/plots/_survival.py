@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import last_day
 from cart_pkpd._endpoints.survival import KaplanMeier
 from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._groups import Group
@@ -64,6 +65,7 @@ def survival(
         raise DataError("there are no curves to draw: pass the result of endpoints.kaplan_meier.")
     ax = _axes.axes(ax, size=(8.6, 4.4))
     in_months = found.curve.assign(time=found.curve["months"])
+    last_day(last)
     end = float(in_months["time"].max()) * 1.02 if last is None else last
     made = list(_groups(in_months, unit))
     shaded = len(made) <= 2 if band is None else band

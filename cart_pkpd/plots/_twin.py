@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd.plots import _axes, _text
+from cart_pkpd.plots._given import drawn_from
 from cart_pkpd.plots._groups import Group, default_by, groups
 
 Floats = NDArray[np.float64]
@@ -37,6 +38,7 @@ class _Pairs:
         return np.asarray(self.nca > 0)
 
 
+@drawn_from("checks.exposure(fit)")
 def exposure_twin(
     twin: xr.Dataset, nca_params: xr.Dataset, parameter: str = "auc0_28", *, ax: Axes | None = None
 ) -> Axes:
@@ -83,6 +85,7 @@ def exposure_twin(
     return ax
 
 
+@drawn_from("checks.exposure(fit)")
 def exposure_twins(
     twin: xr.Dataset, nca_params: xr.Dataset, parameters: Sequence[str] = ("cmax", "auc0_28")
 ) -> Figure:

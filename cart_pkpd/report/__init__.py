@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._compare.result import Comparison
+from cart_pkpd._compare.searched import Search
 from cart_pkpd.report import (
     _clinical,
     _diagnostics,
@@ -28,6 +30,7 @@ from cart_pkpd.report import (
     _fits,
     _opening,
     _operating,
+    _search,
     _trial,
     _twin,
 )
@@ -44,6 +47,11 @@ from cart_pkpd.report._tables import Table, plain
 
 __all__ = ["DoseFindings", "EndpointFindings", "Fit", "NotDone", "OperatingFindings", "write"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # what a notebook offers after a dot
+
+
 type Progress = Callable[[float, float, str], None]
 """Called with what is done, of how much, and a word for what comes next."""
 
@@ -57,11 +65,12 @@ def write(
     nca_summary: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     fits: Mapping[str, Fit | FitLike] | None = None,
     failures: Mapping[str, str] | None = None,
-    comparison: pd.DataFrame | None = None,
+    comparison: Comparison | pd.DataFrame | None = None,
     endpoints: EndpointFindings | NotDone | None = None,
     dose: DoseFindings | None = None,
     operating: OperatingFindings | None = None,
     patients: xr.Dataset | None = None,
+    search: Search | None = None,
     notes: Sequence[str] = (),
     methods: Sequence[str] = (),
     references: Sequence[str] = (),
@@ -91,8 +100,8 @@ def write(
         bare FitResult.
     failures : mapping, optional
         Name → why there is no fit.
-    comparison : DataFrame, optional
-        From ``compare.models``.
+    comparison : Comparison or DataFrame, optional
+        From ``compare.models``, or its table.
     endpoints : EndpointFindings or NotDone, optional
         Response, PFS and OS, or why there are none.
     dose : DoseFindings, optional
@@ -101,6 +110,8 @@ def write(
         What the designs do in simulated trials.
     patients : Dataset, optional
         From ``compare.patients``: each patient left out, by fit.
+    search : Search, optional
+        From ``compare.search``: what was added and removed, step by step.
     notes : sequence of str
         Sentences for the first page.
     methods : sequence of str
@@ -141,11 +152,12 @@ def write(
         nca_summary=frames(nca_summary, next(iter(found), "endpoint")),
         fits=bundles(fits),
         failures=dict(failures or {}),
-        comparison=comparison,
+        comparison=comparison.table if isinstance(comparison, Comparison) else comparison,
         endpoints=endpoints,
         dose=dose,
         operating=operating,
         patients=patients,
+        search=search,
         notes=tuple(notes),
         methods=tuple(methods),
         references=tuple(references),
@@ -202,6 +214,7 @@ def _steps(inputs: Inputs) -> list[tuple[str, Callable[[], Section | None]]]:
         ("fits", lambda: _fits.section(inputs, parts)),
         ("exposure from the model", lambda: _twin.section(inputs)),
         ("comparison", lambda: _fits.comparison_section(inputs)),
+        ("search", lambda: _search.section(inputs.search)),
         ("sensitivity", lambda: _diagnostics.sensitivity_section(inputs)),
         ("data", lambda: _trial.section(inputs)),
         ("methods", lambda: _opening.methods(inputs)),

@@ -31,6 +31,12 @@ _COMPARED: dict[str, tuple[str, str, Kind]] = {
     "mcse": ("Monte-Carlo SE of elpd", "", "decimal"),
     "pareto_k_bad": ("Large Pareto k", "", "count"),
     "note": ("Can elpd be trusted?", "", "text"),
+    "cmax_error": ("Cmax: median error", "%", "decimal"),
+    "cmax_rmse": ("Cmax: RMSE (ln)", "", "decimal"),
+    "cmax_coverage": ("Cmax: share in 90 % interval", "", "decimal"),
+    "auc0_28_error": ("AUC0–28: median error", "%", "decimal"),
+    "auc0_28_rmse": ("AUC0–28: RMSE (ln)", "", "decimal"),
+    "auc0_28_coverage": ("AUC0–28: share in 90 % interval", "", "decimal"),
     "n_obs": ("Records", "", "count"),
     "n_patients": ("Patients", "", "count"),
     "seconds": ("Run time", "s", "count"),
@@ -268,7 +274,8 @@ def comparison_section(inputs: Inputs) -> Section:
         "below two of its standard errors does not separate two models. Only fits that converged "
         "are ranked.",
     )
-    named = table.rename_axis("model")
+    varied = [str(axis) for axis in table.attrs.get("axes", ())]
+    named = table.drop(columns=varied).rename_axis("model")
     labels = {"model": ("Model", "", "text"), **_COMPARED}
     title = "Models by expected predictive density"
     blocks: list[Block] = [Text(best_model(table))]
@@ -276,9 +283,43 @@ def comparison_section(inputs: Inputs) -> Section:
         blocks.append(_comparison_picture(table))
     blocks.append(from_frame(named, "model_comparison", title, labels=labels, notes=notes,
                              shown=_IN_SHORT))  # fmt: skip
+    if varied:
+        blocks.append(_by_value(table, varied))
     if inputs.patients is not None:
         blocks += _left_out(inputs.patients)
     return Section("comparison", "Model comparison", tuple(blocks))
+
+
+def _by_value(table: pd.DataFrame, varied: Sequence[str]) -> Block:
+    """Return how well fits of a grid do at best with each value of what was varied."""
+    rows = []
+    for axis in varied:
+        for value, fits in table[table[axis] != ""].groupby(axis, sort=False):
+            ranked = fits[fits["rank"].notna()].sort_values("rank")
+            best = ranked.iloc[0] if len(ranked) else None
+            rows.append({
+                "axis": axis,
+                "value": str(value),
+                "fits": len(fits),
+                "ranked": len(ranked),
+                "best": "none converged" if best is None else str(ranked.index[0]),
+                "best_rank": float("nan") if best is None else float(best["rank"]),
+                "elpd_diff": float("nan") if best is None else float(best["elpd_diff"]),
+                "dse": float("nan") if best is None else float(best["dse"]),
+            })  # fmt: skip
+    labels: dict[str, tuple[str, str, Kind]] = {
+        "axis": ("Varied", "", "text"),
+        "value": ("Value", "", "text"),
+        "fits": ("Fits", "", "count"),
+        "ranked": ("Of these ranked", "", "count"),
+        "best": ("Best of them", "", "text"),
+        "best_rank": ("Its rank", "", "count"),
+        "elpd_diff": ("Its difference from best", "", "decimal"),
+        "dse": ("SE of difference", "", "decimal"),
+    }
+    notes = ("Each value at its best: how much is lost by settling on it, all else being free.",)
+    return from_frame(pd.DataFrame(rows), "model_comparison_by_value", "What was varied",
+                      labels=labels, notes=notes)  # fmt: skip
 
 
 def _left_out(patients: xr.Dataset) -> list[Block]:

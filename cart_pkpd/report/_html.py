@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cart_pkpd._core.safe import visible
 from cart_pkpd.report._blocks import Section
 from cart_pkpd.report._tables import WRAPS
 
@@ -36,9 +38,17 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("cart_pkpd.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return text without what would let it look like another: controls of its direction."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return visible(value, lines=True)
 
 
 def _asset(name: str) -> Markup:

@@ -14,6 +14,7 @@ from cart_pkpd import data
 from cart_pkpd._core.errors import DataError
 
 if TYPE_CHECKING:
+    from cart_pkpd._compare.searched import Search
     from cart_pkpd.report._endpoints import EndpointFindings, NotDone
     from cart_pkpd.report._findings import DoseFindings
     from cart_pkpd.report._operating import OperatingFindings
@@ -122,6 +123,7 @@ class Inputs:
     generated: datetime
     endpoints: EndpointFindings | NotDone | None = None
     dose: DoseFindings | None = None
+    search: Search | None = None
     operating: OperatingFindings | None = None
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core.safe import inert
 from cart_pkpd.plots import _text
 
 Kind = Literal["text", "number", "exact", "count", "dose", "decimal", "fine"]
@@ -168,14 +169,14 @@ class Table:
         head = []
         for c in self.columns:
             head += [c.csv_name, f"{c.key}_reason"] if c.key in with_reason else [c.csv_name]
-        writer.writerow(head)
+        writer.writerow(map(_inert, head))
         for i, row in enumerate(self.rows):
             line: list[Value] = []
             for c in self.columns:
                 line.append(plain(row.get(c.key)))
                 if c.key in with_reason:
                     line.append(self.reasons.get((i, c.key), ""))
-            writer.writerow(["" if v is None else v for v in line])
+            writer.writerow(["" if v is None else _inert(v) for v in line])
         return out.getvalue()
 
     def to_json(self) -> dict[str, Any]:
@@ -228,6 +229,10 @@ def plain(value: Any) -> Value:
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
     return None if pd.isna(value) else str(value)
+
+
+def _inert(value: Value) -> Value:
+    return inert(value) if isinstance(value, str) else value
 
 
 def _mark(i: int) -> str:

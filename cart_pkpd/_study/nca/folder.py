@@ -8,6 +8,7 @@ from typing import Any
 
 from cart_pkpd import __version__
 from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._core.files import private_folder
 from cart_pkpd._study.folder import now, write_json, write_text
 
 FORMAT = "cart_pkpd nca folder 1"
@@ -42,7 +43,7 @@ class NcaFolder:
 
     def begin(self) -> None:
         """Make the folder, or take away what an earlier NCA left in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         _remove(self.path, self._earlier)
         self._save("running")
 

@@ -1,0 +1,1 @@
+"""The commands of `cart-pkpd`, by what they work on; `cart_pkpd.cli` is their face."""

@@ -1,0 +1,1 @@
+"""Comparing fits and searching for the best population."""

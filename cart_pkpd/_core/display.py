@@ -1,0 +1,112 @@
+"""How results show themselves in a notebook: a sentence first, then a table, all of it escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cart_pkpd._core import words
+
+_NOTE = 'style="opacity:.75;font-size:.9em;margin:.3em 0"'
+_MOST_ROWS = 60
+
+
+def block(
+    title: str,
+    text: str = "",
+    *tables: pd.DataFrame,
+    notes: Iterable[str] = (),
+    flags: Iterable[str] = (),
+) -> str:
+    """Return a result as HTML for a notebook.
+
+    Parameters
+    ----------
+    title : str
+        What it is, in bold.
+    text : str
+        What it says, on the same line.
+    *tables : DataFrame
+        Shown below each other, numbers with three significant digits; at most 60 rows each.
+    notes : iterable of str
+        Small print below.
+    flags : iterable of str
+        Warnings between the sentence and the tables.
+
+    Returns
+    -------
+    str
+        Every text is escaped. Colours and borders are the notebook's own, so it reads well in
+        light and dark themes.
+    """
+    marks = "".join(f"<li>{html.escape(f)}</li>" for f in flags)
+    parts = [
+        f"<p><b>{html.escape(title)}</b> {html.escape(text)}</p>".replace(" </p>", "</p>"),
+        f"<ul>{marks}</ul>" if marks else "",
+        *(table(t) for t in tables),
+        *(f"<p {_NOTE}>{html.escape(n)}</p>" for n in notes if n),
+    ]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    columns: Mapping[str, str] | Sequence[str] | None = None,
+    formatters: Mapping[str, Callable[[Any], str]] | None = None,
+) -> str:
+    """Return a table as HTML; numbers to the right, text to the left, gaps as a dash.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is shown where it has a name or is not just 0, 1, 2, …
+    columns : mapping or sequence of str, optional
+        Columns to show, with their headings.
+    formatters : mapping, optional
+        How to write the values of a column.
+    """
+    wanted = list(frame.columns if columns is None else columns)
+    heads = dict(columns) if isinstance(columns, Mapping) else {c: str(c) for c in wanted}
+    named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
+    lead = [str(frame.index.name or "")] if named else []
+    write = formatters or {}
+    rows = []
+    for key, row in zip(frame.index[:_MOST_ROWS], frame.to_dict("records"), strict=False):
+        cells = [f"<th style='text-align:left'>{_cell(key)}</th>"] if named else []
+        cells += [_td(row[c], write.get(c)) for c in wanted]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in wanted}
+    head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in lead) + "".join(
+        f"<th style='text-align:{'right' if numeric[c] else 'left'}'>{html.escape(heads[c])}</th>"
+        for c in wanted
+    )
+    left = len(frame.index) - _MOST_ROWS
+    more = f"<p {_NOTE}>and {words.count(left, 'more row')}</p>" if left > 0 else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+
+
+def _td(value: Any, write: Callable[[Any], str] | None) -> str:
+    side = "right" if _is_number(value) else "left"
+    text = html.escape(write(value)) if write else _cell(value)
+    return f"<td style='text-align:{side}'>{text}</td>"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}" if abs(int(value)) < 1_000_000 else words.number(float(value))
+    if isinstance(value, float | np.floating):
+        plain = float(value)
+        whole = plain.is_integer() and abs(plain) < 1000
+        return f"{plain:.0f}" if whole else words.number(plain)
+    return html.escape(words.MISSING if value is None or value is pd.NA else str(value))

@@ -1,0 +1,1 @@
+"""The work behind ``cart_pkpd.simulate``: one topic per file."""

@@ -1,0 +1,163 @@
+"""Patients written chunk by chunk: netCDF or zarr, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from cart_pkpd._core.errors import DataError, WriteError
+from cart_pkpd._core.files import PART, whole_file
+from cart_pkpd._core.validate import as_path
+
+SUFFIXES = {".nc": "netcdf", ".zarr": "zarr"}
+
+
+def target_of(out: Any, overwrite: bool) -> Path:
+    """Return the path to write to.
+
+    Raises
+    ------
+    DataError
+        If the suffix says no format, or zarr is not installed.
+    WriteError
+        If something is there and may not be replaced.
+    """
+    path = as_path(out, "the file to write")
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            f"out: the name ends in .nc (netCDF) or .zarr, and not in {path.suffix or 'nothing'!r}."
+        )
+    if SUFFIXES[path.suffix] == "zarr":
+        try:
+            import zarr  # noqa: F401
+        except ImportError:
+            raise DataError(
+                "out: writing zarr needs the package zarr (pip install 'cart-pkpd[zarr]'); a name "
+                "that ends in .nc writes netCDF."
+            ) from None
+    if path.exists() and not overwrite:
+        raise WriteError(f"{str(path)!r} is there already; give overwrite=True, or another name.")
+    return path
+
+
+def write(path: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
+    """Write chunks of patients one after the other.
+
+    Parameters
+    ----------
+    path : Path
+        From :func:`target_of`.
+    chunks : iterable of xr.Dataset
+        In order; all with the same variables.
+    total : int
+        All patients.
+    """
+    if SUFFIXES[path.suffix] == "netcdf":
+        with whole_file(path) as part:
+            _netcdf(part, chunks, total)
+        return
+    with whole_folder(path) as folder:
+        for i, chunk in enumerate(chunks):
+            _zarr(folder, chunk, first=i == 0)
+
+
+def opened(path: Path) -> xr.Dataset:
+    """Return written patients; their numbers are read when they are needed."""
+    if SUFFIXES[path.suffix] == "zarr":
+        return xr.open_zarr(path, chunks=None, consolidated=False, decode_times=False)
+    return xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+
+
+def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
+    import h5netcdf
+
+    done = 0
+    file: Any = None
+    try:
+        for chunk in chunks:
+            n = chunk.sizes["id"]
+            if file is None:
+                _template(part, chunk)
+                file = h5netcdf.File(part, "a")
+                file.resize_dimension("id", total)
+            for name, variable in chunk.variables.items():
+                if variable.dims[:1] == ("id",):
+                    file.variables[name][done : done + n] = _stored(variable.to_numpy())
+            done += n
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _template(part: Path, chunk: xr.Dataset) -> None:
+    """Write everything but the patients: the first of them, in a file that can grow."""
+    n = chunk.sizes["id"]
+    encoding: dict[Any, dict[str, Any]] = {}
+    for name, variable in chunk.variables.items():
+        if variable.dims[:1] == ("id",):
+            shape = tuple(n if d == "id" else chunk.sizes[d] for d in variable.dims)
+            encoding[name] = {"chunksizes": shape}
+            if variable.dtype.kind == "f":
+                encoding[name]["_FillValue"] = np.nan
+    chunk.isel(id=slice(0, 1)).to_netcdf(
+        part, engine="h5netcdf", unlimited_dims=["id"], encoding=encoding
+    )
+
+
+def _stored(values: Any) -> Any:
+    return values.astype(object) if values.dtype.kind == "U" else values
+
+
+def _zarr(folder: Path, chunk: xr.Dataset, *, first: bool) -> None:
+    if first:
+        n = chunk.sizes["id"]
+        encoding = {
+            name: {"chunks": (n, *variable.shape[1:])}
+            for name, variable in chunk.variables.items()
+            if variable.dims[:1] == ("id",)
+        }
+        chunk.to_zarr(folder, mode="w", zarr_format=2, consolidated=False, encoding=encoding)
+        return
+    fixed = [n for n, v in chunk.variables.items() if "id" not in v.dims]
+    chunk.drop_vars(fixed).to_zarr(folder, append_dim="id", zarr_format=2, consolidated=False)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to write to; it takes its place at the end, or leaves no trace on an error.
+
+    Raises
+    ------
+    WriteError
+        If it may not be written.
+    """
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=PART, suffix=path.suffix, dir=path.parent))
+        yield part
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=PART, dir=path.parent))
+            path.replace(old / path.name)
+            part.replace(path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            part.replace(path)
+        part = None
+    except OSError as problem:
+        if isinstance(problem, WriteError):
+            raise
+        raise WriteError(
+            f"{str(path)!r} could not be written: {problem.strerror or problem}. What was there "
+            "before is unchanged; make room or name another place."
+        ) from problem
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,402 @@
+"""Courses of a block of patients: levels at their visits, and exposure without error.
+
+The area is a Gauss-Lobatto quadrature with 5 nodes on pieces of at most a day, cut where the
+equations jump (switches, doses): exact for polynomials of degree 7 on each piece. The peak is the
+largest of the same levels, refined on the polynomial through ln of the five levels of its piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import shown
+from cart_pkpd._engine import solve
+from cart_pkpd._engine.expression import evaluate
+from cart_pkpd._engine.schedule import BOLUS, RATE, Schedule, base_values, schedule
+from cart_pkpd._simulate.streams import Floats, Ints
+from cart_pkpd.models import ClosedFormModel, Model, OdeModel
+from cart_pkpd.models._courses import changes_of, doses_of, event_doses_of
+from cart_pkpd.models._simulated import Patients
+
+METRICS = ("cmax", "tmax", "auc")
+_EDGE = float(np.sqrt(3.0 / 7.0))
+_NODES = (np.array([-1.0, -_EDGE, 0.0, _EDGE, 1.0]) + 1.0) / 2.0
+_WEIGHTS = np.array([9.0, 49.0, 64.0, 49.0, 9.0]) / 180.0
+_FINE = np.linspace(0.0, 1.0, 33)
+_SHORT, _LONG, _LATE = 1.0, 7.0, 28.0  # longest pieces, early and after a month [day]
+
+
+@dataclass(frozen=True, eq=False)
+class Dosing:
+    """Infusions and events that every patient has, amounts of infusions in shares of the dose.
+
+    Attributes
+    ----------
+    infusions : tuple of (day, share, duration)
+    inputs : mapping or None
+        As for ``model.simulate``.
+    """
+
+    infusions: tuple[tuple[float, float, float], ...] = ((0.0, 1.0, 0.0),)
+    inputs: Mapping[str, Any] | None = None
+
+    @property
+    def days(self) -> Floats:
+        """Days on which infusions begin or end, and events happen."""
+        found = {d for d, _, _ in self.infusions} | {d + t for d, _, t in self.infusions}
+        found |= {day for steps in self.steps.values() for day, _ in steps}
+        return np.array(sorted(found))
+
+    @property
+    def steps(self) -> dict[str, list[tuple[float, float]]]:
+        """Day and value of every event, by input."""
+        given = self.inputs or {}
+        return {str(k): [(float(a), float(b)) for a, b in v] for k, v in given.items()}
+
+
+def dosing_of(infusions: Any, inputs: Any) -> Dosing:
+    """Return infusions as (day, share, duration) from what a user gives.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read, or the shares do not sum to 1.
+    """
+    rows = []
+    for one in infusions:
+        row = tuple(one) if isinstance(one, tuple | list) else ()
+        if len(row) not in (2, 3) or not all(isinstance(v, int | float) for v in row):
+            raise DataError(
+                "infusions: give (day, share of the dose) or (day, share, duration), such as "
+                f"[(0, 0.3), (1, 0.7)], not {one!r}."
+            )
+        day, share, duration = (*map(float, row), 0.0)[:3]
+        if not (0 <= day < np.inf and 0 < share <= 1 and 0 <= duration < np.inf):
+            raise DataError(f"infusions: {one!r} is not a day from 0 on and a share in 0 to 1.")
+        rows.append((day, share, duration))
+    if not rows or abs(sum(r[1] for r in rows) - 1.0) > 1e-6:
+        raise DataError("infusions: the shares of the dose must sum to 1.")
+    found = Dosing(tuple(sorted(rows)), inputs)
+    try:
+        _ = found.steps
+    except (TypeError, ValueError, AttributeError):
+        raise DataError(
+            "inputs: give (day, value) by input, such as {'tocilizumab': [(5, 8.0)]}, not "
+            f"{shown(inputs)}."
+        ) from None
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Courses:
+    """Levels of k patients.
+
+    Attributes
+    ----------
+    level : ndarray, shape (k, v, e)
+        At the visits, without error.
+    exposure : ndarray, shape (k, e, 3) or None
+        Peak, its day, and area over the window.
+    status : ndarray of int, shape (k,)
+        0 where solved, else a key of ``solve.REASONS``.
+    """
+
+    level: Floats
+    exposure: Floats | None
+    status: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Kinetics:
+    """How courses of patients are computed.
+
+    Attributes
+    ----------
+    model : Model
+    endpoints : tuple of str
+        Which of the model's.
+    dosing : Dosing
+    window : tuple of float or None
+        Of the exposure; None to leave it out. [day]
+    """
+
+    model: Model
+    endpoints: tuple[str, ...]
+    dosing: Dosing
+    window: tuple[float, float] | None
+
+    def courses(
+        self,
+        parameters: Mapping[str, Floats],
+        covariates: Mapping[str, NDArray[Any]],
+        dose: Floats,
+        times: Floats,
+        rows: int,
+    ) -> Courses:
+        """Return the courses of the first `rows` patients of a block.
+
+        Parameters
+        ----------
+        parameters : mapping of str to ndarray, shape (b,)
+            Natural scale.
+        covariates : mapping of str to ndarray, shape (b,)
+            Of which the model takes those it has.
+        dose : ndarray, shape (b,)
+            NaN for none.
+        times : ndarray, shape (b, v) or (1, v)
+            Visits. [day]
+        """
+        values = {k: v[:rows] for k, v in parameters.items()}
+        own = {k: v[:rows] for k, v in covariates.items()}
+        v = times.shape[1]
+        visits = np.broadcast_to(times[: max(rows, 1)], (rows, v)) if times.shape[0] > 1 else times
+        pieces = self._pieces(values, own) if self.window else None
+        if pieces is None:
+            level, status = self._levels(values, own, dose[:rows], visits, np.zeros(v, bool))
+            return Courses(level, None, status)
+        nodes = _nodes_of(pieces)
+        last = np.tile(np.arange(_NODES.size) == _NODES.size - 1, pieces.shape[1] - 1)
+        shared = visits.shape[0] == 1 and nodes.shape[0] == 1
+        tall = 1 if shared else rows
+        both = np.concatenate(
+            [np.broadcast_to(nodes, (tall, nodes.shape[1])), np.broadcast_to(visits, (tall, v))], 1
+        )
+        before = np.concatenate([last, np.zeros(v, bool)])
+        level, status = self._levels(values, own, dose[:rows], both, before)
+        inside = level[:, : nodes.shape[1]]
+        return Courses(level[:, nodes.shape[1] :], exposure_of(pieces, inside), status)
+
+    def _pieces(self, values: Mapping[str, Floats], covariates: Mapping[str, Any]) -> Floats:
+        """Return the edges of smooth pieces of the window, shape (k, p + 1) or (1, p + 1)."""
+        assert self.window is not None
+        start, end = self.window
+        edges = np.union1d(_edges(start, end), self.dosing.days)
+        edges = edges[(edges >= start) & (edges <= end)][None, :]
+        switches = self._switches(values, covariates)
+        if not switches:
+            return edges
+        k = max(np.size(s) for s in switches)
+        columns = [np.broadcast_to(np.asarray(s, dtype=float), (k,)) for s in switches]
+        own = np.clip(np.nan_to_num(np.stack(columns, axis=1), nan=start), start, end)
+        return np.sort(np.concatenate([np.broadcast_to(edges, (k, edges.size)), own], 1), axis=1)
+
+    def _switches(self, values: Mapping[str, Floats], covariates: Mapping[str, Any]) -> list[Any]:
+        held = {**self.model.fixed, **values}
+        if isinstance(self.model, ClosedFormModel):
+            own = {k: held[k] for k in self.model.parameters}
+            return [*self.model.switches(_named(own))]
+        program = self.model.program
+        if not program.switches:
+            return []
+        held |= self._known(covariates)
+        return evaluate(program.switches, {f"p_{k}": held[k] for k in program.values})
+
+    def _known(self, covariates: Mapping[str, Any]) -> dict[str, Any]:
+        """Return covariates and inputs of the equations, typical where not given."""
+        model = self.model
+        assert isinstance(model, OdeModel)
+        typical = {k: v.typical for k, v in {**model.covariates, **model.inputs}.items()}
+        return typical | {k: covariates[k] for k in model.covariates if k in covariates}
+
+    def _levels(
+        self, values: Mapping[str, Floats], covariates: Mapping[str, Any], dose: Floats,
+        times: Floats, before: NDArray[np.bool_],
+    ) -> tuple[Floats, Ints]:  # fmt: skip
+        """Return levels at times of shape (k, n) or (1, n), shape (k, n, e), and the status."""
+        if isinstance(self.model, ClosedFormModel):
+            return self._closed(values, times, before, dose.size)
+        return self._solved(values, covariates, dose, times, before)
+
+    def _closed(
+        self, values: Mapping[str, Floats], times: Floats, before: NDArray[np.bool_], k: int
+    ) -> tuple[Floats, Ints]:
+        # The end of a piece belongs to it: what jumps there has not yet jumped.
+        t = np.where(before, np.nextafter(times, -np.inf), times)
+        held: dict[str, Any] = {f"p_{n}": v for n, v in self.model.fixed.items()}
+        held |= {f"p_{n}": v[:, None] for n, v in values.items()}
+        (ln,) = evaluate(self.model.program.observe, {**held, "t": np.maximum(t, 0.0)})
+        with np.errstate(all="ignore"):
+            level = np.exp(np.broadcast_to(np.asarray(ln, dtype=float), (k, t.shape[1])))
+        bad = np.isnan(level).any(axis=1)
+        return level[:, :, None], np.where(bad, 4, 0).astype(np.int64)
+
+    def _solved(
+        self, values: Mapping[str, Floats], covariates: Mapping[str, Any], dose: Floats,
+        times: Floats, before: NDArray[np.bool_],
+    ) -> tuple[Floats, Ints]:  # fmt: skip
+        model, k = self.model, dose.size
+        assert isinstance(model, OdeModel)
+        program = solve.observing_states(model.program)
+        base = base_values(program, k, {**model.fixed, **values, **self._known(covariates)})
+        early = np.concatenate([np.flatnonzero(before), np.flatnonzero(~before)])
+        # Stable, so that at one instant what is seen before a dose comes first.
+        order = early[np.argsort(times[:, early], axis=1, kind="stable")]
+        wanted = np.array([program.endpoints.index(e) for e in self.endpoints], dtype=np.int64)
+        plan = self._schedule(dose, times, before, order, wanted)
+        found, status = solve.levels(
+            program, base, plan, rtol=model.solver.rtol, max_steps=model.solver.max_steps,
+            threads=1,
+        )  # fmt: skip
+        n, e = times.shape[1], wanted.size
+        place = np.argsort(order, axis=1)
+        level = found.reshape(k, n, e)
+        if place.shape[0] == 1:
+            return level[:, place[0]], status
+        return np.take_along_axis(level, place[:, :, None], axis=1), status
+
+    def _schedule(
+        self, dose: Floats, times: Floats, before: NDArray[np.bool_], order: Ints, wanted: Ints
+    ) -> Schedule:
+        k, (n, e) = dose.size, (times.shape[1], wanted.size)
+        when = np.take_along_axis(times, order, axis=1)
+        early = before[order]
+        fixed, per_dose = self._events
+        m = fixed.ev_time.size
+        amounts = np.where(np.isnan(dose), 0.0, dose)
+        acting = fixed.ev_value + amounts[:, None] * (per_dose.ev_value - fixed.ev_value)
+        return Schedule(
+            ev_time=np.tile(fixed.ev_time, k),
+            ev_kind=np.tile(fixed.ev_kind, k),
+            ev_index=np.tile(fixed.ev_index, k),
+            ev_value=np.ascontiguousarray(acting).ravel(),
+            ev_start=np.arange(k + 1, dtype=np.int64) * m,
+            ob_time=_tall(np.repeat(when, e, axis=1), k),
+            ob_endpoint=np.tile(wanted, k * n),
+            ob_before=_tall(np.repeat(early, e, axis=1), k),
+            ob_start=np.arange(k + 1, dtype=np.int64) * (n * e),
+            order=np.zeros(0, dtype=np.int64),
+        )
+
+    @cached_property
+    def _events(self) -> tuple[Schedule, Schedule]:
+        """The events of one patient at a dose of 0 and of 1: all amounts are linear in the dose."""
+        model = self.model
+        assert isinstance(model, OdeModel)
+        one = Patients({}, None, 1)
+        others = event_doses_of(model, self.dosing.inputs, one)
+        changes = changes_of(model, self.dosing.inputs, one)
+
+        def at(dose: float) -> Schedule:
+            given = [(d, share * dose, length) for d, share, length in self.dosing.infusions]
+            own = doses_of(model, given, one) if model.dosed is not None else []
+            return schedule(1, patient=[0], time=[0.0], doses=own + others, changes=changes)
+
+        found = at(0.0), at(1.0)
+        assert set(found[1].ev_kind[found[0].ev_value != found[1].ev_value]) <= {BOLUS, RATE}
+        return found
+
+
+def _tall(one: NDArray[Any], k: int) -> NDArray[Any]:
+    """Return rows for k patients, flat; the same row for all if there is one."""
+    return np.tile(one.ravel(), k) if one.shape[0] == 1 else np.ascontiguousarray(one).ravel()
+
+
+def _named(values: Mapping[str, Any]) -> Any:
+    from types import SimpleNamespace
+
+    return SimpleNamespace(**values)
+
+
+def _edges(start: float, end: float) -> Floats:
+    early = np.linspace(
+        start, min(end, max(start, _LATE)), 1 + _count(start, min(end, _LATE), _SHORT)
+    )
+    if end <= _LATE:
+        return early
+    begin = max(start, _LATE)
+    return np.union1d(early, np.linspace(begin, end, 1 + _count(begin, end, _LONG)))
+
+
+def _count(start: float, end: float, longest: float) -> int:
+    return max(1, int(np.ceil((end - start) / longest - 1e-9)))
+
+
+def _nodes_of(edges: Floats) -> Floats:
+    """Return the nodes of all pieces, shape (k, 5 p)."""
+    left, right = edges[:, :-1, None], edges[:, 1:, None]
+    # As a mean of the ends, which the first and the last node then are exactly.
+    return np.reshape(left * (1.0 - _NODES) + right * _NODES, (edges.shape[0], -1))
+
+
+def exposure_of(edges: Floats, level: Floats) -> Floats:
+    """Return peak, its day and area of each patient and endpoint, shape (k, e, 3).
+
+    Parameters
+    ----------
+    edges : ndarray, shape (k, p + 1) or (1, p + 1)
+        Of the pieces. [day]
+    level : ndarray, shape (k, 5 p, e)
+        At their nodes.
+    """
+    k, e, p = level.shape[0], level.shape[2], edges.shape[1] - 1
+    length = np.diff(edges, axis=1)
+    weights = (length[:, :, None] * _WEIGHTS).reshape(edges.shape[0], -1)
+    # One patient's pieces stand for all if only the first row is there.
+    area = np.einsum("kn,kne->ke", np.broadcast_to(weights, (k, 5 * p)), level, optimize=False)
+    by_piece = level.reshape(k, p, 5, e)
+    out = np.empty((k, e, 3))
+    out[:, :, 2] = area
+    for i in range(e):
+        one = by_piece[:, :, :, i]
+        at = np.argmax(np.nan_to_num(one.reshape(k, -1), nan=-np.inf), axis=1)
+        out[:, i, 0], out[:, i, 1] = _peak(edges, one, at // 5)
+        # The peak may lie on the other side of an edge, whose two nodes differ by rounding.
+        other = np.clip(at // 5 + (at % 5 == 4) - 1 * (at % 5 == 0), 0, p - 1)
+        level_there, day_there = _peak(edges, one, other)
+        better = level_there > out[:, i, 0]
+        out[better, i, 0], out[better, i, 1] = level_there[better], day_there[better]
+    out[np.isnan(area)] = np.nan
+    return out
+
+
+def _lagrange() -> Floats:
+    """Return the values at `_FINE` of the polynomials that are 1 at one node, shape (33, 5)."""
+    out = np.ones((_FINE.size, _NODES.size))
+    for j, x in enumerate(_NODES):
+        for other in np.delete(_NODES, j):
+            out[:, j] *= (_FINE - other) / (x - other)
+    return out
+
+
+_POLYNOMIAL = _lagrange()
+
+
+def _peak(edges: Floats, level: Floats, piece: Ints) -> tuple[Floats, Floats]:
+    """Return the highest level within one piece of each patient, and its day."""
+    k = level.shape[0]
+    rows = np.arange(k)
+    own = level[rows, piece]
+    at = rows if edges.shape[0] > 1 else np.zeros(k, dtype=np.int64)
+    left, length = edges[at, piece], edges[at, piece + 1] - edges[at, piece]
+    positive = (own > 0).all(axis=1)[:, None]
+    with np.errstate(all="ignore"):
+        free = np.where(positive, np.log(np.where(positive, own, 1.0)), own)
+    fine = free @ _POLYNOMIAL.T
+    best = np.argmax(fine, axis=1)
+    inner = np.clip(best, 1, _FINE.size - 2)
+    a, b, c = (fine[rows, inner + d] for d in (-1, 0, 1))
+    bend = a - 2.0 * b + c
+    with np.errstate(all="ignore"):
+        shift = np.where(bend < 0, 0.5 * (a - c) / bend, best - inner)
+    shift = np.clip(np.nan_to_num(shift), -1.0, 1.0)
+    top = b - 0.5 * (a - c) * shift + 0.5 * bend * shift**2
+    share = (inner + shift) / (_FINE.size - 1)
+    value = np.where(positive[:, 0], np.exp(np.minimum(top, 700.0)), top)
+    # A node may be higher than the polynomial between two where the level is nearly flat.
+    node = np.argmax(own, axis=1)
+    higher = ~(value >= own[rows, node])
+    value = np.where(higher, own[rows, node], value)
+    share = np.where(higher, _NODES[node], share)
+    return value, left + share * length
+
+
+def describe_status(status: Sequence[int] | Ints) -> list[str]:
+    """Return what happened to each patient in words."""
+    return [solve.REASONS[int(s)] for s in status]
