@@ -72,6 +72,8 @@ class Settings:
 
 def run(command: list[str], limit: float, **environment: str) -> Line:
     """Run a script in a process of its own; return what it said, or how it ended."""
+    if not shutil.which(command[0]):
+        return {"failed": f"not installed: {command[0]}"}
     env = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(HERE.parent), **environment}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"

@@ -10,29 +10,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NAMES = {"cart_pkpd": "cart_pkpd", "numpyro": "NumPyro", "stan": "Stan", "pkpdutils": "pkpdutils"}
+NAMES = {"cart_pkpd": "cart_pkpd", "numpyro": "NumPyro", "stan": "Stan,", "pkpdutils": "pkpdutils"}
 UNMEASURED = "not measured yet"
 LARGE, SMALL = 1_000_000, 60
-
-INTRODUCTION = """# Speed beside other tools
-
-Written by `benchmarks/bench_page.py`; `make bench` measures all rows anew and `make bench ROWS="B1 B5"`
-some of them. The peers come from PyPI into an environment of their own. Gradients of one ODE problem
-under a dozen engines, and at several tolerances: [benchmarks_engine.md](benchmarks_engine.md).
-
-**How to read the numbers.** Two slow cores were shared with other work, 10 to 20 processes waiting
-at a time, so that elapsed seconds say more of the others than of a tool. Ratios are therefore of
-*processor* seconds, which a busy machine also inflates, though all tools alike; elapsed seconds are in brackets. Tools took
-turns where they ran for seconds. Where a row says one run, its ratio is uncertain by a third or so:
-so much does the smallest of many effective sample sizes scatter between seeds.
-
-**What is equal.** Model, priors, data, tolerance, number of chains, target acceptance (0.9),
-starting values near the priors' medians, and one core for all chains. Effective sample size (ESS)
-and Monte Carlo standard error (MCSE) are ArviZ's for every tool, of the typical values (free
-scale), omegas and residual errors. Peers get the parametrisation, centred or not, that this package
-chose for the data, without which they are slower. Imports are not timed; compilation is given
-apart and is part of "with compilation".
-"""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -74,15 +54,14 @@ def fits(found: dict[str, Any]) -> Iterator[str]:
     """Yield the table of a row of fits, what did not finish last."""
     rows = []
     for tool in dict.fromkeys(r["tool"] for r in found.get("runs", [])):
-        for r in [r for r in found["runs"] if r["tool"] == tool]:
-            rows.append(fit_row(r))
+        rows += [fit_row(r) for r in found["runs"] if r["tool"] == tool]
     head = ["tool", "chains × (warm-up + kept)", "compiles", "samples", "smallest ESS",
             "ESS per second", "with compilation", "ms per gradient", "posterior apart"]  # fmt: skip
     yield from table(head, rows)
 
 
 def fit_row(r: dict[str, Any]) -> list[str]:
-    name = f"{NAMES[r['tool']]} {r.get('version', '')}".strip()
+    name = f"{NAMES[r['tool']]} {r.get('version', '')}".strip(" ,")
     if "failed" in r:
         return [name, r["failed"], "", "", "", "", "", "", ""]
     lengths = f"{r['chains']} × ({r['tune']} + {r['draws']})" if "chains" in r else "gradient only"
@@ -110,11 +89,13 @@ def versus(found: dict[str, Any], peer: str) -> tuple[float, float] | None:
 
 def verdict(found: dict[str, Any], peer: str, goal: float) -> str:
     ratio = versus(found, peer)
-    name = NAMES[peer]
+    name = NAMES[peer].rstrip(",")
     if ratio is None:
         return f"≥ {goal:g} × {name}: {UNMEASURED}"
     met = "met" if ratio[1] >= goal else "**missed**"
-    return f"≥ {goal:g} × {name}: {ratio[1]:.2g} × with compilation, {ratio[0]:.2g} × without: {met}"
+    return (
+        f"≥ {goal:g} × {name}: {ratio[1]:.2g} × with compilation, {ratio[0]:.2g} × without: {met}"
+    )
 
 
 def b1(results: Path) -> tuple[str, list[str]]:
@@ -132,9 +113,9 @@ def b2(results: Path) -> tuple[str, list[str]]:
             continue
         ratio = gradients(found, peer)
         said.append(
-            f"≥ {goal:g} × {NAMES[peer]}: not finished within its limit; a gradient costs it "
-            f"{ratio:.2g} × ours: **not shown**" if ratio else
-            f"≥ {goal:g} × {NAMES[peer]}: {UNMEASURED}"
+            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: not finished within its limit; a gradient "
+            f"costs it {ratio:.2g} × ours: **not shown**" if ratio else
+            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: {UNMEASURED}"
         )  # fmt: skip
     return "; ".join(said), list(fits(found)) if found else []
 
@@ -166,6 +147,15 @@ def b3(results: Path) -> tuple[str, list[str]]:
     return f"within 2 × of C: {ratio:.2g} ×: {met}", list(table(head, rows))
 
 
+def first_draw(lines: list[dict[str, Any]], cache: str, goal: float) -> str:
+    """Return the longest wait, elapsed, and whether it meets the goal."""
+    waits = [r["build"]["wall"] for r in lines if r["cache"] == cache]
+    if not waits:
+        return f"{cache} ≤ {goal:g} s: {UNMEASURED}"
+    met = "met" if max(waits) <= goal else "**missed**"
+    return f"{cache} ≤ {goal:g} s: {max(waits):.3g} s elapsed on the busy machine: {met}"
+
+
 def b4(results: Path) -> tuple[str, list[str]]:
     found = load(results / "B4.json")
     if not found:
@@ -175,13 +165,9 @@ def b4(results: Path) -> tuple[str, list[str]]:
     for row in ("B1", "B2"):
         for r in load(results / f"{row}.json").get("runs", []):
             if r["tool"] != "cart_pkpd" and "build" in r and r.get("seed", 1) == 1:
-                rows.append([NAMES[r["tool"]], row, "cold", both(r["build"])])
-    worst = {c: max(r["build"]["cpu"] for r in lines if r["cache"] == c) for c in ("cold", "warm")}
-    met = {c: "met" if worst[c] <= g else "**missed**" for c, g in (("cold", 20), ("warm", 3))}
-    said = (
-        f"warm ≤ 3 s: {worst['warm']:.2g} s of the processor: {met['warm']}; cold ≤ 20 s: "
-        f"{worst['cold']:.3g} s: {met['cold']}"
-    )
+                name = NAMES[r["tool"]].rstrip(",")
+                rows.append([name, row, "cold", both(r["build"])])  # noqa: PERF401
+    said = "; ".join(first_draw(lines, c, g) for c, g in (("warm", 3.0), ("cold", 20.0)))
     head = ["tool", "fit", "cache", "seconds to the first evaluation"]
     return said, list(table(head, rows))
 
@@ -207,8 +193,9 @@ def b5(results: Path) -> tuple[str, list[str]]:
     rows.append(["pkpdutils / ours", *ratios])
     each = 1e6 * cost["cart_pkpd", sizes[-1]]["cpu"] / sizes[-1]
     said = (
-        f"≥ 1,000 × PKNCA: needs PKNCA to take {each / 1e3:.3g} ms per profile or more: **not shown**, "
-        f"PKNCA was not run; {ratios[-1]} × pkpdutils at {sizes[-1]:,} profiles"
+        f"≥ 1,000 × PKNCA: would need PKNCA to take {each:.3g} ms per profile or more: "
+        "**not shown**, PKNCA was not run; "
+        f"{ratios[-1]} × pkpdutils at {sizes[-1]:,} profiles"
     )
     if LARGE in sizes and 6000 in sizes:
         growth = cost["cart_pkpd", LARGE]["cpu"] / cost["cart_pkpd", 6000]["cpu"] * 6000 / LARGE
@@ -228,8 +215,8 @@ def b6(results: Path) -> tuple[str, list[str]]:
     best = min(peers, key=lambda r: r["us_cpu"])
     ratio = best["us_cpu"] / min(levels.values())
     rows = [
-        [f"cart_pkpd, {r['what']}", f"{r['patients']:,}", f"{1e6 * r['cpu_seconds'] / r['patients']:.3g}",
-         f"{r['peak_mib']:.0f}"] for r in mine
+        [f"cart_pkpd, {r['what']}", f"{r['patients']:,}",
+         f"{1e6 * r['cpu_seconds'] / r['patients']:.3g}", f"{r['peak_mib']:.0f}"] for r in mine
     ]  # fmt: skip
     rows += [[f"{r['who']} {r['method']}", f"{r['patients']:,}", f"{r['us_cpu']:.3g}", ""]
              for r in sorted(peers, key=lambda r: r["us_cpu"])]  # fmt: skip
@@ -263,7 +250,10 @@ def b8(results: Path) -> tuple[str, list[str]]:
     if not found:
         return UNMEASURED, []
     rows = [
-        [f"`import {name}`", f"{median(c for _, c in spent):.2g} ({median(w for w, _ in spent):.2g})"]
+        [
+            f"`import {name}`",
+            f"{median(c for _, c in spent):.2g} ({median(w for w, _ in spent):.2g})",
+        ]
         for name, spent in found["imports"].items()
     ]
     peaks = {
@@ -320,7 +310,7 @@ def write_page(results: Path, page: Path = PAGE) -> None:
     """Write the page."""
     said = notes()
     found = {row: make(results) for row, (_, make) in TITLES.items()}
-    lines = [INTRODUCTION, machine(results), "## Goals", ""]
+    lines = [said["Introduction"], "", machine(results), "## Goals", ""]
     lines += table(
         ["row", "work", "goal: found"],
         [[f"[{row}](#{row.lower()})", title, found[row][0]] for row, (title, _) in TITLES.items()],

@@ -1,4 +1,4 @@
-"""Write ``docs/benchmarks_engine.md`` from the last run of ``peers.py`` and of ``first_draw.py``."""
+"""Write ``docs/benchmarks_engine.md`` from the last runs of ``peers.py`` and ``first_draw.py``."""
 
 from __future__ import annotations
 

@@ -151,9 +151,7 @@ def main() -> None:
         clock.look()
         if chain:
             kernel._init_strategy = init_to_value(values=start(job, args.seed + chain))
-            state = kernel.init(
-                jax.random.PRNGKey(args.seed + chain), args.tune, None, (), {}
-            )
+            state = kernel.init(jax.random.PRNGKey(args.seed + chain), args.tune, None, (), {})
         draws = []
         for i in range(args.tune + args.draws):
             state = step(state)

@@ -18,8 +18,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jobs
-import nutpie  # noqa: F401  imports are not timed
 import numpy as np
+import nutpie  # noqa: F401  imports are not timed
 import pandas as pd
 import problem
 

@@ -3,8 +3,9 @@
     peers-env/bin/python benchmarks/peers/run_stan.py b1 job.json out.json --chains 2
 
 Gradients are timed through the same compiled model. PyStan keeps compiled models in a cache of its
-own; ``--compile`` forgets ours there first, so that the compilation is timed. The wheels of httpstan 4.17 hold an object file that
-was compiled for Python 3.10: a model compiled under another Python cannot be loaded.
+own; ``--compile`` forgets ours there first, so that the compilation is timed. The wheels of
+httpstan 4.17 hold an object file that was compiled for Python 3.10: a model compiled under another
+Python cannot be loaded.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def gradients(model: stan.model.Model, job: dict, seconds: float) -> dict:
     flat = np.array([*flat, *z.T.ravel()]).tolist()
     model.grad_log_prob(flat)
     spent, began = [], time.perf_counter()
-    while len(spent) < 3 or time.perf_counter() - began < seconds and len(spent) < 30:
+    while len(spent) < 3 or (time.perf_counter() - began < seconds and len(spent) < 30):
         clock = jobs.Clock()
         model.grad_log_prob(flat)
         spent.append(clock.look())
