@@ -166,7 +166,7 @@ def b4(results: Path) -> tuple[str, list[str]]:
         for r in load(results / f"{row}.json").get("runs", []):
             if r["tool"] != "cart_pkpd" and "build" in r and r.get("seed", 1) == 1:
                 name = NAMES[r["tool"]].rstrip(",")
-                rows.append([name, row, "cold", both(r["build"])])  # noqa: PERF401
+                rows.append([name, row, "cold", both(r["build"])])
     said = "; ".join(first_draw(lines, c, g) for c, g in (("warm", 3.0), ("cold", 20.0)))
     head = ["tool", "fit", "cache", "seconds to the first evaluation"]
     return said, list(table(head, rows))
