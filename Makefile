@@ -12,7 +12,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow test-nightly lint format bench bench-engine docs docs-models docs-gallery clean
+.PHONY: help demo test test-slow test-nightly lint format bench bench-engine docs docs-models docs-gallery notebooks clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -88,6 +88,9 @@ docs: $(VENV)/.installed-docs  ## the documentation site, in site/: warnings are
 
 docs-gallery: $(VENV)/.installed-dev  ## the gallery and its pictures (a few minutes)
 	@$(BIN)/python docs/make_gallery.py
+
+notebooks: $(VENV)/.installed-dev  ## run the notebooks and store what they show (about 15 minutes)
+	@$(BIN)/python notebooks/run.py
 
 docs-models: $(VENV)/.installed-dev  ## the pages of the model library, from the declarations
 	@$(BIN)/python docs/make_model_pages.py

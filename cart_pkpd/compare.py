@@ -170,7 +170,9 @@ def models(
     for numbers in found:
         for name, own in numbers.items():
             rows[name] = {**rows[name], **own}
-    return Comparison(_table(rows, kinds, by), by, criterion)
+    table = _table(rows, kinds)
+    table.attrs |= {"by": by, "criterion": criterion}
+    return Comparison(table, by, criterion)
 
 
 def patients(
@@ -238,7 +240,7 @@ def _basics(kind: str, fit: Any) -> dict[str, Any]:
 
 
 def _table(
-    rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]], by: str
+    rows: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="fit"))
     own = dict.fromkeys(_SHARED)
@@ -253,5 +255,4 @@ def _table(
     table = table.sort_values("kind", key=lambda k: k.map(order), kind="stable")
     for words in {"note", "exposure_note"} & set(table):
         table[words] = table[words].fillna("")
-    table.attrs["by"] = by
     return table

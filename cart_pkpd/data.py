@@ -17,7 +17,7 @@ import xarray as xr
 
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.names import label, recognise
-from cart_pkpd._core.validate import as_trial, did_you_mean
+from cart_pkpd._core.validate import as_patients, as_trial, did_you_mean
 from cart_pkpd._data.cdisc import Cdisc
 from cart_pkpd._data.cdisc import read_adam as _read_adam
 from cart_pkpd._data.cdisc import read_sdtm as _read_sdtm
@@ -45,6 +45,7 @@ __all__ = [
     "read_dataset",
     "read_sdtm",
     "read_table",
+    "select",
     "summary",
     "write_dataset",
     "write_table",
@@ -380,6 +381,48 @@ def endpoint(trial: xr.Dataset, name: str) -> xr.Dataset:
         chosen[variable] = chosen[variable].assign_attrs(units=unit, long_name=long_name)
     chosen.attrs = {**trial.attrs, "endpoint": name}
     return chosen
+
+
+def select(trial: xr.Dataset, patients: Sequence[str]) -> xr.Dataset:
+    """Return a trial with some of its patients only.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        What `read_table` returned.
+    patients : sequence of str
+        Who stays, as in ``data.patients(trial)``; in the order of the trial.
+
+    Returns
+    -------
+    xr.Dataset
+        The trial with only the records, doses and events of these patients.
+
+    Raises
+    ------
+    DataError
+        If one of them is not in the trial, or nobody is given.
+
+    Examples
+    --------
+    >>> high = trial["id"].values[trial["dose_level"].values >= 1e7]
+    >>> data.select(trial, high)
+    """
+    known, wanted = as_trial(trial)["id"].values, as_patients(patients, "patients")
+    if not wanted:
+        raise DataError("patients= names nobody; give at least one patient.")
+    for name in wanted:
+        if name not in known:
+            raise DataError(
+                Problem(
+                    "unknown_patient",
+                    f"the trial has no patient {name!r}.{did_you_mean(name, known)}",
+                    patient=name,
+                )
+            )
+    owners = {"obs": "patient", "dosing": "dose_patient", "event": "event_patient", "id": "id"}
+    kept = {d: np.isin(trial[who].values, wanted) for d, who in owners.items() if d in trial.dims}
+    return trial.isel({d: np.flatnonzero(chosen) for d, chosen in kept.items()})
 
 
 def describe(trial: xr.Dataset) -> TrialDescription:

@@ -31,6 +31,7 @@ from cart_pkpd._endpoints.aft import carry as carry
 from cart_pkpd._endpoints.aft import survival_bayes as survival_bayes
 from cart_pkpd._endpoints.astct import NEUROLOGY as _NEUROLOGY
 from cart_pkpd._endpoints.astct import VITALS as _VITALS
+from cart_pkpd._endpoints.at_infusion import baseline_at_infusion as baseline_at_infusion
 from cart_pkpd._endpoints.cdisc import adrs as adrs
 from cart_pkpd._endpoints.cdisc import from_adrs as from_adrs
 from cart_pkpd._endpoints.cdisc import from_adtte as from_adtte
@@ -88,6 +89,7 @@ __all__ = [
     "adtte",
     "adverse_event_at_least",
     "aft",
+    "baseline_at_infusion",
     "best_response",
     "carry",
     "columns",

@@ -232,7 +232,7 @@ def test_responses_for_the_dose_step(derived, trial):
     given = derived[0].responses().set_index("id")["best_response"]
     assert given.loc["F01-010"] == "NE"  # died on day 20, before any assessment
     config = load(more=DOSE)
-    found = dosing.compute(config, trial, derived[0].responses())
+    found = dosing.compute(config, trial, derived[0])
     counts = found.activity.table()
     assert counts["response"].sum() == 6
     assert counts["n_response"].sum() == 30
@@ -241,6 +241,39 @@ def test_responses_for_the_dose_step(derived, trial):
     assert "F01-010" not in less.responses()["id"].tolist()
     assert math.isclose(less.rate("ORR", True).n, 29)
     assert less.odds()["n"][0] == 29
+
+
+def test_exposure_response_with_priors_shrinks_and_says_that_few_draws_are_few(
+    derived, trial, monkeypatch
+):
+    """Priors Normal(0, 1) draw a ratio towards 1; the maximum likelihood lies in the interval.
+
+    With 80 draws the effective sample size is below 400, which the notes and the report say.
+    """
+    few = {"draws": 40, "tune": 100, "chains": 2, "cores": 1}
+    ask = endpoints.exposure_response
+    seeds = []
+
+    def quick(*args, **kwargs):
+        seeds.append(kwargs["seed"])
+        return ask(*args, **kwargs, **few)
+
+    monkeypatch.setattr(endpoints, "exposure_response", quick)
+    config = load(more='method = "bayes"\nmetrics = ["cmax"]\noutcomes = ["crs", "pfs"]')
+    found = clinical.compute(config, trial)
+    assert seeds == [config.spec.seed] * 2
+    assert found.numbers()["choices"]["exposure_response"]["method"] == "bayes"
+    odds = found.odds().set_index("outcome")
+    usual = derived[0].odds().set_index(["outcome", "exposure"])["estimate"]
+    for outcome, kind in (("crs", "odds ratio"), ("pfs", "hazard ratio")):
+        row, ml = odds.loc[outcome], usual[outcome, "cmax"]
+        assert row["kind"] == kind
+        assert row["lower"] < ml < row["upper"]
+        assert "Not converged: " in row["notes"]
+    assert 1.0 < odds.loc["crs", "estimate"] < usual["crs", "cmax"] * 1.1
+    blocks = [b for b in walk([_clinical._exposure(found)]) if isinstance(b, Text)]
+    warned = [b.text for b in blocks if b.tone == "warn" and "Not converged: " in b.text]
+    assert [w.split(" by ")[0] for w in warned] == ["CRS grade ≥ 2", "PFS"]
 
 
 def test_an_outcome_that_cannot_be_had_has_its_reason(trial):

@@ -16,9 +16,11 @@ from pathlib import Path
 import executor_tasks as tasks
 import numpy as np
 import pytest
+import xarray as xr
 
 from cart_pkpd import executor
 from cart_pkpd._core.errors import ConfigError, ExecutorError
+from cart_pkpd._fit.trees import write_tree
 
 HERE = Path(__file__).parent
 
@@ -271,3 +273,20 @@ def test_a_worker_with_another_version_is_told() -> None:
 
     found = _on_worker(tasks.square, 0, 3, "0.0.1")
     assert "install the same on both" in found.sentence
+
+
+def test_a_fit_is_written_where_a_dask_client_is_the_default(tmp_path: Path) -> None:
+    """Locks of a cluster have names, which a file in memory has not."""
+    distributed = pytest.importorskip("distributed")
+    values = xr.Dataset({"a": ("i", np.arange(3.0))})
+    with distributed.Client(processes=False, n_workers=1, dashboard_address=None):
+        write_tree(values, tmp_path / "fit.nc")
+    with xr.open_dataset(tmp_path / "fit.nc", engine="h5netcdf") as again:
+        np.testing.assert_array_equal(again["a"], values["a"])
+
+
+def test_a_cluster_of_ours_is_not_the_default_of_this_process(dask: executor.Executor) -> None:
+    from distributed import default_client
+
+    with pytest.raises(ValueError, match="No clients found"):
+        default_client()

@@ -19,6 +19,8 @@ from grid_inputs import FOUR, STUDY, TRIAL, TWO
 
 from cart_pkpd import cli, fit, report, study
 from cart_pkpd._core.errors import ConfigError
+from cart_pkpd._study import run as run_module
+from cart_pkpd._study import searching, steps
 from cart_pkpd._study.folder import RunFolder
 
 Load = Callable[[str], study.Config]
@@ -105,6 +107,30 @@ def test_two_processes_give_the_numbers_of_one(tmp_path: Path, load: Load) -> No
     assert {"stein-lognormal.nc", "stein-student_t.nc", "grid.csv"} <= files
     status = json.loads((there.folder / "status.json").read_text(encoding="utf-8"))
     assert status["steps"]["fit stein-student_t"]["state"] in ("done", "unconverged")
+
+
+def test_the_workers_of_a_run_do_its_search_and_jobs_its_trials(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: dict[str, Any] = {}
+
+    def searched(_found: Any, _folder: Any, _heard: Any, staff: Any) -> tuple[str, bool]:
+        heard["search"] = staff.name, staff.jobs
+        return "Nothing.", True
+
+    def simulated(_found: Any, _folder: Any, jobs: int, _heard: Any) -> str:
+        heard["operating"] = jobs
+        return "Nothing."
+
+    monkeypatch.setattr(searching, "search", searched)
+    monkeypatch.setattr(steps, "simulate_designs", simulated)
+    monkeypatch.setattr(steps, "fit_model", lambda *_: pytest.fail("no worker does it"))
+    monkeypatch.setattr(run_module._Run, "_fits", lambda *_: None)
+    more = '[search]\ncovariates = { cmax = ["dose_level"] }\n[dose]\nlevels = [1e6, 3e6]\n'
+    more += '[dose.designs.boin]\ndesign = "BOIN"\ntarget = 0.25\n'
+    more += "[operating]\ntarget = 0.25\nmax_patients = 9\n"
+    study.run(load(STUDY + more + "accrual = 2.0\n"), tmp_path / "run", jobs=2)
+    assert heard == {"search": ("processes", 2), "operating": 2}
 
 
 @pytest.mark.slow

@@ -470,12 +470,10 @@ def test_values_become_plain_python() -> None:
 @pytest.mark.parametrize(
     ("ranks", "expected"),
     [
-        ([1, 2], "a predicts best: its elpd is 3.00 higher than that of b (standard error 2.0), "
-                 "too little to separate the two."),
-        ([1, np.nan], "Only a converged, so there is nothing to rank it against. Not ranked, "
-                      "because not converged or failed: b."),
-        ([np.nan, np.nan], "No model can be ranked: no fit converged. Not ranked, because not "
-                           "converged or failed: a, b."),
+        ([1, 2], "'a' predicts a new patient best; the elpd of 'b' is 3.00 lower (standard error "
+                 "2.00): below 4, too small to matter."),
+        ([1, np.nan], "Only 'a' can be ranked, and so is compared with nothing. Not ranked: 'b'."),
+        ([np.nan, np.nan], "No fit can be ranked. Not ranked: 'a', 'b'."),
     ],
 )  # fmt: skip
 def test_the_best_model_is_named_only_where_there_is_one(ranks, expected) -> None:

@@ -428,6 +428,24 @@ def test_a_run_file_asks_for_a_search(tmp_path):
     )
 
 
+def test_a_search_begins_with_the_first_fit_of_a_model_that_a_grid_varies(tmp_path):
+    grid = '\n[models.lag]\nmodel = "ogasawara2021"\n[grid.axes]\nerror = ["lognormal", "additive"]'
+    config = planned(tmp_path, 'model = "lag"\niiv = ["alpha"]' + grid)
+    plan.check(config)
+    assert searching.name_of(config) == "lag-lognormal"
+    with pytest.raises(study.RunFileError, match="Did you mean 'lag'"):
+        plan.check(planned(tmp_path, 'model = "leg"\niiv = ["alpha"]' + grid))
+
+
+def test_parts_of_a_study_are_done_without_its_search(tmp_path):
+    dose = '\n[dose]\nlevels = [1e6, 3e6]\n[dose.designs.boin]\ndesign = "BOIN"\ntarget = 0.25'
+    trials = "\n[operating]\ntarget = 0.25\nmax_patients = 12\naccrual = 2.0"
+    config = planned(tmp_path, 'iiv = ["alpha"]' + dose + trials)
+    for part in (config.only_dose(), config.only_operating()):
+        assert "search" not in dict(plan.steps(part))
+        plan.check(part)
+
+
 @pytest.mark.parametrize(
     ("search", "said"),
     [

@@ -318,6 +318,15 @@ def test_what_comes_after_a_loss_is_not_seen():
     assert 0.3 < known.values.mean() < 0.9
 
 
+def test_who_is_not_followed_to_the_end_of_the_window_is_not_evaluable_without_the_outcome():
+    """Uniform onset: of outcomes with probability 1/2, half are seen in half of the window."""
+    dlt = simulate.Outcome(intercept=0.0, slope=0.0, by="cmax")
+    n = 20_000
+    found = simulate.patients("stein2019", n, outcomes={"dlt": dlt}, follow_up=14.0, seed=4)
+    assert np.array_equal(found["dlt_evaluable"] > 0, found["dlt"] > 0)
+    assert (found["dlt"] > 0).mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / n))
+
+
 def test_summary_is_numpys_quantiles_with_an_order_below_the_limit(people):
     probs = (0.1, 0.5, 0.9)
     found = simulate.summary(people, by=None, probs=probs)
@@ -390,6 +399,13 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(error, words, call):
         ("fall from grade to grade", lambda: simulate.Outcome(intercept=(0.0, 1.0))),
         ("at which cmax the intercept holds", lambda: simulate.Outcome(intercept=0.0, slope=1.0)),
         ("missed must be a probability", lambda: simulate.Schedule([1], missed=1.0)),
+        ("probability of each, such as", lambda: simulate.Categorical(["a", "b"])),
+        ("hazard must be a number, not 'x'", lambda: simulate.Dropout(hazard="x")),
+        ("window must be a number, not 'x'", lambda: simulate.Schedule([1], window="x")),
+        ("fall from grade to grade, not 'x'", lambda: simulate.Outcome(intercept="x")),
+        ("slope= must be a number, not 'x'", lambda: simulate.Outcome(intercept=0.0, slope="x")),
+        ("follow_up must be a number, not 'x'", lambda: simulate.patients(
+            "stein2019", 3, seed=1, follow_up="x")),
         ("positive definite", lambda: simulate.patients(
             "stein2019", 3, seed=1, covariates=dict.fromkeys("abc", simulate.Normal(0, 1)),
             correlation={("a", "b"): 0.9, ("b", "c"): 0.9, ("a", "c"): -0.9})),

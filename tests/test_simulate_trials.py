@@ -250,3 +250,23 @@ def test_the_figure_shows_the_quantiles(people):
     assert len(plots.simulated(found, error=False).axes) == 2
     with pytest.raises(DataError, match=r"draws what simulate\.summary"):
         plots.simulated(people)
+
+
+def test_both_truths_of_toxicity_by_exposure_are_the_average_over_patients():
+    """Of a log-normal peak: Gauss-Hermite quadrature of the logistic curve."""
+    n, a, b, typical, omega = 4000, -0.8, 1.0, 24_000.0, 0.65
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    curve = 1 / (1 + np.exp(-(a + b * omega * z)))
+    p = float(np.sum(w * curve) / np.sum(w))
+    error = 4 * float(np.sqrt(np.sum(w * (curve - p) ** 2) / np.sum(w) / n))
+    exposed = simulate.exposures("stein2019", (1e6, 1e7), n, seed=1)
+    toxicity = simulate.Outcome(intercept=a, slope=b, by="cmax", reference=typical)
+    # One in 500 has its peak after day 28, and a lower one until then.
+    np.testing.assert_allclose(exposed.risk(toxicity)([1e6, 1e7]), p, atol=error + 1e-3)
+    other = dose.ExposureToxicity(
+        model=models.get("stein2019"), intercept=a, slope=b, reference=typical, metric="cmax",
+        patients=n, seed=2,
+    )  # fmt: skip
+    np.testing.assert_allclose(other([1e6]), p, atol=error + 2e-3)
+    assert "The same at every dose" in repr(exposed)
+    assert "4,000 virtual patients: transgene cmax (copies/µg)" in repr(exposed)

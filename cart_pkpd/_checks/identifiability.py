@@ -41,7 +41,7 @@ def identifiability(
     errors: Mapping[str, str] | None = None,
     sd: float | Mapping[str, float] = 0.5,
     lloq: Mapping[str, float] | None = None,
-    patients: Sequence[int] = (1, 30),
+    patients: int | Sequence[int] = (1, 30),
     estimate: Sequence[str] | None = None,
     covariates: Mapping[str, float] | None = None,
     inputs: Mapping[str, Sequence[tuple[float, float]]] | None = None,
@@ -74,7 +74,7 @@ def identifiability(
         Its size, the same for all endpoints or by endpoint. [1, or unit of the endpoint]
     lloq : mapping of str to float
         By endpoint; samples below count for nothing. [unit of the endpoint]
-    patients : sequence of int
+    patients : int or sequence of int
         Numbers of patients.
     estimate : sequence of str, optional
         Parameters to estimate; by default all that are not fixed.
@@ -126,7 +126,8 @@ def identifiability(
         by_free.append(rows[used])
     jacobian = np.concatenate(by_free)
     free_se, null, worst, worst_se = _solved(jacobian)
-    counts = np.array([positive_int(k, "patients") for k in patients])
+    several = patients if isinstance(patients, Sequence | np.ndarray) else [patients]
+    counts = np.array([positive_int(k, "patients") for k in several])
     relative = np.array([_relative(p, float(v)) for p, v in zip(records, at_values, strict=True)])
     rse = free_se * relative / np.sqrt(counts)[:, None]
     reasons = _reasons(names, jacobian, null, relative)

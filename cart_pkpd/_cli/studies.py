@@ -45,7 +45,13 @@ def run(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Fits at the same time.", rich_help_panel=WORKERS),
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Fits at the same time; processes that share simulated trials.",
+            rich_help_panel=WORKERS,
+        ),
     ] = None,
     executor: Annotated[
         str | None,
@@ -218,12 +224,7 @@ def endpoints(
 @app.command(epilog=EPILOG)
 @command
 def simulate(
-    study_file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STUDY.TOML", help="Run file with a [simulate] table.", show_default=False
-        ),
-    ],
+    study_file: Annotated[Path, run_file("with a [simulate] table")],
     out: Annotated[
         Path | None, typer.Option(help="File, .nc or .zarr; the table's if none.")
     ] = None,

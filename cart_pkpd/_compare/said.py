@@ -14,7 +14,7 @@ LEAST_ELPD, ERRORS = 4.0, 2.0
 below so many of its standard errors it is not told from none."""
 FEW_PATIENTS = 20
 _OF_KIND = {BAYES: "Bayesian", LIKELIHOOD: "likelihood", LEAST_SQUARES: "least-squares"}
-_SUPPORT = ((2.0, "next to none"), (6.0, "some"), (10.0, "strong"), (np.inf, "very strong"))
+_SUPPORT = ((2.0, "next to no"), (6.0, "some"), (10.0, "strong"), (np.inf, "very strong"))
 
 
 def sentence(table: pd.DataFrame, by: str, criterion: str) -> str:
@@ -66,10 +66,10 @@ def _matters(difference: float, error: float) -> str:
 
 
 def _of_few(ranked: pd.DataFrame) -> str:
-    n = int(ranked["n_patients"].iloc[0])
-    if n >= FEW_PATIENTS:
+    n = ranked["n_patients"].iloc[0] if "n_patients" in ranked else np.nan
+    if not n < FEW_PATIENTS:
         return ""
-    return f" With {count(n, 'patient')} the standard error is itself uncertain."
+    return f" With {count(int(n), 'patient')} the standard error is itself uncertain."
 
 
 def _of_doubt(ranked: pd.DataFrame) -> str:

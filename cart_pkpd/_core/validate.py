@@ -61,10 +61,10 @@ def probability(value: float, what: str) -> float:
     return float(value)
 
 
-def real(value: Any, what: str) -> float:
+def real(value: Any, what: str, *, error: type[Exception] = ValueError) -> float:
     """Return `value` if it is a number; whether it may be NaN or negative is the caller's."""
     if not isinstance(value, Real) or isinstance(value, bool):
-        raise ValueError(f"{what} must be a number, not {shown(value)}.")
+        raise error(f"{what} must be a number, not {shown(value)}.")
     return float(value)
 
 
@@ -233,6 +233,13 @@ def as_trial(value: Any) -> xr.Dataset:
             raise DataError(
                 f"the trial has {value.sizes['id']} patients and {value.sizes['obs']} records; "
                 "there is nothing to work on. Check what was selected from it."
+            )
+        stray = set(value["patient"].values) - set(value["id"].values)
+        if stray:
+            raise DataError(
+                f"the trial has records of patients who are not among its patients: {min(stray)}"
+                f"{' and others' if len(stray) > 1 else ''}; take patients with "
+                "data.select(trial, [...]), not with trial.isel or trial.sel."
             )
         return value
     if isinstance(value, str | PathLike):

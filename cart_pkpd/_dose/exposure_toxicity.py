@@ -26,6 +26,10 @@ class ExposureToxicity:
     Patients differ by the model's parameters: normal on their free scale (log, logit) with the
     standard deviations `iiv`. The same patients are given every dose.
 
+    For correlations, covariates, non-expanders or the uncertainty of a fit use
+    ``simulate.exposures`` and its ``scenario``; here it is the declared spread, and a dose that
+    acts on a closed form by a power.
+
     Parameters
     ----------
     model : Model

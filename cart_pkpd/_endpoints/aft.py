@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ratio = Literal["time", "hazard"]
 _PER_PATIENT = {"chain", "draw", "id"}
+_DOUBT = "not_converged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,6 +373,8 @@ def survival_bayes(
         draws_of = _checked(carried)
         table = _with_carried(tte, table, draws_of)
         rows, terms, notes, several = _arrange(tte, predictors, table, draws_of, imputations)
+        if _DOUBT in draws_of.attrs:
+            notes = (*notes, f"{draws_of.name} comes from a fit that is {_doubt(draws_of)}")
     part = Survival(terms, distribution, median, scale)
     settings = {
         "draws": positive_int(draws, "draws"), "tune": positive_int(tune, "tune"),
@@ -398,6 +401,11 @@ def survival_bayes(
         notes=notes,
         provenance=provenance(seed=seed, imputations=len(several), **settings),
     )
+
+
+def _doubt(draws: xr.DataArray) -> str:
+    said = str(draws.attrs[_DOUBT])
+    return said[:1].lower() + said[1:]
 
 
 def _with_carried(tte: pd.DataFrame, table: Patients, draws: xr.DataArray) -> xr.Dataset:
@@ -497,4 +505,7 @@ def carry(result: Any, parameter: str, *, n_draws: int = 200) -> xr.DataArray:
         )
     m = drawn.sizes["sample"]
     picked = np.unique(np.linspace(0, m - 1, min(n_draws, m)).round().astype(int))
+    verdict = getattr(result, "verdict", None)
+    if verdict is not None and not verdict.ok:
+        drawn.attrs[_DOUBT] = verdict.sentence
     return drawn.isel(sample=picked).rename(parameter)

@@ -216,6 +216,8 @@ def exposure_response(
                  positive_int(groups, "groups"), sampler)  # fmt: skip
     made = _survival(task) if kind == "survival" else _layer(task)
     notes = (*_of_truncation(cut, window_end, exclude_truncated), *_immortal(task, window_end))
+    if method == "bayes" and not made.fit.verdict.ok:
+        notes = (made.fit.verdict.sentence, *notes)
     made = replace(made, ratios=made.ratios.assign(prob=prob))
     made = _labelled(replace(made, truncated=cut, notes=(*notes, *made.notes)), found)
     if cut and not exclude_truncated:

@@ -10,7 +10,7 @@ quadrature in :math:`(s/T)^{1/3}`, in which the Weibull hazard is smooth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd import fit
-from cart_pkpd._core.errors import DataError, FitError
-from cart_pkpd._core.validate import as_seed, as_trial, one_of, positive_int, probability, shown
+from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import as_seed, one_of, positive_int, probability, shown
 from cart_pkpd._crs.parts import Quantity
 from cart_pkpd._crs.terms import Term
 from cart_pkpd._endpoints.groups import Patients
@@ -35,7 +35,6 @@ Floats = NDArray[np.float64]
 SIZE, CHANGE = "size", "change"
 LINK_PRIOR = Normal(0.0, 1.0)  # per factor e: a hazard ratio of 0.3 to 3.2 per doubling in 90 %
 _POWER, _NODES = 3, 20
-_LEAST = 1e-3  # of the size, in its unit: a tumour that is gone has a logarithm
 
 _x, _w = np.polynomial.legendre.leggauss(_NODES)
 PLACES = ((_x + 1) / 2) ** _POWER
@@ -207,76 +206,10 @@ def _link(structure: Structure, name: str) -> Link:
         middle = float(f"{np.exp(np.log(seen).mean()):.2g}") if seen.size else 1.0
         return Link(name, f"current size over {middle:g} {unit}", middle)
     p = structure.model.parameters[name]
+    if p.scale == "identity":
+        raise DataError(f"link={name!r} has no logarithm: {name} may be negative. Link 'size', "
+                        "'change' or a positive parameter.")  # fmt: skip
     return Link(name, f"{name} over {float(p.typical):g} {p.unit}", float(p.typical))
-
-
-def pymc_model(joint: Joint, centred: Sequence[str]) -> Any:
-    """Return the joint posterior as a PyMC model."""
-    import pymc as pm
-
-    from cart_pkpd._fit.pymc_model import build, scalar
-
-    def also(free: Mapping[str, Any]) -> None:
-        values = {q.name: scalar(q.name, q.prior) for q in joint.quantities}
-        pm.Potential("survival_loglik", loglik(joint, values, free).sum())
-
-    return build(joint.structure, centred, also)
-
-
-def loglik(joint: Joint, values: Mapping[str, Any], free: Mapping[str, Any]) -> Any:
-    """Return the log-likelihood of every time, shape (n,), as a PyTensor variable; per day."""
-    import pytensor.tensor as pt
-
-    power = 1.0 / values["survival_scale"]
-    s = np.column_stack([joint.time[:, None] * PLACES, joint.time])
-    relative = pt.log(s) - pt.log(values["survival_median"])
-    base = np.log(np.log(2.0)) + pt.log(power) + power * relative - np.log(s)
-    line: Any = np.zeros((joint.time.size, 1))
-    for j, t in enumerate(joint.terms):
-        line = line + values[f"survival_{t.name}"] * joint.x[:, j : j + 1]
-    for link in joint.links:
-        line = line + values[f"link_{link.name}"] * _course(joint, link, free)
-    log_hazard = base + line
-    total = (joint.time[:, None] * WEIGHTS * pt.exp(log_hazard[:, :-1])).sum(axis=1)
-    return pt.where(joint.event, log_hazard[:, -1], 0.0) - total
-
-
-def _course(joint: Joint, link: Link, free: Mapping[str, Any]) -> Any:
-    """Return the ln of what is linked, shape (n, nodes + 1) or (n, 1)."""
-    import pytensor.tensor as pt
-
-    parameters = joint.structure.model.parameters
-    if link.name in parameters:
-        own = parameters[link.name].to_natural(free[link.name])[joint.rows]
-        return pt.log(own / link.reference)[:, None]
-    ln = ln_sizes(joint, joint.days(joint.time), free)
-    if link.name == CHANGE:
-        return ln - ln_sizes(joint, np.zeros((joint.rows.size, 1)), free)
-    return ln - np.log(link.reference)
-
-
-def ln_sizes(joint: Joint, days: Floats, free: Mapping[str, Any]) -> Any:
-    """Return the ln of the size that is predicted, at days of shape (n, m), as a variable."""
-    import pytensor.tensor as pt
-
-    from cart_pkpd._engine.ops import levels_op
-    from cart_pkpd._engine.solve import floors_of, options_of
-
-    model, design = joint.structure.model, joint.structure.design
-    n, m = days.shape
-    plan, base = model.plan(
-        design, time=days.ravel(), patient=np.repeat(joint.rows, m),
-        measure=np.zeros(n * m, dtype=np.int64), endpoint=design.endpoints,
-    )  # fmt: skip
-    program = model.program
-    columns = [model.parameters[name].to_natural(free[name]) for name in model.estimated]
-    operation = levels_op(program, model.estimated)
-    flat = operation(
-        pt.stack(columns, axis=-1), base, *plan.arrays, floors_of(program),
-        options_of(program, model.solver, 1),
-    )[0]  # fmt: skip
-    level = flat[np.argsort(plan.order)].reshape((n, m))
-    return level if program.observe_log else pt.log(pt.maximum(level, _LEAST))
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,58 +232,6 @@ class Settings:
         probability(self.target_accept, "target_accept")
         if self.chains < 2:
             raise DataError("chains= must be at least 2: convergence is judged between chains.")
-
-
-def sample(joint: Joint, settings: Settings) -> tuple[xr.Dataset, xr.Dataset, tuple[str, ...]]:
-    """Return the sampled variables, the sampler's statistics, and which were sampled themselves."""
-    import nutpie
-
-    from cart_pkpd._fit.parametrisation import centred_parameters
-    from cart_pkpd._fit.pymc_model import initial_point
-    from cart_pkpd._fit.start import starting_values
-
-    start = starting_values(joint.structure)
-    centred = centred_parameters(joint.structure, start)
-    compiled = nutpie.compile_pymc_model(
-        pymc_model(joint, centred), initial_points=initial_point(joint.structure, centred, start)
-    )
-    try:
-        tree = nutpie.sample(
-            compiled, draws=settings.draws, tune=settings.tune, chains=settings.chains,
-            cores=settings.cores, seed=settings.seed, target_accept=settings.target_accept,
-            save_warmup=False, progress_bar=False,
-        )  # fmt: skip
-    except RuntimeError as problem:
-        raise FitError(
-            f"the sampler stopped: {str(problem).splitlines()[0].rstrip('.: ')}. Look at the units "
-            "of sizes and times, and at the priors' medians."
-        ) from problem
-    return tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset(), centred
-
-
-def with_baseline(trial: xr.Dataset, endpoint: str) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """Return the trial with each patient's last record before the infusion as of day 0, and a note.
-
-    Raises
-    ------
-    DataError
-        If it is no trial.
-    """
-    as_trial(trial)
-    time, who = trial["time"].values, trial["patient"].values.astype(str)
-    last: dict[str, int] = {}
-    for i in np.flatnonzero((trial["endpoint"].values == endpoint) & (time <= 0)):
-        if who[i] not in last or time[i] >= time[last[who[i]]]:
-            last[who[i]] = int(i)
-    moved = [i for i in last.values() if time[i] < 0]
-    if not moved:
-        return trial, ()
-    at = time.copy()
-    at[moved] = 0.0
-    changed = trial["time"].copy(data=at)
-    note = f"the last {endpoint} before the infusion counts as of its day ({len(moved)} patients)."
-    kept = trial.assign_coords if "time" in trial.coords else trial.assign
-    return kept(time=changed), (note,)
 
 
 def structure_of(model: Any, trial: xr.Dataset, population: Any, endpoint: str) -> Structure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from cart_pkpd._core.errors import DataError
+from cart_pkpd._core import display
+from cart_pkpd._core.errors import DataError, FitWarning
 from cart_pkpd._core.validate import positive_int, probability
 from cart_pkpd._crs.result import changes
+from cart_pkpd._endpoints.at_infusion import with_baseline
 from cart_pkpd._endpoints.groups import Patients
 from cart_pkpd._endpoints.joint import (
     CHANGE,
@@ -22,9 +25,7 @@ from cart_pkpd._endpoints.joint import (
     Joint,
     Settings,
     joint_of,
-    sample,
     structure_of,
-    with_baseline,
 )
 from cart_pkpd._endpoints.parametric import MEDIAN_PRIOR, SCALE_PRIOR
 from cart_pkpd._endpoints.predictors import Given
@@ -81,6 +82,10 @@ class JointFit:
             f"{self.verdict.sentence}"
         )
 
+    def _repr_html_(self) -> str:
+        text, said = self.verdict.sentence, f"{self.tumour.label}; {self.joint.time.size} times."
+        return display.block("JointFit.", text, self.ratios(), notes=[said, *self.notes])
+
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the quantities of survival: prior beside median, lower, upper, rhat, ess_bulk."""
         import arviz as az
@@ -97,7 +102,8 @@ class JointFit:
                 "rhat": float(rhat[q.name]), "ess_bulk": float(bulk[q.name]),
             }  # fmt: skip
         table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name, table.attrs["prob"] = "parameter", prob
+        table.index.name = "parameter"
+        table.attrs |= {"prob": prob, **self._flags()}
         return table
 
     def ratios(self, prob: float = 0.9) -> pd.DataFrame:
@@ -107,7 +113,8 @@ class JointFit:
         -------
         DataFrame
             ``term``, ``label``, ``change`` (``"2-fold"`` is per doubling), ``kind``, ``estimate``
-            (median), ``lower``, ``upper``, ``p_above_1``.
+            (median), ``lower``, ``upper``, ``p_above_1``. Attributes ``converged`` and ``verdict``
+            say whether the draws can be trusted, here as in `table` and `survival`.
         """
         edges = _edges(prob)
         rows = []
@@ -119,8 +126,11 @@ class JointFit:
             rows += [_ratio(term.name, term.quantity, change, size, draws, edges)
                      for change, size in changes(term)]  # fmt: skip
         table = pd.DataFrame(rows)
-        table.attrs["prob"] = prob
+        table.attrs |= {"prob": prob, **self._flags()}
         return table
+
+    def _flags(self) -> dict[str, Any]:
+        return {"converged": int(self.verdict.ok), "verdict": self.verdict.sentence}
 
     def survival(self, days: ArrayLike, *, prob: float = 0.9, n_draws: int = 200) -> xr.Dataset:
         """Return predicted survival of the patients with a time, and of all together.
@@ -153,7 +163,7 @@ class JointFit:
                 "population": (("day", "interval"), _summary(alive.mean(axis=1), edges)),
             },
             coords={"id": ids, "day": time, "interval": ["mean", "lower", "upper"]},
-            attrs={"prob": prob},
+            attrs={"prob": prob, **self._flags()},
         )
 
     def _draws(self, most: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
@@ -272,6 +282,7 @@ def joint_bayes(
     Returns
     -------
     JointFit
+        Its ``verdict`` judges everything that was sampled; where it is not ok, a warning says so.
 
     Raises
     ------
@@ -298,25 +309,35 @@ def joint_bayes(
     .. [2] Ribba et al., Clin Pharmacol Ther 95:505 (2014), :doi:`10.1038/clpt.2014.26`.
     """
     from cart_pkpd._crs.sampling import provenance
+    from cart_pkpd._endpoints.joint_posterior import sample
     from cart_pkpd._fit.bayes import tree_of
     from cart_pkpd._fit.result import FitResult
     from cart_pkpd._fit.verdict import judge
+    from cart_pkpd._stats.fingerprint import fingerprint
 
     settings = Settings(draws, tune, chains, cores, seed, target_accept)
     scans, moved = with_baseline(trial, endpoint)
     structure = structure_of(model, scans, population, endpoint)
     joint, notes = joint_of(structure, tte, link, predictors, patients, median, scale)
     notes = (*moved, *notes)
-    raw, stats, centred = sample(joint, settings)
-    tree = tree_of(structure, raw, stats)
+    sampled = sample(joint, settings)
+    raw, stats = sampled.posterior, sampled.stats
+    tree = tree_of(structure, raw, stats, sampled.predictions)
     own = xr.Dataset(
         {q.name: raw[q.name].assign_attrs(units=q.unit, long_name=q.label)
          for q in joint.quantities}
     )  # fmt: skip
-    verdict = judge(tree["posterior"].to_dataset().merge(own), stats)
-    made = provenance(**asdict(settings), centred=list(centred))
+    unsolved = int(sampled.unsolved.sum())
+    verdict = judge(tree["posterior"].to_dataset().merge(own), stats, unsolved)
+    made = provenance(**asdict(settings), fingerprint=fingerprint(structure),
+                      centred=list(sampled.centred),
+                      compile_seconds=round(sampled.compile_seconds, 3),
+                      sample_seconds=round(sampled.sample_seconds, 3))  # fmt: skip
     name = structure.model.name or type(structure.model).__name__
     tumour = FitResult(label=f"{name}, with survival", structure=structure, tree=tree,
                        verdict=verdict, provenance=made)  # fmt: skip
     said = str(tte["endpoint"].iloc[0]) if "endpoint" in tte else ""
+    if not verdict.ok:
+        doubt = f"{verdict.sentence} Take more draws (draws=, tune=) before using the numbers."
+        warnings.warn(doubt, FitWarning, stacklevel=2)
     return JointFit(joint, tumour, own, verdict, said, notes, made)

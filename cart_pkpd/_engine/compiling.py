@@ -26,11 +26,13 @@ from cart_pkpd._core.errors import ModelError
 from cart_pkpd._engine import store
 from cart_pkpd._engine.kernel import (
     COPY,
+    HAZARD,
     LOGLIK,
     POSTERIOR,
     PREDICT,
     Kernel,
     equations,
+    hazard_kernel,
     posterior_kernel,
 )
 from cart_pkpd._engine.linking import link, load
@@ -83,6 +85,17 @@ def loglik_of(kernel: Kernel) -> CFunction:
     """Return the C function that :func:`cart_pkpd._engine.batch.loglik` has become."""
     start(posterior_kernel())  # will be needed next
     return CFunction(addresses(kernel.name, kernel.entries)[LOGLIK], _Patients)
+
+
+def levels_of(kernel: Kernel) -> CFunction:
+    """Return the C function that :func:`cart_pkpd._engine.batch.predict` has become."""
+    return CFunction(addresses(kernel.name, kernel.entries)[PREDICT], _Patients)
+
+
+def hazard() -> CFunction:
+    """Return the C function :func:`cart_pkpd._engine.hazard.hazard`, for any kernel."""
+    shared = hazard_kernel()
+    return CFunction(addresses(shared.name, shared.entries)[HAZARD], _Patients)
 
 
 def posterior(threads: bool) -> CFunction:

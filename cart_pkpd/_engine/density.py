@@ -19,7 +19,7 @@ from cart_pkpd._engine.population import (
     pull_back_blocks,
 )
 from cart_pkpd._engine.serial import all_patients
-from cart_pkpd._engine.symbols import address_of, integers, pointer_at, release, room
+from cart_pkpd._engine.symbols import address_of, call_at, integers, pointer_at, release, room
 
 FINE, NOT_FINITE = 0, 3
 
@@ -27,6 +27,8 @@ BASE, DATA = 17, 15
 """Where the arrays that say everything of the patients begin in the table, and how many."""
 OPTIONS, PLACES = 16, 23
 """A place in the table of :func:`cart_pkpd._engine.batch.loglik`, and how many it has."""
+EXTRA = 9
+"""How many places the table of a term beside the records has."""
 
 
 def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> int:
@@ -44,7 +46,9 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         17 to 31 are what the likelihood reads of the patients. Places 33 and 34 are 0, or the
         addresses of arrays for the levels of all observations and their derivatives by the
         parameters, natural scale. Then counts again (parameters, residual parameters), the
-        address of the likelihood's kernel, and that of the pairs of correlated parameters.
+        address of the likelihood's kernel, and that of the pairs of correlated parameters. Place
+        39 is 0 or the address of what else the patients' parameters say, place 5 of its data;
+        see :mod:`cart_pkpd._engine.hazard`.
 
     Returns
     -------
@@ -67,7 +71,9 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     mixture = carray(pointer_at(a[16]), (2,), np.int64)
     unsolved = carray(pointer_at(a[32]), (k,), np.int64)
     pairs = carray(pointer_at(a[38]), (r, r), np.int64)
-    memory = room(PLACES + s + 2 * q + k * (3 * m + s + 2) + n * (1 + m) + r * (2 * r + k + 1))
+    memory = room(
+        PLACES + s + 2 * q + k * (3 * m + s + 2) + n * (1 + m) + r * (2 * r + k + 1) + EXTRA
+    )
     at_sigmas = address_of(memory) + 8 * PLACES
     at_values = at_sigmas + 8 * s
     at_slopes = at_values + 8 * q
@@ -83,6 +89,7 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     at_by_factor = at_factor + 8 * r * r
     at_white = at_by_factor + 8 * r * r
     at_by_white = at_white + 8 * k * r
+    at_extra = at_by_white + 8 * r
     sigmas = carray(pointer_at(at_sigmas), (s,), np.float64)
     values = carray(pointer_at(at_values), (q,), np.float64)
     slopes = carray(pointer_at(at_slopes), (q,), np.float64)
@@ -110,6 +117,12 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     if a[33] != 0:
         places[21], places[22] = a[33], a[34]
     all_patients(k, a[37], places)
+    if a[39] != 0:
+        extra = integers(at_extra)
+        extra[0], extra[1], extra[2] = at_free, at_free_slope, at_total
+        extra[3], extra[4], extra[5] = at_values, at_slopes, address_of(gradient_)
+        extra[6], extra[7], extra[8] = k, m, a[5]
+        call_at(a[39], 0, k, extra)
     pull_back_blocks(
         q, varying, pairs, values, slopes, factor, white, free_slope, mean_slope, by_factor,
         by_white, gradient,

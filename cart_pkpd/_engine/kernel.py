@@ -13,7 +13,8 @@ from cart_pkpd._engine import store, units
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
-PREDICT, LOGLIK, POSTERIOR, COPY = "predict", "loglik", "posterior", "copy_point"
+PREDICT, LOGLIK, HAZARD = "predict", "loglik", "hazard"
+POSTERIOR, COPY = "posterior", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
@@ -41,7 +42,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, or LOGLIK, or POSTERIOR and COPY.
+        The functions: PREDICT, or LOGLIK, or HAZARD, or POSTERIOR and COPY.
     """
 
     name: str
@@ -75,6 +76,12 @@ def kernel(
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
     return _kernel("posteriors", (POSTERIOR, COPY), [], "")
+
+
+@cache
+def hazard_kernel() -> Kernel:
+    """Return the kernel of times whose hazard follows a model, which serves all models."""
+    return _kernel("hazards", (HAZARD,), [], "")
 
 
 def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) -> Kernel:

@@ -39,6 +39,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "mills": Unit("mills", ("special",)),
         "posterior": Unit("posterior", ("population", "serial", "density")),
         "copy": Unit("copy_point", ("density",)),
+        "hazard": Unit("hazard", ("hazard",)),
     }
 )
 

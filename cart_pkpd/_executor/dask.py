@@ -94,7 +94,8 @@ def _local(jobs: int) -> Iterator[Any]:
             n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None,
             host="127.0.0.1", silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        # Not the default of this process, whose own arrays and files are none of its business.
+        Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip
         yield client
 

@@ -33,6 +33,29 @@ type Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class Extra:
+    """What the patients' parameters say beside the records, such as times to an event.
+
+    Attributes
+    ----------
+    quantities : tuple of Quantity
+        Its own unknowns; they follow those of the structure in a point.
+    address : int
+        Of the compiled function that adds to the log-likelihood and its derivatives; see
+        :mod:`cart_pkpd._engine.hazard`.
+    table : ndarray of int
+        Counts and addresses of its data.
+    held : tuple
+        Who owns these data.
+    """
+
+    quantities: tuple[Quantity, ...]
+    address: int
+    table: NDArray[np.int64]
+    held: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Posterior:
     """Log density and gradient of one structure.
 
@@ -44,18 +67,26 @@ class Posterior:
         Varying parameters that are sampled themselves rather than as deviations.
     threads : int
         Patients worked on at the same time.
+    extra : Extra, optional
+        What else the patients' parameters say.
     """
 
     structure: Structure
     centred: tuple[str, ...]
     threads: int = 1
+    extra: Extra | None = None
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """All unknowns of the population, in the order of a point."""
+        return (*self.structure.quantities, *(self.extra.quantities if self.extra else ()))
 
     @property
     def size(self) -> int:
         """Length of a point: quantities, then k values per varying parameter."""
         structure = self.structure
         k = structure.design.n_patients
-        return len(structure.quantities) + k * structure.random.size
+        return len(self.quantities) + k * structure.random.size
 
     def function(self) -> Evaluation:
         """Return the function; several threads may call it at the same time."""
@@ -64,7 +95,7 @@ class Posterior:
     def start(self, at: Start) -> Vector:
         """Return the point at the starting values."""
         structure = self.structure
-        scalars = [self._scalar(q, at) for q in structure.quantities]
+        scalars = [self._scalar(q, at) for q in self.quantities]
         names = structure.random.names
         white = at.whitened(structure)
         own = [at.individual[n] if n in self.centred else white[i] for i, n in enumerate(names)]
@@ -100,12 +131,12 @@ class Posterior:
             of correlations, and individual values as sampled.
         """
         structure = self.structure
-        k, n_quantities = structure.design.n_patients, len(structure.quantities)
+        k, n_quantities = structure.design.n_patients, len(self.quantities)
         out: dict[str, Any] = {}
-        for i, q in enumerate(structure.quantities):
+        for i, q in enumerate(self.quantities):
             prefix = {"typical": f"{TYPICAL}_", "correlation": f"{PARTIAL}_"}.get(q.role, "")
             name = f"{prefix}{q.name}"
-            out[name] = (("chain", "draw"), _natural(q, points[..., i]))
+            out[name] = (("chain", "draw"), natural_values(q.prior.bounds, points[..., i]))
         blocks = {
             name: points[..., n_quantities + r * k : n_quantities + (r + 1) * k]
             for r, name in enumerate(structure.random.names)
@@ -143,7 +174,7 @@ class Evaluation:
     def __init__(self, posterior: Posterior) -> None:
         structure = self._structure = posterior.structure
         layout, data = (
-            _layout(structure, posterior.centred),
+            _layout(structure, posterior.quantities, posterior.centred),
             kernel_data(structure, posterior.threads),
         )
         k = structure.design.n_patients
@@ -159,7 +190,7 @@ class Evaluation:
         self.table = np.zeros(40, dtype=np.int64)
         self.table[:5] = (
             k,
-            len(structure.quantities),
+            len(posterior.quantities),
             structure.random.size,
             len(structure.effects),
             structure.design.n_obs,
@@ -169,6 +200,9 @@ class Evaluation:
         self.table[37] = self._loglik.address
         self._pairs = np.ascontiguousarray(_pairs(structure))
         self.table[38] = self._pairs.ctypes.data
+        self._extra = posterior.extra
+        if self._extra is not None:
+            self.table[5], self.table[39] = self._extra.table.ctypes.data, self._extra.address
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Return the log density and its gradient; NaN where an equation has no solution."""
@@ -251,15 +285,17 @@ class _Layout:
     mixture: NDArray[np.int64]
 
 
-def _layout(structure: Structure, centred: Sequence[str]) -> _Layout:
+def _layout(
+    structure: Structure, quantities: Sequence[Quantity], centred: Sequence[str]
+) -> _Layout:
     model, population = structure.model, structure.population
-    names = [q.name for q in structure.quantities]
+    names = [q.name for q in quantities]
     estimated = list(model.estimated)
-    densities = [density_of(q.prior) for q in structure.quantities]
+    densities = [density_of(q.prior) for q in quantities]
     k = structure.design.n_patients
     return _Layout(
-        kinds=np.array([_kind(q.prior.bounds) for q in structure.quantities], dtype=np.int64),
-        bounds=np.array([q.prior.bounds for q in structure.quantities]).reshape(-1, 2),
+        kinds=np.array([_kind(q.prior.bounds) for q in quantities], dtype=np.int64),
+        bounds=np.array([q.prior.bounds for q in quantities]).reshape(-1, 2),
         forms=np.array([d.form for d in densities], dtype=np.int64),
         numbers=np.array([[d.a, d.b, d.c, d.constant] for d in densities]).reshape(-1, 4),
         typical=np.array(
@@ -317,9 +353,9 @@ def _kind(bounds: tuple[float, float]) -> int:
     return forms.BELOW if high else forms.UNBOUNDED
 
 
-def _natural(q: Quantity, u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return natural values of a quantity from where the sampler moves it."""
-    low, high = q.prior.bounds
+def natural_values(bounds: tuple[float, float], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return natural values of a quantity with these bounds from where the sampler moves it."""
+    low, high = bounds
     match _kind((low, high)):
         case forms.BETWEEN:
             return low + (high - low) / (1.0 + np.exp(-u))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,22 +34,8 @@ from cart_pkpd._stats.quantities import Quantity
 from cart_pkpd.models import Model
 
 
-def build(
-    structure: Structure,
-    centred: Sequence[str],
-    also: Callable[[Mapping[str, Any]], None] | None = None,
-) -> pm.Model:
-    """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`.
-
-    Parameters
-    ----------
-    structure : Structure
-    centred : sequence of str
-        Varying parameters that are sampled themselves.
-    also : callable, optional
-        Adds terms of its own to the posterior, given the parameters of every patient by name, free
-        scale, each of shape (id,).
-    """
+def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
+    """Return the PyMC model; its data are shared variables, called as in :func:`data_arrays`."""
     design, population = structure.design, structure.population
     apart = [n for n in structure.random.names if n not in centred]
     coords = {
@@ -69,9 +55,6 @@ def build(
         free = {**means, **_individual(structure, centred, means, omega)}
         sigmas = {q.name: scalar(q.name, q.prior) for q in structure.of_role("residual")}
         _likelihood(structure, containers, free, sigmas)
-        if also is not None:
-            k = structure.design.n_patients
-            also({n: pt.broadcast_to(free[n], (k,)) for n in structure.model.estimated})
     return model
 
 

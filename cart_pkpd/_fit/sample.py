@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._engine.compiling import allow_threads, copy_point
-from cart_pkpd._fit.optimum import best_start
+from cart_pkpd._fit.optimum import best_start, lifted, settled
 from cart_pkpd._fit.parametrisation import centred_parameters
-from cart_pkpd._fit.posterior import Evaluation, Posterior
+from cart_pkpd._fit.posterior import Evaluation, Extra, Posterior
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure
@@ -90,21 +90,26 @@ def sample(
     target_accept: float,
     threads: int = 1,
     on_progress: OnProgress | None,
+    extra: Extra | None = None,
 ) -> Sampled:
-    """Sample the posterior of `structure`."""
+    """Sample the posterior of `structure`, and of what else its patients' parameters say."""
     began = time.perf_counter()
     if on_progress:
         on_progress(Progress("compiling"))
     start = starting_values(structure)
+    if extra is not None:
+        start = settled(structure, start)
     centred = centred_parameters(structure, start)
-    posterior = Posterior(structure, centred, threads=threads)
+    posterior = Posterior(structure, centred, threads=threads, extra=extra)
     if threads > 1:
         allow_threads(threads)
     centre = posterior.start(start)
     function = posterior.function()
     _check_start(structure, function, centre)
     if not structure.population.iiv:
-        centre = best_start(structure, posterior, function, centre)
+        centre = best_start(posterior, function, centre)
+    elif extra is not None:
+        centre = lifted(posterior, function, centre)
     middle = time.perf_counter()
     compiled = _compiled(posterior, function, centre)
     tree = _run(

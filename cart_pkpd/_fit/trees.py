@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +27,23 @@ def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
     # Made in memory, because HDF5 on a full disk fails while it closes the file, and then ends
     # the whole process when it tries again.
     content = io.BytesIO()
-    tree.to_netcdf(content, engine="h5netcdf")
+    with _here():
+        tree.to_netcdf(content, engine="h5netcdf")
     with whole_file(path) as part:
         part.write_bytes(content.getvalue())
     return path
+
+
+def _here() -> contextlib.AbstractContextManager[Any]:
+    """Have xarray lock what it writes in this process, also where a Dask client is the default.
+
+    A cluster's locks have names, which a file in memory has not.
+    """
+    if "dask" not in sys.modules:
+        return contextlib.nullcontext()
+    import dask
+
+    return dask.config.set(scheduler="synchronous")
 
 
 def read_tree(

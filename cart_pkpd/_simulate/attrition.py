@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import shown
+from cart_pkpd._core.validate import real, shown
 from cart_pkpd._simulate.streams import Floats
 
 LEFT = ("stayed", "dropout", "death")
@@ -49,6 +49,9 @@ class Dropout:
                 "dropout: give either hazard= (per day), or share= and day=, such as "
                 "Dropout(share=0.2, day=28)."
             )
+        for name in ("hazard", "share", "day", "shape"):
+            if getattr(self, name) is not None:
+                real(getattr(self, name), f"dropout: {name}", error=DataError)
         if self.hazard is not None and not 0 <= self.hazard < np.inf:
             raise DataError(f"hazard must be 0 per day or more, not {shown(self.hazard)}.")
         if self.share is not None and not 0 <= self.share < 1:

@@ -71,7 +71,7 @@ def block(plan: Plan, number: int) -> Arrays:
     out["last_contact"], out["left"] = last, why
     if plan.records:
         out |= _records(plan, streams, courses, times, draw, last, why)
-    return out | _outcomes(plan, streams, courses, dose[:rows], last, why)
+    return out | _outcomes(plan, streams, courses, dose[:rows], last)
 
 
 def _followed(plan: Plan, streams: Streams, rows: int) -> tuple[Floats, NDArray[np.int8]]:
@@ -130,10 +130,7 @@ def _measured(plan: Plan, streams: Streams, level: Floats, draw: Ints) -> Floats
     return out
 
 
-def _outcomes(
-    plan: Plan, streams: Streams, courses: Courses, dose: Floats, last: Floats,
-    why: NDArray[np.int8],
-) -> Arrays:  # fmt: skip
+def _outcomes(plan: Plan, streams: Streams, courses: Courses, dose: Floats, last: Floats) -> Arrays:
     """Return grade, day and whether it is known of each outcome; after a loss nothing is seen."""
     out: Arrays = {}
     for i, (name, outcome) in enumerate(plan.outcomes.items()):
@@ -146,7 +143,7 @@ def _outcomes(
         grade, day = outcome.drawn(x, u)
         late = (grade > 0) & (day > last)
         grade, day = np.where(late, 0, grade), np.where(late, np.nan, day)
-        known = ~np.isnan(x) & ((grade > 0) | (last >= outcome.window) | (why == 0))
+        known = ~np.isnan(x) & ((grade > 0) | (last >= outcome.window))
         out[name] = np.where(np.isnan(x), -1, grade).astype(np.int8)
         out[f"{name}_day"] = day
         out[f"{name}_evaluable"] = known.astype(np.int8)

@@ -37,6 +37,11 @@ class Categorical:
     shares: Mapping[Any, float]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.shares, Mapping):
+            raise DataError(
+                "categories: give the probability of each, such as {'f': 0.6, 'm': 0.4}, not "
+                f"{shown(self.shares)}."
+            )
         given = np.array([*self.shares.values()], dtype=float)
         if not given.size or not (given >= 0).all() or abs(given.sum() - 1) > _SUM:
             raise DataError(

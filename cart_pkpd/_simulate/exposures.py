@@ -46,6 +46,16 @@ class Exposures:
     values: Floats
     _plan: Plan
 
+    def __repr__(self) -> str:
+        """Return what it is, a table by dose, and whether the dose matters."""
+        n = self.values.shape[1]
+        head = f"Exposures of {n:,} virtual patients: {self.endpoint} {self.metric} ({self.unit})"
+        flat = self.levels.array.size > 1 and np.array_equal(
+            self.values, np.broadcast_to(self.values[0], self.values.shape), equal_nan=True
+        )
+        said = "\nThe same at every dose: it acts on no parameter of this model." if flat else ""
+        return f"{head}\n{self.table().to_string(float_format='{:.4g}'.format)}{said}"
+
     def at(self, dose: float) -> Floats:
         """Return the patients' exposures at any dose, shape (n,)."""
         near = np.flatnonzero(np.isclose(self.levels.array, dose, rtol=1e-9, atol=0.0))

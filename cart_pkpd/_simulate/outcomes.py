@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import did_you_mean, one_of, shown
+from cart_pkpd._core.validate import did_you_mean, number, one_of, real, shown
 from cart_pkpd._dose.onset import Onset, uniform
 from cart_pkpd._dose.onsets import day_of_onset
 from cart_pkpd._simulate.streams import Floats, Ints
@@ -67,7 +68,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         alone = isinstance(self.intercept, int | float | np.number)
-        found = tuple(float(v) for v in np.atleast_1d(np.asarray(self.intercept, dtype=float)))
+        found = _numbers(self.intercept)
         if not found or not np.isfinite(found).all() or not (np.diff(found) < 0).all():
             raise DataError(
                 "outcome: intercepts must be numbers that fall from grade to grade, not "
@@ -75,8 +76,10 @@ class Outcome:
             )
         object.__setattr__(self, "intercept", found[0] if alone else found)
         one_of(self.by, BY, "predictor of an outcome", error=DataError)
-        if not np.isfinite(self.slope):
-            raise DataError(f"outcome: slope must be a number, not {shown(self.slope)}.")
+        number(self.slope, "outcome: slope")
+        if self.reference is not None:
+            real(self.reference, "outcome: reference", error=DataError)
+        real(self.window, "outcome: window", error=DataError)
         if self.slope != 0 and not 0 < (self.reference or 0.0) < np.inf:
             raise DataError(
                 f"outcome: reference= must say at which {self.by} the intercept holds, above 0; "
@@ -123,6 +126,14 @@ class Outcome:
         curve = uniform(self.window) if self.onset is None else self.onset
         day = day_of_onset(curve, u[:, 1]).astype(float)
         return grade.astype(np.int64), np.where(grade > 0, day, np.nan)
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    """Return one number, or several, as a tuple; nothing for anything else."""
+    try:
+        return tuple(float(v) for v in np.atleast_1d(np.asarray(given, dtype=float)))
+    except (TypeError, ValueError):
+        return ()
 
 
 def endpoint_of(outcome: Outcome, endpoints: tuple[str, ...], name: str) -> str:

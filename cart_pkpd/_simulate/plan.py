@@ -14,7 +14,15 @@ from cart_pkpd import fit, models
 from cart_pkpd._checks.identifiability import takes_doses
 from cart_pkpd._checks.planned import planned_trial
 from cart_pkpd._core.errors import DataError, FitError, ModelError
-from cart_pkpd._core.validate import as_names, as_seed, one_of, positive_int, shown
+from cart_pkpd._core.validate import (
+    as_mapping,
+    as_names,
+    as_seed,
+    one_of,
+    positive_int,
+    real,
+    shown,
+)
 from cart_pkpd._fit.fitted import PopulationFit
 from cart_pkpd._simulate.attrition import Dropout
 from cart_pkpd._simulate.covariates import Covariates, covariates_of
@@ -154,6 +162,8 @@ def plan_of(
     n, trials = positive_int(n, "n"), positive_int(trials, "trials")
     one_of(uncertainty, UNCERTAINTY, "uncertainty")
     records = times is not None
+    given = as_mapping(values or {}, "values", such_as="{'cmax': 3000.0}")
+    wanted = as_mapping(outcomes or {}, "outcomes", such_as="{'dlt': simulate.Outcome(...)}")
     schedule, drawn = (
         as_schedule(times if records else [0.0]),
         covariates_of(covariates, correlation),
@@ -161,7 +171,7 @@ def plan_of(
     levels = _levels(doses, n)
     chosen = _chosen(model)
     names = _endpoints(chosen, endpoints)
-    source = _source(model, chosen, population, values or {}, uncertainty, drawn, levels, names)
+    source = _source(model, chosen, population, given, uncertainty, drawn, levels, names)
     _check_covariates(source, drawn, levels)
     source = _with_error(source, error, names) if records else source.with_residuals({})
     if takes_doses(source.model) and np.isnan(levels).any():
@@ -170,7 +180,7 @@ def plan_of(
             "doses=[1e6, 1e7]."
         )
     schedule.planned(names)
-    kept = {str(k): _outcome(str(k), v, names, window, levels) for k, v in (outcomes or {}).items()}
+    kept = {str(k): _outcome(str(k), v, names, window, levels) for k, v in wanted.items()}
     kinetics = Kinetics(source.model, names, dosing_of(infusions, inputs), _window(window))
     if isinstance(source.model, models.OdeModel):
         _ = kinetics._events  # what is wrong with doses and events is said now
@@ -182,7 +192,7 @@ def plan_of(
     visits = float(schedule.visits[-1]) + schedule.window
     end = visits if records or span is None else span[1]
     last = max([end, *(o.window for o in kept.values())])
-    if follow_up is not None and not follow_up > 0:
+    if follow_up is not None and not real(follow_up, "follow_up", error=DataError) > 0:
         raise DataError(f"follow_up must be above 0 days, not {shown(follow_up)}.")
     return Plan(
         source, kinetics, schedule, drawn, levels, n, trials, uncertainty,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import one_of, shown
+from cart_pkpd._core.validate import one_of, real, shown
 from cart_pkpd._simulate.streams import Floats, Streams
 
 
@@ -50,6 +50,8 @@ class Schedule:
             raise DataError("times: no endpoint has a sample; name one, or give days for all.")
         by_name = {str(name): _days(days, str(name)) for name, days in given.items()}
         object.__setattr__(self, "days", by_name)
+        real(self.window, "window", error=DataError)
+        real(self.missed, "missed", error=DataError)
         if not 0 <= self.window < np.inf:
             raise DataError(f"window must be 0 days or more, not {shown(self.window)}.")
         if not 0 <= self.missed < 1:

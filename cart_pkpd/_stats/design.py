@@ -17,8 +17,8 @@ from cart_pkpd._stats.occasions import FRACTION_GAP, Occasion, check_infusions, 
 from cart_pkpd.models import ClosedFormModel, Model
 
 QUANTIFIED, BELOW, ABOVE, BETWEEN = 0, 1, 2, 3
-SECOND_INFUSION = "after a second infusion"
-"""Why a record is left out that a closed form cannot describe."""
+BEFORE_INFUSION, SECOND_INFUSION = "before the infusion", "after a second infusion"
+"""Why a record is left out: models begin at the infusion, and a closed form describes one."""
 _CODES = {"none": QUANTIFIED, "left": BELOW, "right": ABOVE, "interval": BETWEEN}
 
 
@@ -305,7 +305,7 @@ def design(
     too_late = _at_or_after(patients, time, ends)
     keep = (time >= 0) & ~too_late
     exclusions = [
-        *_records(chosen, time < 0, "before the infusion"),
+        *_records(chosen, time < 0, BEFORE_INFUSION),
         *_records(chosen, too_late & (time >= 0), SECOND_INFUSION),
     ]
     said = " or ".join(names)

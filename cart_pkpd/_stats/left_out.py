@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from cart_pkpd._stats.design import SECOND_INFUSION, Design, Exclusion
+from cart_pkpd._stats.design import BEFORE_INFUSION, SECOND_INFUSION, Design, Exclusion
 from cart_pkpd.models import ClosedFormModel, Model
 
 
@@ -44,7 +44,10 @@ def notes(design: Design) -> tuple[str, ...]:
 
 
 def warnings(model: Model, design: Design, remedy: str = "iov=") -> tuple[str, ...]:
-    """Return what a user must know before a fit: records that a closed form cannot describe.
+    """Return what a user must know before a fit: records and patients that it cannot use.
+
+    That is records after a second infusion where a closed form cannot describe them, and patients
+    all of whose records are from before the infusion.
 
     Parameters
     ----------
@@ -56,11 +59,31 @@ def warnings(model: Model, design: Design, remedy: str = "iov=") -> tuple[str, .
         What keeps the records with this model, empty if nothing does.
     """
     n = sum(e.reason == SECOND_INFUSION for e in design.exclusions)
+    before = _only_before(design)
     if not n or not isinstance(model, ClosedFormModel):
-        return ()
+        return before
     other = "a model given by differential equations"
     use = f"{remedy} or {other}" if remedy else other
-    return (f"{n} of {_total(design)} records after a second infusion left out; use {use}.",)
+    said = f"{n} of {_total(design)} records after a second infusion left out; use {use}."
+    return (*before, said)
+
+
+def _only_before(design: Design) -> tuple[str, ...]:
+    """Return who is not fitted because all records are from before the infusion, if anybody."""
+    reasons: dict[str, set[str]] = {}
+    for e in design.exclusions:
+        if e.row is not None:
+            reasons.setdefault(e.patient, set()).add(e.reason)
+    lost = [e.patient for e in design.exclusions if e.row is None]
+    who = [i for i in lost if reasons.get(i) == {BEFORE_INFUSION}]
+    if not who:
+        return ()
+    of = f"{len(who)} of {design.n_patients + len(lost)} patients"
+    seen = " or ".join(design.endpoints)
+    return (
+        f"{of} not fitted, with records of {seen} before the infusion only ({', '.join(who)}); "
+        "endpoints.baseline_at_infusion counts a baseline scan as of day 0.",
+    )
 
 
 def _total(design: Design) -> int:

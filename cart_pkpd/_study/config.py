@@ -20,6 +20,7 @@ from cart_pkpd._study.grid import EITHER, Expanded, changed, expand, unused
 from cart_pkpd._study.messages import sentences
 from cart_pkpd._study.runfile import Model, PopulationKeys, RunFile, Sampling
 
+_NO_FITS: Mapping[str, Any] = {"models": {}, "nca": None, "search": None}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILES = (
     ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
@@ -109,8 +110,7 @@ class Config:
                 ["has neither [data] nor dose.counts, so there is no dose to decide on."],
                 self.source,
             )
-        bare: dict[str, Any] = {"models": {}, "nca": None, "operating": None}
-        return self._with(bare)
+        return self._with({**_NO_FITS, "operating": None})
 
     def only_operating(self, *, trials: int | None = None) -> Config:
         """Return the same study with nothing but its simulated trials.
@@ -138,9 +138,8 @@ class Config:
             dose = dose.model_copy(
                 update=dict.fromkeys(("counts", "current", "chain", "below", "response"))
             )
-        bare: dict[str, Any] = {"models": {}, "nca": None, "endpoints": None, "data": None}
-        bare |= {"operating": table, "dose": dose}
-        return self._with(bare)
+        bare: dict[str, Any] = {"endpoints": None, "data": None, "operating": table, "dose": dose}
+        return self._with({**_NO_FITS, **bare})
 
     def only_endpoints(self) -> Config:
         """Return the same study with nothing but its step on clinical endpoints.
@@ -154,8 +153,7 @@ class Config:
             raise RunFileError(
                 ["has no [endpoints] table; add one with lesions and followup."], self.source
             )
-        bare: dict[str, Any] = {"models": {}, "nca": None, "dose": None, "operating": None}
-        return self._with(bare)
+        return self._with({**_NO_FITS, "dose": None, "operating": None})
 
     def population(self, name: str) -> dict[str, Any]:
         """Return the arguments of `fit.population` for one of the models."""

@@ -140,7 +140,7 @@ def run(
         Who does the fits, as of `executor.get`: ``"inline"``, ``"processes"`` or ``"dask"``. The
         numbers are the same.
     jobs : int, optional
-        Fits at the same time, and processes that share simulated trials.
+        Fits at the same time, those of a search too, and processes that share simulated trials.
     scheduler : str, optional
         Address of a running Dask scheduler.
 
@@ -266,7 +266,8 @@ class _Run:
                 note.text = steps.rank(found, self.folder)
         if spec.search is not None:
             with self._step("search", alone=True) as note:
-                note.text, good = searching.search(found, self.folder, self._progress("search"))
+                heard = self._progress("search")
+                note.text, good = searching.search(found, self.folder, heard, self.staff)
                 note.state = "done" if good else "unconverged"
         if spec.endpoints is not None:
             with self._step("endpoints", alone=True) as note:

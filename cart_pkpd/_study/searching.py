@@ -21,7 +21,7 @@ def problems(config: Config) -> list[str]:
     spec = config.spec.search
     if spec is None:
         return []
-    known = list(config.spec.models)
+    known = [*config.spec.models, *(point.model for point in config.grid.points.values())]
     if spec.model is not None and spec.model not in known:
         hint = did_you_mean(spec.model, known)
         return [f"search.model: there is no [models.{spec.model}] table.{hint}"]
@@ -52,8 +52,14 @@ def _unknown(config: Config, found: Any) -> list[str]:
 
 
 def name_of(config: Config) -> str:
-    """Return which model is searched: the one named, else the first."""
-    return _table(config).model or next(iter(config.spec.models))
+    """Return which fit's population the search begins with: of the model named, or the first.
+
+    Of a model that a grid varies, it is the first point.
+    """
+    named, models = _table(config).model, config.spec.models
+    if named is None or named in models:
+        return named or next(iter(models))
+    return next(name for name, point in config.grid.points.items() if point.model == named)
 
 
 def _table(config: Config) -> Search:

@@ -240,7 +240,8 @@ def rank(found: Findings, folder: RunFolder) -> str:
         sizes = {k: v for k, v in given.items() if k != "by"}
         found.patients = compare.patients(found.fits, seed=found.config.spec.seed, **sizes)
         given["patients"] = found.patients
-    table = compare.models(found.fits, **given).table if found.fits else None
+    seed = found.config.spec.seed
+    table = compare.models(found.fits, seed=seed, **given).table if found.fits else None
     found.comparison = tables.ranking(table, found.failures, found.config.grid)
     tables.write_csv(folder / "fits/comparison.csv", found.comparison.reset_index())
     ranked = found.comparison[found.comparison["rank"].notna()].index

@@ -114,4 +114,6 @@ def _with_failures(table: pd.DataFrame | None, failures: Mapping[str, str]) -> p
     )
     if table is None or table.empty:
         return lost
-    return pd.concat([table, lost]).rename_axis("fit") if failures else table.rename_axis("fit")
+    both = pd.concat([table, lost]) if failures else table
+    both.attrs = dict(table.attrs)
+    return both.rename_axis("fit")

@@ -417,7 +417,7 @@ def _exposure(found: EndpointFindings) -> Section | None:
     if not found.exposure:
         return None
     blocks: list[Block] = [Text(_exposure_sentence(found)), _ratios(found)]
-    blocks += [Text(text, "warn") for text in found.few()]
+    blocks += [Text(text, "warn") for text in (*found.few(), *_unconverged(found))]
     said: dict[str, None] = {}
     drawn: list[Block] = []
     folded: list[Block] = []
@@ -449,6 +449,16 @@ def _exposure_sentence(found: EndpointFindings) -> str:
         "Exposure is measured after treatment, and treatment of toxicity may change it: a ratio "
         "is an association, not what a higher dose would do."
     )
+
+
+def _unconverged(found: EndpointFindings) -> list[str]:
+    """Return which ratios come from draws that did not converge, and how far off these are."""
+    return [
+        f"{outcome_words(outcome, found.choices)} by {_EXPOSURES[metric]}: "
+        f"{one.fit.verdict.sentence}"
+        for (outcome, metric), one in found.exposure.items()
+        if not isinstance(one, str) and one.method == "bayes" and not one.fit.verdict.ok
+    ]
 
 
 def _plain_notes(one: ExposureResponse) -> list[str]:

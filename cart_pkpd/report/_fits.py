@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from cart_pkpd import plots
+from cart_pkpd.compare import Comparison
 from cart_pkpd.plots import _text
 from cart_pkpd.report import _diagnostics
 from cart_pkpd.report._blocks import Block, Details, Row, Section, Text, picture
@@ -41,6 +42,8 @@ _COMPARED: dict[str, tuple[str, str, Kind]] = {
     "n_patients": ("Patients", "", "count"),
     "seconds": ("Run time", "s", "count"),
 }
+# Of a table that was made by hand.
+_UNSAID = {"kind": "bayes", "reliable": True}
 _IN_SHORT = (
     "model", "rank", "converged", "elpd", "elpd_diff", "dse", "weight", "p", "pareto_k_bad", "note",
 )  # fmt: skip
@@ -358,29 +361,9 @@ def _comparison_picture(table: pd.DataFrame) -> Block:
     )
 
 
-def _not_reliable(names: list[str]) -> str:
-    return f"the elpd of {', '.join(names)} is not"
-
-
 def best_model(table: pd.DataFrame) -> str:
-    """Return which model predicts best, and by how much, in one or two sentences."""
-    ranked = table[table["rank"].notna()].sort_values("rank")
-    out = [str(name) for name in table.index[table["rank"].isna()]]
-    left = f" Not ranked, because not converged or failed: {', '.join(out)}." if out else ""
-    if ranked.empty:
-        return f"No model can be ranked: no fit converged.{left}"
-    best = str(ranked.index[0])
-    if len(ranked) == 1:
-        return f"Only {best} converged, so there is nothing to rank it against.{left}"
-    second, row = str(ranked.index[1]), ranked.iloc[1]
-    difference, error = abs(float(row["elpd_diff"])), float(row["dse"])
-    clear = "" if difference >= 2 * error else ", too little to separate the two"
-    trusted = ranked.get("reliable", pd.Series(True, index=ranked.index))
-    doubtful = [str(name) for name, good in trusted.items() if not bool(good)]
-    if doubtful:
-        which = "neither elpd is" if set(doubtful) == {best, second} else _not_reliable(doubtful)
-        left = f" This ranking is not to be trusted: {which} reliable.{left}"
-    return (
-        f"{best} predicts best: its elpd is {_text.number(difference)} higher than that of "
-        f"{second} (standard error {_text.number(error, 2)}){clear}.{left}"
-    )
+    """Return which fit is best and whether the difference matters, as the comparison says it."""
+    whole = table.assign(**{key: v for key, v in _UNSAID.items() if key not in table})
+    whole["kind"] = whole["kind"].fillna("bayes")
+    about = {key: str(table.attrs[key]) for key in ("by", "criterion") if key in table.attrs}
+    return Comparison(whole, **about).sentence

@@ -15,7 +15,7 @@ import cart_pkpd
 DOCS = Path(__file__).parent.parent
 INLINE_MATH = re.compile(r"\$`([^`\n]+)`\$")
 DOCTEST = re.compile(r"^```python\n(?=>>> )", re.MULTILINE)
-OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|benchmarks|tests)[^)]*\)")
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|benchmarks|tests|notebooks)[^)]*\)")
 NOTE, NOTED = re.compile(r"^\.\. \[(\d+)\] "), re.compile(r"\[(\d+)\]_")
 DOI = re.compile(r":doi:`([^`]+)`")
 TITLES = {
