@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CANDIDATES := $(PYTHON) python3.13 python3.12 python3.14 python3 python
 WORKERS ?= 2
+ROWS ?= B1 B2 B3 B4 B5 B6 B7 B8
+PEERS := numpy scipy pandas xarray numba jax diffrax optimistix numpyro pydiffsol pkpdutils
 
 # The first interpreter on the PATH that runs, is new enough and can make environments.
 PICK = for p in $(CANDIDATES); do \
@@ -55,13 +57,20 @@ format: $(VENV)/.installed-dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev  ## speed of NCA and coverage of intervals (about 20 minutes)
+bench: peers  ## every comparison of speed, or ROWS="B1 B5", and their page (hours; Stan needs Python 3.10)
+	@$(BIN)/python benchmarks/bench.py --python $(VENV)-peers/bin/python --stan $(VENV)-stan/bin/python --rows $(ROWS)
+
+bench-coverage: $(VENV)/.installed-dev  ## speed of NCA and coverage of intervals (about 20 minutes)
 	@$(BIN)/python benchmarks/bench_nca.py
 	@$(BIN)/python benchmarks/interval_coverage.py
 
-bench-engine: $(VENV)/.installed-dev  ## speed of the engine beside its peers, in an environment of their own (about 15 minutes)
+peers: $(VENV)/.installed-dev
 	@test -x $(VENV)-peers/bin/python || $(BIN)/python -m venv $(VENV)-peers
-	@$(VENV)-peers/bin/python -m pip install --quiet numpy scipy jax diffrax optimistix pydiffsol
+	@$(VENV)-peers/bin/python -m pip install --quiet $(PEERS)
+	@test -x $(VENV)-stan/bin/python || python3.10 -m venv $(VENV)-stan || echo "No Python 3.10: Stan is left out."
+	@test ! -x $(VENV)-stan/bin/python || $(VENV)-stan/bin/python -m pip install --quiet --only-binary :all: pystan
+
+bench-engine: peers  ## speed of the engine beside its peers, in an environment of their own (about 15 minutes)
 	@$(BIN)/python benchmarks/engine/peers.py --python $(VENV)-peers/bin/python --repeats 15
 	@$(BIN)/python benchmarks/engine/in_turns.py
 	@$(BIN)/python benchmarks/engine/first_draw.py
@@ -87,4 +96,4 @@ docs-models: $(VENV)/.installed-dev  ## the pages of the model library, from the
 	@$(BIN)/python docs/make_model_pages.py
 
 clean:  ## remove the environment, and what demo and docs wrote
-	rm -rf $(VENV) $(VENV)-peers demo site docs/api
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-stan demo site docs/api

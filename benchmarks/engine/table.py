@@ -1,4 +1,4 @@
-"""Write ``docs/benchmarks.md`` from the last run of ``peers.py`` and of ``first_draw.py``."""
+"""Write ``docs/benchmarks_engine.md`` from the last runs of ``peers.py`` and ``first_draw.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
+PAGE = HERE.parents[1] / "docs" / "benchmarks_engine.md"
 OURS, LIMIT = "cart_pkpd", "C auto"
 VARIANTS = {"base": "IL-6 half-life 8 hours", "stiff": "IL-6 half-life 20 minutes"}
 WRONG = 0.01

@@ -38,16 +38,16 @@ def _expansion_reason(work: Work) -> Codes:
     return explain(
         work.any_seen,
         (work.peak < 0, Why.LATE_BLQ),
-        (expansion_start(work) == work.peak, Why.PEAK_FIRST),
+        (work.shared(expansion_start) == work.peak, Why.PEAK_FIRST),
     )
 
 
 def _expansion_line(work: Work) -> tuple[Ints, Floats, Codes]:
     rows = np.arange(work.block.time.shape[0])[:, None]
-    points = work.seen & (rows >= expansion_start(work)) & (rows <= work.peak)
+    points = work.seen & (rows >= work.shared(expansion_start)) & (rows <= work.peak)
     n, slope, _ = line(work.block.time, work.log_level, points)
     why = explain(
-        _expansion_reason(work),
+        work.shared(_expansion_reason),
         (n < work.rules.expansion_min_points, Why.EXPANSION_FEW),
         (~(slope > 0), Why.EXPANSION_FLAT),
     )
@@ -61,7 +61,7 @@ def _expansion_line(work: Work) -> tuple[Ints, Floats, Codes]:
 )  # fmt: skip
 def growth_rate(work: Work) -> Column:
     """Return the rate of expansion."""
-    _, slope, why = _expansion_line(work)
+    _, slope, why = work.shared(_expansion_line)
     return settled(slope, why)
 
 
@@ -78,7 +78,7 @@ def doubling_time(work: Work) -> Column:
 )  # fmt: skip
 def expansion_n_points(work: Work) -> Column:
     """Return the number of samples of the expansion."""
-    n, _, why = _expansion_line(work)
+    n, _, why = work.shared(_expansion_line)
     return settled(n.astype(float), why)
 
 
@@ -89,8 +89,8 @@ def expansion_n_points(work: Work) -> Column:
 def fold_expansion(work: Work) -> Column:
     """Return the fold expansion."""
     top = work["cmax"]
-    value = top.value / at(work.block.level, expansion_start(work))
-    return derived(value, Column(value, _expansion_reason(work)), top)
+    value = top.value / at(work.block.level, work.shared(expansion_start))
+    return derived(value, Column(value, work.shared(_expansion_reason)), top)
 
 
 def _contraction_line(work: Work) -> tuple[Ints, Floats, Floats, Codes]:
@@ -113,7 +113,7 @@ def _contraction_line(work: Work) -> tuple[Ints, Floats, Floats, Codes]:
 )  # fmt: skip
 def contraction_half_life(work: Work) -> Column:
     """Return the half-life of the contraction."""
-    _, slope, _, why = _contraction_line(work)
+    _, slope, _, why = work.shared(_contraction_line)
     return settled(math.log(2) / -slope, why)
 
 
@@ -123,7 +123,7 @@ def contraction_half_life(work: Work) -> Column:
 )  # fmt: skip
 def contraction_n_points(work: Work) -> Column:
     """Return the number of samples of the contraction."""
-    n, _, _, why = _contraction_line(work)
+    n, _, _, why = work.shared(_contraction_line)
     return settled(n.astype(float), why)
 
 
@@ -133,7 +133,7 @@ def contraction_n_points(work: Work) -> Column:
 )  # fmt: skip
 def contraction_r_squared(work: Work) -> Column:
     """Return R² of the contraction line."""
-    _, _, r2, why = _contraction_line(work)
+    _, _, r2, why = work.shared(_contraction_line)
     return settled(r2, why)
 
 
@@ -183,7 +183,7 @@ def _first_blq(work: Work) -> Floats:
 )  # fmt: skip
 def persistence_lower(work: Work) -> Column:
     """Return the lower end of the interval of loss."""
-    lower, _ = _loss(work)
+    lower, _ = work.shared(_loss)
     nowhere = _never_seen(work) & np.isnan(_first_blq(work))
     why = explain(work.usable, (nowhere, Why.NO_SAMPLE))
     return settled(np.where(_never_seen(work), 0.0, lower), why)
@@ -195,7 +195,7 @@ def persistence_lower(work: Work) -> Column:
 )  # fmt: skip
 def persistence_upper(work: Work) -> Column:
     """Return the upper end of the interval of loss."""
-    _, upper = _loss(work)
+    _, upper = work.shared(_loss)
     value = np.where(_never_seen(work), _first_blq(work), upper)
     nowhere = _never_seen(work) & np.isnan(value)
     below = work.block.present & ~work.block.quantified

@@ -110,11 +110,19 @@ def fill(result: Values, samples: Samples, plan: Plan, offset: int = 0) -> Value
 
 
 def text_of(codes: NDArray[np.integer], texts: Sequence[str]) -> NDArray[np.str_]:
-    """Return the texts of codes, in an array no wider than the texts that occur."""
+    """Return the texts of codes, in an array no wider than the texts that occur.
+
+    Empty texts are left as the zeros that they are: most are, and memory that is not written to
+    costs next to nothing. The texts lie in the order of the codes for the same reason.
+    """
     used = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
     width = max((len(texts[c]) for c in used.tolist()), default=1)
     table = np.array([t[:width] for t in texts], dtype=f"<U{max(width, 1)}")
-    return table[codes]
+    # Not zeros_like, which writes to all of it.
+    out = np.zeros(codes.shape, table.dtype, order="F" if codes.flags.f_contiguous else "C")
+    said = (table != "")[codes]
+    out[said] = table[codes[said]]
+    return out
 
 
 def dataset(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,11 +43,18 @@ class Work:
         self.block, self.rules, self.parameters = block, rules, parameters
         self.notes: Ints = block.notes.copy()
         self._columns: dict[str, Column] = {}
+        self._shared: dict[Callable[[Work], Any], Any] = {}
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._columns:
             self._columns[name] = self.parameters[name].compute(self)
         return self._columns[name]
+
+    def shared[T](self, compute: Callable[[Work], T]) -> T:
+        """Return what several parameters need of `compute`, which is called once."""
+        if compute not in self._shared:
+            self._shared[compute] = compute(self)
+        return cast(T, self._shared[compute])
 
     def note(self, note: Note, where: Bools) -> None:
         """Add a remark to some patients."""

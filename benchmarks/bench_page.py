@@ -1,0 +1,322 @@
+"""Write ``docs/benchmarks.md`` from the files that ``bench.py`` and other scripts left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+NAMES = {"cart_pkpd": "cart_pkpd", "numpyro": "NumPyro", "stan": "Stan,", "pkpdutils": "pkpdutils"}
+UNMEASURED = "not measured yet"
+LARGE, SMALL = 1_000_000, 60
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return a results file, empty where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def both(seconds: dict[str, float]) -> str:
+    """Return processor seconds, and elapsed ones in brackets."""
+    return f"{seconds['cpu']:.3g} ({seconds['wall']:.3g})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """Yield the lines of a table."""
+    yield "| " + " | ".join(head) + " |"
+    yield "| " + " | ".join("---" for _ in head) + " |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def total(run: dict[str, Any]) -> float:
+    """Return processor seconds with compilation."""
+    return float(run["build"]["cpu"] + run["sample"]["cpu"])
+
+
+def finished(found: dict[str, Any], tool: str) -> list[dict[str, Any]]:
+    return [r for r in found.get("runs", []) if r["tool"] == tool and "min_ess" in r]
+
+
+def rate(runs: list[dict[str, Any]], compiled: bool) -> float:
+    """Return the median of the smallest ESS per processor second."""
+    return median(
+        r["min_ess"] / (total(r) if compiled else r["sample"]["cpu"]) for r in runs
+    )  # fmt: skip
+
+
+def fits(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the table of a row of fits, what did not finish last."""
+    rows = []
+    for tool in dict.fromkeys(r["tool"] for r in found.get("runs", [])):
+        rows += [fit_row(r) for r in found["runs"] if r["tool"] == tool]
+    head = ["tool", "chains × (warm-up + kept)", "compiles", "samples", "smallest ESS",
+            "ESS per second", "with compilation", "ms per gradient", "posterior apart"]  # fmt: skip
+    yield from table(head, rows)
+
+
+def fit_row(r: dict[str, Any]) -> list[str]:
+    name = f"{NAMES[r['tool']]} {r.get('version', '')}".strip(" ,")
+    if "failed" in r:
+        return [name, r["failed"], "", "", "", "", "", "", ""]
+    lengths = f"{r['chains']} × ({r['tune']} + {r['draws']})" if "chains" in r else "gradient only"
+    gradient = 1e3 * r["gradient"]["cpu"] if "gradient" in r else float("nan")
+    shown = [name, lengths, both(r["build"])]
+    shown.append(both(r["sample"]) if "sample" in r else "")
+    if "min_ess" in r:
+        shown += [f"{r['min_ess']:.0f} ({r['worst']})", f"{r['min_ess'] / r['sample']['cpu']:.3g}",
+                  f"{r['min_ess'] / total(r):.3g}"]  # fmt: skip
+    else:
+        far = f"ended at transition {r['transitions']} of {r['wanted']}" if "wanted" in r else ""
+        shown += [far, "", ""]
+    shown.append(f"{gradient:.3g}")
+    shown.append(f"{r['apart']:.1f} MCSE" if "apart" in r else "")
+    return shown
+
+
+def versus(found: dict[str, Any], peer: str) -> tuple[float, float] | None:
+    """Return how many times the ESS per second of a peer, without and with compilation."""
+    mine, theirs = finished(found, "cart_pkpd"), finished(found, peer)
+    if not mine or not theirs:
+        return None
+    return (rate(mine, False) / rate(theirs, False), rate(mine, True) / rate(theirs, True))
+
+
+def verdict(found: dict[str, Any], peer: str, goal: float) -> str:
+    ratio = versus(found, peer)
+    name = NAMES[peer].rstrip(",")
+    if ratio is None:
+        return f"≥ {goal:g} × {name}: {UNMEASURED}"
+    met = "met" if ratio[1] >= goal else "**missed**"
+    return (
+        f"≥ {goal:g} × {name}: {ratio[1]:.2g} × with compilation, {ratio[0]:.2g} × without: {met}"
+    )
+
+
+def b1(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B1.json")
+    said = "; ".join(verdict(found, p, g) for p, g in (("stan", 25), ("numpyro", 5)))
+    return said, list(fits(found)) if found else []
+
+
+def b2(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B2.json")
+    said = []
+    for peer, goal in (("stan", 50), ("numpyro", 20)):
+        if versus(found, peer) is not None:
+            said.append(verdict(found, peer, goal))
+            continue
+        ratio = gradients(found, peer)
+        said.append(
+            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: not finished within its limit; a gradient "
+            f"costs it {ratio:.2g} × ours: **not shown**" if ratio else
+            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: {UNMEASURED}"
+        )  # fmt: skip
+    return "; ".join(said), list(fits(found)) if found else []
+
+
+def gradients(found: dict[str, Any], peer: str) -> float | None:
+    """Return how many times the cost of our gradient a peer's is."""
+    costs = {
+        tool: [r["gradient"]["cpu"] for r in found.get("runs", [])
+               if r["tool"] == tool and "gradient" in r]
+        for tool in ("cart_pkpd", peer)
+    }  # fmt: skip
+    if not all(costs.values()):
+        return None
+    return median(costs[peer]) / median(costs["cart_pkpd"])
+
+
+def b3(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B3.json")
+    if not found:
+        return UNMEASURED, []
+    cost: dict[str, list[float]] = {}
+    for line in found["lines"]:
+        if "error" not in line:
+            cost.setdefault(line["peer"], []).append(1e3 * line["cpu_seconds_per_gradient"])
+    rows = [[n, f"{median(c):.3g}", f"{1e3 / median(c):.0f}", str(len(c))] for n, c in cost.items()]
+    ratio = median(cost["cart_pkpd"]) / median(cost["C auto"])
+    met = "met" if ratio <= 2 else "**missed**"
+    head = ["engine", "ms per gradient", "gradients per second", "turns"]
+    return f"within 2 × of C: {ratio:.2g} ×: {met}", list(table(head, rows))
+
+
+def first_draw(lines: list[dict[str, Any]], cache: str, goal: float) -> str:
+    """Return the longest wait, elapsed, and whether it meets the goal."""
+    waits = [r["build"]["wall"] for r in lines if r["cache"] == cache]
+    if not waits:
+        return f"{cache} ≤ {goal:g} s: {UNMEASURED}"
+    met = "met" if max(waits) <= goal else "**missed**"
+    return f"{cache} ≤ {goal:g} s: {max(waits):.3g} s elapsed on the busy machine: {met}"
+
+
+def b4(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B4.json")
+    if not found:
+        return UNMEASURED, []
+    lines = [r for r in found["lines"] if "build" in r]
+    rows = [["cart_pkpd", r["fit"].upper(), r["cache"], both(r["build"])] for r in lines]
+    for row in ("B1", "B2"):
+        for r in load(results / f"{row}.json").get("runs", []):
+            if r["tool"] != "cart_pkpd" and "build" in r and r.get("seed", 1) == 1:
+                name = NAMES[r["tool"]].rstrip(",")
+                rows.append([name, row, "cold", both(r["build"])])
+    said = "; ".join(first_draw(lines, c, g) for c, g in (("warm", 3.0), ("cold", 20.0)))
+    head = ["tool", "fit", "cache", "seconds to the first evaluation"]
+    return said, list(table(head, rows))
+
+
+def b5(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B5.json")
+    if not found.get("lines"):
+        return UNMEASURED, []
+    sizes = sorted({line["profiles"] for line in found["lines"]})
+    cost = {
+        (tool, n): {
+            k: median(x[k] for x in found["lines"] if (x["tool"], x["profiles"]) == (tool, n))
+            for k in ("cpu", "wall")
+        }
+        for tool in found["versions"]
+        for n in sizes
+    }
+    rows = [
+        [f"{tool} {version}", *(both(cost[tool, n]) for n in sizes)]
+        for tool, version in found["versions"].items()
+    ]
+    ratios = [f"{cost['pkpdutils', n]['cpu'] / cost['cart_pkpd', n]['cpu']:.2g}" for n in sizes]
+    rows.append(["pkpdutils / ours", *ratios])
+    each = 1e6 * cost["cart_pkpd", sizes[-1]]["cpu"] / sizes[-1]
+    said = (
+        f"≥ 1,000 × PKNCA: would need PKNCA to take {each:.3g} ms per profile or more: "
+        "**not shown**, PKNCA was not run; "
+        f"{ratios[-1]} × pkpdutils at {sizes[-1]:,} profiles"
+    )
+    if LARGE in sizes and 6000 in sizes:
+        growth = cost["cart_pkpd", LARGE]["cpu"] / cost["cart_pkpd", 6000]["cpu"] * 6000 / LARGE
+        said += f"; a profile of a million costs {growth:.2g} × that of 6,000"
+    return said, list(table(["tool", *(f"{n:,} profiles" for n in sizes)], rows))
+
+
+def b6(results: Path) -> tuple[str, list[str]]:
+    found = load(results.parent / "virtual_patients.json")
+    if not found:
+        return UNMEASURED, []
+    mine = [r for r in found["lines"] if r["who"] == "cart_pkpd" and r["workers"] == 1]
+    peers = [r for r in found["lines"] if r["who"] != "cart_pkpd"]
+    levels = {
+        r["patients"]: 1e6 * r["cpu_seconds"] / r["patients"] for r in mine if r["what"] == "levels"
+    }
+    best = min(peers, key=lambda r: r["us_cpu"])
+    ratio = best["us_cpu"] / min(levels.values())
+    rows = [
+        [f"cart_pkpd, {r['what']}", f"{r['patients']:,}",
+         f"{1e6 * r['cpu_seconds'] / r['patients']:.3g}", f"{r['peak_mib']:.0f}"] for r in mine
+    ]  # fmt: skip
+    rows += [[f"{r['who']} {r['method']}", f"{r['patients']:,}", f"{r['us_cpu']:.3g}", ""]
+             for r in sorted(peers, key=lambda r: r["us_cpu"])]  # fmt: skip
+    met = "met" if ratio >= 10 else "**missed**"
+    said = f"≥ 10 × the best peer: {ratio:.2g} × {best['who']} {best['method']}: {met}"
+    head = ["tool", "patients", "µs of the processor per patient", "peak MiB"]
+    return said, list(table(head, rows))
+
+
+def b7(results: Path) -> tuple[str, list[str]]:
+    found = load(results.parent / "operating_characteristics.json")
+    if not found:
+        return UNMEASURED, []
+    batch = max(b["cpu"] for b in found["batches"]
+                if b["design"] == "BLRM" and b["scenario"] == "complete")  # fmt: skip
+    rows = [["BLRM, all trials together", f"{found['trials']:,}", f"{batch:.3g}", "1"]]
+    for one in found["loops"]:
+        if one["design"] == "BLRM":
+            scaled = one["cpu"] / one["trials"] * found["trials"]
+            rows.append([f"BLRM, one by one, by {one['by']}", str(one["trials"]), f"{scaled:.3g}",
+                         f"{scaled / batch:.3g}"])  # fmt: skip
+    sampled = next(one for one in found["loops"] if "NUTS" in one["by"])
+    ratio = sampled["cpu"] / sampled["trials"] * found["trials"] / batch
+    head = ["how", "trials timed", "seconds of the processor for 10,000", "times ours"]
+    met = "met" if ratio >= 100 else "**missed**"
+    return f"≥ 100 × a plain PyMC loop: {ratio:.2g} ×: {met}", list(table(head, rows))
+
+
+def b8(results: Path) -> tuple[str, list[str]]:
+    found = load(results / "B8.json")
+    if not found:
+        return UNMEASURED, []
+    rows = [
+        [
+            f"`import {name}`",
+            f"{median(c for _, c in spent):.2g} ({median(w for w, _ in spent):.2g})",
+        ]
+        for name, spent in found["imports"].items()
+    ]
+    peaks = {
+        row: max((r["peak_mib"] for r in load(results / f"{row}.json").get("runs", [])
+                  if r["tool"] == "cart_pkpd" and "peak_mib" in r), default=None)
+        for row in ("B1", "B2")
+    }  # fmt: skip
+    rows += [[f"peak memory, {row} [MiB]", f"{p:.0f}"] for row, p in peaks.items() if p]
+    rows.append(["installed environment [MiB]", f"{found['environment_mib']:.0f}"])
+    own = median(c for _, c in found["imports"]["cart_pkpd"])
+    largest = max((p for p in peaks.values() if p), default=float("nan"))
+    said = (
+        f"import < 0.3 s: {own:.2g} s of the processor: {'met' if own < 0.3 else '**missed**'}; "
+        f"fits < 1.5 GiB: {largest / 1024:.2g} GiB: {'met' if largest < 1536 else '**missed**'}"
+    )
+    return said, list(table(["what", "processor seconds (elapsed)"], rows))
+
+
+TITLES: dict[str, tuple[str, Callable[[Path], tuple[str, list[str]]]]] = {
+    "B1": ("population NUTS, closed form: 60 patients × 16 times, one in six BLQ, six IIV", b1),
+    "B2": ("population NUTS, ODE: 30 patients × 16 times × 2 endpoints, five IIV", b2),
+    "B3": ("gradients of the likelihood of B2's data, beside C", b3),
+    "B4": ("from the call to the first draw", b4),
+    "B5": ("non-compartmental analysis", b5),
+    "B6": ("virtual patients", b6),
+    "B7": ("operating characteristics of 10,000 trials", b7),
+    "B8": ("imports, memory, size", b8),
+}
+
+
+def notes() -> dict[str, str]:
+    """Return what people wrote of the rows, by row; see ``bench_notes.md``."""
+    text = (HERE / "bench_notes.md").read_text(encoding="utf-8")
+    parts = text.split("\n## ")[1:]
+    return {p.partition("\n")[0].strip(): p.partition("\n")[2].strip() for p in parts}
+
+
+def machine(results: Path) -> str:
+    """Return machine and versions of the rows that have a file."""
+    files = [load(results / f"{row}.json") for row in TITLES]
+    known = [f for f in files if "machine" in f]
+    if not known:
+        return ""
+    newest = max(known, key=lambda f: f["date"])
+    versions = ", ".join(f"{k} {v}" for k, v in newest["versions"].items())
+    low, high = min(f["load"] for f in known), max(f["load"] for f in known)
+    return (
+        f"Machine: {newest['machine']}; Python {newest['python']}, {versions}; load averages of "
+        f"{low:.0f} to {high:.0f} on two cores.\n"
+    )
+
+
+def write_page(results: Path, page: Path = PAGE) -> None:
+    """Write the page."""
+    said = notes()
+    found = {row: make(results) for row, (_, make) in TITLES.items()}
+    lines = [said["Introduction"], "", machine(results), "## Goals", ""]
+    lines += table(
+        ["row", "work", "goal: found"],
+        [[f"[{row}](#{row.lower()})", title, found[row][0]] for row, (title, _) in TITLES.items()],
+    )
+    for row, (title, _) in TITLES.items():
+        lines += [f'<a id="{row.lower()}"></a>', "", f"## {row}: {title}", "", *found[row][1]]
+        if row in said:
+            lines += [said[row], ""]
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
