@@ -59,7 +59,7 @@ def extra(joint: Joint) -> Extra:
     places, schedule, kernel = _nodes(joint) if looked else _no_nodes(joint)
     arrays = [np.ascontiguousarray(a) for a in (*_arrays(joint, places), *schedule)]
     counts = [joint.time.size, PLACES.size, len(joint.structure.quantities), len(joint.links),
-              len(joint.terms), kernel.address if looked else 0,
+              len(joint.terms), kernel.address if kernel is not None else 0,
               int(joint.structure.model.program.observe_log), places.size if looked else 0,
               0]  # fmt: skip
     table = np.array([*counts, *(a.ctypes.data for a in arrays)], dtype=np.int64)

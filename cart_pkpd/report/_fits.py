@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -363,7 +364,8 @@ def _comparison_picture(table: pd.DataFrame) -> Block:
 
 def best_model(table: pd.DataFrame) -> str:
     """Return which fit is best and whether the difference matters, as the comparison says it."""
-    whole = table.assign(**{key: v for key, v in _UNSAID.items() if key not in table})
+    unsaid: dict[str, Any] = {key: v for key, v in _UNSAID.items() if key not in table}
+    whole = table.assign(**unsaid)
     whole["kind"] = whole["kind"].fillna("bayes")
     about = {key: str(table.attrs[key]) for key in ("by", "criterion") if key in table.attrs}
     return Comparison(whole, **about).sentence
