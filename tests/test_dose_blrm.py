@@ -318,7 +318,7 @@ def test_arguments_that_cannot_be_are_refused():
 def test_the_description_says_all_there_is_to_know():
     said = (cells() & dose.EWOC(0.33, 0.25) & dose.NoSkip()).description
     for part in (
-        "reference 1×10⁷ cells", "N(-0.85, 2²)", "N(0.2, 1²)", "corr -0.3", "0.16–0.33",
+        "reference 1×10⁷ cells", "N(−0.85, 2²)", "N(0.2, 1²)", "corr −0.3", "0.16–0.33",
         "largest probability", "P(DLT rate ≥ 0.33) ≤ 0.25", "above the current",
     ):  # fmt: skip
         assert part in said

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import executor_tasks as tasks
 import numpy as np
@@ -275,11 +276,17 @@ def test_a_worker_with_another_version_is_told() -> None:
     assert "install the same on both" in found.sentence
 
 
+_QUIET: dict[str, Any] = {
+    "dashboard_address": None,
+    "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+}
+
+
 def test_a_fit_is_written_where_a_dask_client_is_the_default(tmp_path: Path) -> None:
     """Locks of a cluster have names, which a file in memory has not."""
     distributed = pytest.importorskip("distributed")
     values = xr.Dataset({"a": ("i", np.arange(3.0))})
-    with distributed.Client(processes=False, n_workers=1, dashboard_address=None):
+    with distributed.Client(processes=False, n_workers=1, **_QUIET):
         write_tree(values, tmp_path / "fit.nc")
     with xr.open_dataset(tmp_path / "fit.nc", engine="h5netcdf") as again:
         np.testing.assert_array_equal(again["a"], values["a"])

@@ -28,7 +28,7 @@ _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 _MONTHS = {m: i for i, m in enumerate(_NAMES, start=1)}
 
 
-def text_table(source: str | PathLike[str]) -> tuple[pd.DataFrame, Any]:
+def text_table(source: str | PathLike[str], *, rows: bool = True) -> tuple[pd.DataFrame, Any]:
     """Return the cells of a text file, and the line of every row.
 
     Separators (comma, semicolon, tab, bar) are told by the header, encodings by the bytes; numbers
@@ -38,6 +38,8 @@ def text_table(source: str | PathLike[str]) -> tuple[pd.DataFrame, Any]:
     ----------
     source : path
         Of a CSV or TSV file.
+    rows : bool
+        Refuse a table without rows.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def text_table(source: str | PathLike[str]) -> tuple[pd.DataFrame, Any]:
         If the file is not there, is no table of text, or its numbers can be read in two ways.
     """
     log = Log()
-    grid = load(Path(source), None, log)
+    grid = load(Path(source), None, log, rows=rows)
     log.stop_if_any()
     sign, seen = find_decimal(list(grid.cells.values()), grid.sep)
     if sign == "?":

@@ -72,7 +72,7 @@ def _transport(path: Path) -> pd.DataFrame:
 
 
 def _text(path: Path) -> pd.DataFrame:
-    table, _ = text_table(path)
+    table, _ = text_table(path, rows=False)
     for name in table.columns:
         stripped = table[name].str.strip()
         filled = stripped.mask(stripped.isin(("", ".")))

@@ -50,7 +50,7 @@ class Dask(Executor):
                 places[future.key] = index
                 yield future
 
-        under_way = as_completed(send(self._window()))
+        under_way = as_completed(send(self._window()), loop=self._client.loop)
         try:
             for future in under_way:
                 done(places[future.key], _result(future, places.pop(future.key)))
@@ -93,6 +93,8 @@ def _local(jobs: int) -> Iterator[Any]:
         LocalCluster(
             n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None,
             host="127.0.0.1", silence_logs=logging.CRITICAL,
+            # A free port: the usual one may be that of another run on this machine.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         ) as cluster,
         # Not the default of this process, whose own arrays and files are none of its business.
         Client(cluster, set_as_default=False) as client,
