@@ -39,13 +39,13 @@ demo: $(VENV)/.installed  ## install, analyse the bundled trial, say where the r
 	@$(BIN)/cart-pkpd demo --out demo
 
 test: $(VENV)/.installed-dev  ## the whole test-suite, without the long and the nightly tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
 
 test-slow: $(VENV)/.installed-dev  ## the long statistical tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope -m slow
 
 test-nightly: $(VENV)/.installed-dev  ## tables damaged thousands of times, and of 100,000 patients
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m nightly
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope -m nightly
 
 lint: $(VENV)/.installed-dev  ## style, types and import contracts
 	@$(BIN)/ruff check .

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, settings
+
+BY_MODEL = ("test_model_contract.py", "test_model_recovery.py")
 
 settings.register_profile(
     "fast",
@@ -45,11 +48,19 @@ def car22_folder() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run a whole file, unless tests are marked to go elsewhere (loadgroup).
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one worker run a whole file, because its tests share compiled kernels and fixtures.
 
-    Tests of one file share compiled kernels and fixtures; the contract suite is split by model.
+    The contract suite is split by model. Done here, because the groups of pytest-xdist 3.8 are
+    not seen by pytest 9.2.
     """
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            by_model = Path(file).name in BY_MODEL and "[" in test
+            return f"model {test.split('[')[1].strip(']').split('-')[0]}" if by_model else file
+
+    return ByFile(config, log)

@@ -16,8 +16,6 @@ from cart_pkpd._stats.design import design
 from cart_pkpd.datasets import simulate_fast01
 
 # One worker: the fit that most tests look at takes half a minute.
-pytestmark = pytest.mark.xdist_group("fit")
-
 MODEL = models.get("stein2019").with_(cmax={"typical": 5000})
 POPULATION = fit.population(
     iiv=["cmax", "tmax", "rho", "alpha", "fb"],

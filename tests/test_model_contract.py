@@ -26,8 +26,7 @@ def of(names):
     """Parametrise over models; the tests of one model run in one process."""
 
     def marks(name):
-        group = pytest.mark.xdist_group(f"contract-{name}")
-        return (group, pytest.mark.slow) if name in SLOW and names is not REGISTERED else group
+        return (pytest.mark.slow,) if name in SLOW and names is not REGISTERED else ()
 
     return pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in names])
 

@@ -50,10 +50,7 @@ def of(names):
         [
             pytest.param(
                 n,
-                marks=[
-                    pytest.mark.xdist_group(f"contract-{n}"),
-                    *([] if n in QUICK else [pytest.mark.slow]),
-                ],
+                marks=[] if n in QUICK else [pytest.mark.slow],
             )
             for n in names
         ],

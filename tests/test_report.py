@@ -182,8 +182,9 @@ def test_the_answer_comes_first(page) -> None:
         "Fit stein2019: Converged: R-hat at most 1.002",
         "Fit liu <2021>: Not converged: R-hat up to 1.210",
         "Fit broken: Failed. The priors exclude the data.",
-        "ogasawara2021 predicts best: its elpd is 12.5 higher than that of stein2019 "
-        "(standard error 4.0). Not ranked, because not converged or failed: liu2021.",
+        "'ogasawara2021' predicts a new patient best; the elpd of 'stein2019' is 12.50 lower "
+        "(standard error 4.00): above 4 and 2 standard errors, so that the difference matters. "
+        "Not ranked: 'liu2021'.",
         "Did not converge, not to be used for decisions: liu <2021>.",
         "CAR transgene: exposure by dose level",
         "Cohort 3 is open.",
