@@ -22,11 +22,11 @@ from cart_pkpd import models
 REGISTERED = models.names()
 
 
-def of(names):
+def of(names, slow=SLOW):
     """Parametrise over models; the tests of one model run in one process."""
 
     def marks(name):
-        return (pytest.mark.slow,) if name in SLOW and names is not REGISTERED else ()
+        return (pytest.mark.slow,) if name in slow and names is not REGISTERED else ()
 
     return pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in names])
 
@@ -98,7 +98,7 @@ def test_a_closed_form_twin_agrees(name):
 # --- derivatives ---------------------------------------------------------------------------
 
 
-@of(EQUATIONS)
+@of(EQUATIONS, SLOW | {"singh2021"})  # stiff: 50 s
 def test_derivatives_are_differences_of_levels(name):
     """For every parameter, on both sides of every switch and dose: elasticities to 1e-6.
 

@@ -491,7 +491,7 @@ def test_elpd_finds_the_variability_too(trial):
     """By fits with draws: without the variability of the rise new patients surprise."""
     found = compare.search(
         Line(), trial, BASE, candidates={"iiv": ["b"]}, criterion="elpd",
-        draws=400, tune=600, chains=2, n_draws=200,
+        draws=1500, tune=1000, chains=4, n_draws=200,
     )  # fmt: skip
     assert found.best.iiv == ("a", "b")
     added = found.path.iloc[1]
