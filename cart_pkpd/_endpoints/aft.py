@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,6 +21,7 @@ from cart_pkpd._crs.maximum import maximum_likelihood
 from cart_pkpd._crs.parts import Quantity
 from cart_pkpd._crs.result import changes
 from cart_pkpd._crs.terms import Term
+from cart_pkpd._endpoints import posteriors
 from cart_pkpd._endpoints.cox import complete, ratio_table
 from cart_pkpd._endpoints.groups import Patients, per_patient
 from cart_pkpd._endpoints.parametric import (
@@ -32,10 +33,11 @@ from cart_pkpd._endpoints.parametric import (
     SurvivalData,
 )
 from cart_pkpd._endpoints.predictors import Given, beside, columns_of, listed_of
+from cart_pkpd._fit.sampled import Sampled
 from cart_pkpd._stats.priors import Prior
 
 if TYPE_CHECKING:
-    from cart_pkpd._fit.verdict import Verdict
+    pass
 
 Floats = NDArray[np.float64]
 Ratio = Literal["time", "hazard"]
@@ -137,8 +139,8 @@ def _arranged(data: SurvivalData, notes: tuple[str, ...]) -> Arranged:
     return Arranged(cast(Any, (data,)), notes, ())
 
 
-@dataclass(frozen=True, eq=False)
-class SurvivalFit:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SurvivalFit(Sampled):
     """A parametric survival model fitted by Bayes.
 
     Attributes
@@ -156,16 +158,7 @@ class SurvivalFit:
     """
 
     part: Survival
-    tree: xr.DataTree
-    verdict: Verdict
     endpoint: str
-    notes: tuple[str, ...]
-    provenance: Mapping[str, Any]
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """All draws, dims chain, draw."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def patients(self) -> xr.Dataset:
@@ -174,22 +167,7 @@ class SurvivalFit:
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return every quantity with prior and posterior: median, lower, upper, rhat, ess_bulk."""
-        import arviz as az
-
-        edges = np.array([0.5, (1 - probability(prob, "prob")) / 2, (1 + prob) / 2])
-        rhat, bulk = az.rhat(self.posterior), az.ess(self.posterior)
-        rows = {}
-        for q in self.part.quantities:
-            middle, low, high = np.quantile(self.posterior[q.name].to_numpy(), edges)
-            prior = [float(v) for v in q.prior.quantile(edges)]
-            rows[q.name] = {
-                "label": q.label, "unit": q.unit, "prior": str(q.prior), "prior_lower": prior[1],
-                "prior_upper": prior[2], "median": middle, "lower": low, "upper": high,
-                "rhat": float(rhat[q.name]), "ess_bulk": float(bulk[q.name]),
-            }  # fmt: skip
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name, table.attrs["prob"] = "parameter", prob
-        return table
+        return posteriors.quantities(self.part.quantities, self.posterior, prob)
 
     def ratios(self, prob: float = 0.9, *, kind: Ratio = "hazard") -> pd.DataFrame:
         """Return hazard or time ratios with equal-tailed intervals.
@@ -217,21 +195,14 @@ class SurvivalFit:
                              for r in self._ratios(q, kind, prob)])  # fmt: skip
 
     def _ratios(self, q: Quantity, kind: Ratio, prob: float) -> list[dict[str, Any]]:
-        edges = np.array([0.5, (1 - probability(prob, "prob")) / 2, (1 + prob) / 2])
         draws = self.posterior[q.name].to_numpy()
         if kind == "hazard":
             scale = self.posterior.get("survival_scale")
             draws = -draws / (1.0 if scale is None else scale.to_numpy())
-        assert q.term is not None
-        rows = []
-        for change, size in changes(q.term):
-            middle, low, high = np.exp(size * np.quantile(draws, edges))
-            rows.append(
-                {"term": q.term.name, "label": q.term.quantity, "change": change,
-                 "kind": f"{kind} ratio", "estimate": middle, "lower": low, "upper": high,
-                 "p_above_1": float((draws > 0).mean())}
-            )  # fmt: skip
-        return rows
+        term = q.term
+        assert term is not None
+        return [posteriors.ratio(term.name, term.quantity, change, draws, prob, kind)
+                for change in changes(term)]  # fmt: skip
 
     def survival(
         self, days: ArrayLike, patients: Patients | None = None, *, prob: float = 0.9
@@ -257,18 +228,9 @@ class SurvivalFit:
         x = _means(self.part, found)
         time = np.atleast_1d(np.asarray(days, dtype=float))
         values = _draws(self.posterior)
-        drawn = np.exp(self.part.log_survival(values, x, time))
-        whole = drawn.mean(axis=1)
-        edges = [(1 - probability(prob, "prob")) / 2, (1 + prob) / 2]
-        return xr.Dataset(
-            {
-                "survival": (("id", "day", "interval"), _three(drawn, edges), {"units": "1"}),
-                "population": (("day", "interval"), _three(whole, edges), {"units": "1"}),
-            },
-            coords={"id": found["id"].values, "day": ("day", time, {"units": "day"}),
-                    "interval": ["mean", "lower", "upper"]},
-            attrs={"prob": prob, "endpoint": self.endpoint},
-        )  # fmt: skip
+        alive = np.exp(self.part.log_survival(values, x, time))
+        ids = found["id"].values
+        return posteriors.predicted(alive, ids, time, prob, endpoint=self.endpoint)
 
     def log_likelihood(self) -> xr.DataArray:
         """Return the log-likelihood of every patient at every draw, dims sample, id."""
@@ -300,11 +262,6 @@ def _means(part: Survival, found: xr.Dataset) -> Floats:
     if "sample" in found.dims:
         found = found.median("sample", keep_attrs=True)
     return columns_of(part.terms, found)
-
-
-def _three(drawn: Floats, edges: list[float]) -> Floats:
-    low, high = np.quantile(drawn, edges, axis=0)
-    return np.stack([drawn.mean(axis=0), low, high], axis=-1)
 
 
 def survival_bayes(

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError, FitWarning
-from cart_pkpd._core.validate import positive_int, probability
+from cart_pkpd._core.validate import positive_int
 from cart_pkpd._crs.result import changes
+from cart_pkpd._endpoints import posteriors
 from cart_pkpd._endpoints.at_infusion import with_baseline
 from cart_pkpd._endpoints.groups import Patients
 from cart_pkpd._endpoints.joint import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from cart_pkpd.models import Model
 
 Floats = NDArray[np.float64]
-_DOUBLING = float(np.log(2.0))
+_DOUBLING = ("2-fold", float(np.log(2.0)))
 _SUFFIX = "_i"
 
 
@@ -88,22 +89,8 @@ class JointFit:
 
     def table(self, prob: float = 0.9) -> pd.DataFrame:
         """Return the quantities of survival: prior beside median, lower, upper, rhat, ess_bulk."""
-        import arviz as az
-
-        edges = _edges(prob)
-        rhat, bulk = az.rhat(self.posterior), az.ess(self.posterior)
-        rows = {}
-        for q in self.joint.quantities:
-            middle, low, high = np.quantile(self.posterior[q.name].to_numpy(), edges)
-            prior = [float(v) for v in q.prior.quantile(edges)]
-            rows[q.name] = {
-                "label": q.label, "unit": q.unit, "prior": str(q.prior), "prior_lower": prior[1],
-                "prior_upper": prior[2], "median": middle, "lower": low, "upper": high,
-                "rhat": float(rhat[q.name]), "ess_bulk": float(bulk[q.name]),
-            }  # fmt: skip
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "parameter"
-        table.attrs |= {"prob": prob, **self._flags()}
+        table = posteriors.quantities(self.joint.quantities, self.posterior, prob)
+        table.attrs |= self._flags()
         return table
 
     def ratios(self, prob: float = 0.9) -> pd.DataFrame:
@@ -116,15 +103,14 @@ class JointFit:
             (median), ``lower``, ``upper``, ``p_above_1``. Attributes ``converged`` and ``verdict``
             say whether the draws can be trusted, here as in `table` and `survival`.
         """
-        edges = _edges(prob)
         rows = []
         for link in self.joint.links:
             draws = self.posterior[link.quantity.name].to_numpy()
-            rows.append(_ratio(link.name, link.label, "2-fold", _DOUBLING, draws, edges))
+            rows.append(posteriors.ratio(link.name, link.label, _DOUBLING, draws, prob, "hazard"))
         for term in self.joint.terms:
             draws = self.posterior[f"survival_{term.name}"].to_numpy()
-            rows += [_ratio(term.name, term.quantity, change, size, draws, edges)
-                     for change, size in changes(term)]  # fmt: skip
+            rows += [posteriors.ratio(term.name, term.quantity, change, draws, prob, "hazard")
+                     for change in changes(term)]  # fmt: skip
         table = pd.DataFrame(rows)
         table.attrs |= {"prob": prob, **self._flags()}
         return table
@@ -155,16 +141,8 @@ class JointFit:
             raise DataError("days must be above 0 and finite.")
         chosen = self._draws(positive_int(n_draws, "n_draws"))
         alive = np.stack([np.exp(-self._hazard(t, *chosen)) for t in time], axis=-1)
-        edges = _edges(prob)[1:]
         ids = self.joint.structure.design.ids[self.joint.rows].astype(str)
-        return xr.Dataset(
-            {
-                "survival": (("id", "day", "interval"), _summary(alive, edges)),
-                "population": (("day", "interval"), _summary(alive.mean(axis=1), edges)),
-            },
-            coords={"id": ids, "day": time, "interval": ["mean", "lower", "upper"]},
-            attrs={"prob": prob, **self._flags()},
-        )
+        return posteriors.predicted(alive, ids, time, prob, **self._flags())
 
     def _draws(self, most: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """Return draws of survival (s, 1), and of the tumours' parameters (s, k)."""
@@ -213,24 +191,6 @@ class JointFit:
             patient=np.repeat(self.joint.rows, days.shape[1]),
         )  # fmt: skip
         return found.reshape(*found.shape[:-1], *days.shape)
-
-
-def _edges(prob: float) -> Floats:
-    return np.array([0.5, (1 - probability(prob, "prob")) / 2, (1 + prob) / 2])
-
-
-def _ratio(
-    name: str, label: str, change: str, size: float, draws: Floats, edges: Floats
-) -> dict[str, Any]:
-    middle, low, high = np.exp(size * np.quantile(draws, edges))
-    return {"term": name, "label": label, "change": change, "kind": "hazard ratio",
-            "estimate": middle, "lower": low, "upper": high,
-            "p_above_1": float((draws > 0).mean())}  # fmt: skip
-
-
-def _summary(draws: Floats, edges: Floats) -> Floats:
-    """Return mean, lower and upper over the first axis, on a last one."""
-    return np.stack([draws.mean(axis=0), *np.quantile(draws, edges, axis=0)], axis=-1)
 
 
 def joint_bayes(
