@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cart_pkpd._compare import said
+from cart_pkpd._compare import files, said
 from cart_pkpd._compare.likelihood import CRITERIA
 from cart_pkpd._compare.records import BAYES
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.files import whole_file
-from cart_pkpd._core.safe import inert_table
-from cart_pkpd._core.validate import as_path, one_of
+from cart_pkpd._core.validate import one_of
 from cart_pkpd._core.words import MISSING, fixed, number
 
 LABELS: Mapping[str, str] = {
@@ -104,30 +101,23 @@ class Comparison:
         if self.kinds != (BAYES,):
             shared["criterion"] = self.criterion
         rows = self.table.reset_index().to_dict(orient="records")
-        return {**shared, "fits": [{str(k): plain(v) for k, v in row.items()} for row in rows]}
+        return {
+            **shared,
+            "fits": [{str(k): files.plain(v) for k, v in row.items()} for row in rows],
+        }
 
     def csv(self, path: str | Path) -> Path:
         """Write the table in full precision; empty cells for what cannot be had."""
-        target = as_path(path, "the CSV file to write")
-        with whole_file(target) as part:
-            inert_table(self.table).to_csv(part, lineterminator="\n", encoding="utf-8")
-        return target
+        return files.csv(path, self.table)
 
     def json(self, path: str | Path | None = None) -> str:
         """Return sentence and table as JSON, and write it where a path is given."""
-        text = json.dumps(self.as_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        written(path, text + "\n", "the JSON file to write")
-        return text
+        return files.json_text(path, self.as_dict())
 
     def html(self, path: str | Path | None = None) -> str:
         """Return sentence and table as a piece of HTML; a whole page where a path is given."""
         body = STYLE + "".join(self._html_of(self.block(kind)) for kind in self.kinds)
-        page = (
-            "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-            f"<title>Model comparison</title></head><body>{body}</body></html>\n"
-        )
-        written(path, page, "the HTML file to write")
-        return body
+        return files.page(path, "Model comparison", body)
 
     def text(self) -> str:
         """Return the main columns as text, for a terminal, and the sentence below."""
@@ -265,24 +255,6 @@ def _html_row(name: str, row: pd.Series, columns: list[str]) -> str:
 
 def _words(column: str) -> str:
     return " class='words'" if column in _WORDS else ""
-
-
-def plain(value: Any) -> Any:
-    """Return a cell as JSON has it."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, str) or value is None:
-        return value
-    value = float(value)
-    if not np.isfinite(value):
-        return None
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
-
-
-def written(path: str | Path | None, text: str, what: str) -> None:
-    if path is not None:
-        with whole_file(as_path(path, what)) as part:
-            part.write_text(text, encoding="utf-8")
 
 
 __all__ = ["CRITERIA", "LABELS", "Comparison", "as_table", "cell", "label_of"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cart_pkpd._compare import files
 from cart_pkpd._compare.fitting import Done
-from cart_pkpd._compare.result import STYLE, plain, written
+from cart_pkpd._compare.result import STYLE
 from cart_pkpd._compare.rules import ELPD, Change, Rule, short
-from cart_pkpd._core.files import whole_file
-from cart_pkpd._core.safe import inert_table
-from cart_pkpd._core.validate import as_path
 from cart_pkpd._core.words import MISSING, count, fixed, number
 
 if TYPE_CHECKING:
@@ -186,21 +183,16 @@ class Search:
             "criterion": self.rule.criterion,
             "direction": self.direction,
             "best": self.best.describe(),
-            "steps": [{str(k): plain(v) for k, v in row.items()} for row in rows],
+            "steps": [{str(k): files.plain(v) for k, v in row.items()} for row in rows],
         }
 
     def csv(self, path: str | Path) -> Path:
         """Write all steps in full precision; empty cells for what cannot be had."""
-        target = as_path(path, "the CSV file to write")
-        with whole_file(target) as part:
-            inert_table(self.steps).to_csv(part, index=False, lineterminator="\n", encoding="utf-8")
-        return target
+        return files.csv(path, self.steps, index=False)
 
     def json(self, path: str | Path | None = None) -> str:
         """Return steps and result as JSON, and write it where a path is given."""
-        text = json.dumps(self.as_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        written(path, text + "\n", "the JSON file to write")
-        return text
+        return files.json_text(path, self.as_dict())
 
     def html(self, path: str | Path | None = None) -> str:
         """Return sentence and steps as a piece of HTML; a whole page where a path is given."""
@@ -217,12 +209,7 @@ class Search:
             f"{STYLE}<table class='cart-comparison'><caption>{html.escape(self.sentence)}"
             f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         )
-        page = (
-            "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-            f"<title>Search</title></head><body>{body}</body></html>\n"
-        )
-        written(path, page, "the HTML file to write")
-        return body
+        return files.page(path, "Search", body)
 
     def text(self) -> str:
         """Return the steps as text, for a terminal, and the sentence below."""

@@ -10,7 +10,6 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cart_pkpd._engine.ops import loglik_op, shared
-from cart_pkpd._fit.start import Start
 from cart_pkpd._fit.variables import COEFFICIENT, DEVIATION, INDIVIDUAL, OMEGA, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, likelihood_of
 from cart_pkpd._stats.population import Structure
@@ -56,21 +55,6 @@ def build(structure: Structure, centred: Sequence[str]) -> pm.Model:
         sigmas = {q.name: scalar(q.name, q.prior) for q in structure.of_role("residual")}
         _likelihood(structure, containers, free, sigmas)
     return model
-
-
-def initial_point(structure: Structure, centred: Sequence[str], at: Start) -> dict[str, Any]:
-    """Return starting values by variable of :func:`build`, for other samplers.
-
-    Only of what the data suggest: typical values, residual errors and individual values.
-    """
-    names, white = structure.random.names, at.whitened(structure)
-    point: dict[str, Any] = {n: at.sigma[n] for n in operation_sigmas(structure) if n in at.sigma}
-    if all(_normal_on_free(structure.model, q) for q in structure.of_role("typical")):
-        point[TYPICAL] = np.array([at.typical[n] for n in structure.located])
-    apart = [i for i, n in enumerate(names) if n not in centred]
-    if apart:
-        point[DEVIATION] = white[apart]
-    return point | {f"{INDIVIDUAL}_{n}": at.individual[n] for n in centred}
 
 
 def data_arrays(structure: Structure) -> dict[str, Any]:
