@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,17 +288,69 @@ def least_squares(
     *,
     endpoint: str | Sequence[str] = "transgene",
     method: str = "individual",
-    **options: Any,
+    error: str | None = None,
+    errors: Mapping[str, str] | None = None,
+    estimate: Sequence[str] | None = None,
+    interval: str = "wald",
 ) -> xr.Dataset:
     """Fit a model to each patient, or to all records as one patient, by least squares.
 
-    ``interval="profile"`` gives profile-likelihood intervals. See
-    :func:`cart_pkpd._fit.least_squares.least_squares` for options and results.
+    Censored records count by their probability (M3).
+
+    Parameters
+    ----------
+    model : Model or str
+        A declared model, or the name of a registered one. Its typical values are the starting
+        values where the data suggest none, and those of parameters that are not estimated.
+    trial : xr.Dataset
+        From ``data.read_table`` or ``datasets.load``.
+    endpoint : str or sequence of str
+        What was measured; several share the parameters and scatter on their own.
+    method : {"individual", "pooled"}
+        One fit per patient, or one for all records together (naive pooled).
+    error : str
+        Residual error, one of those of :func:`cart_pkpd.fit.population`; log-normal by default.
+    errors : mapping of str to str
+        The same by endpoint.
+    estimate : sequence of str, optional
+        Parameters to estimate; by default all that are not fixed.
+    interval : {"wald", "profile"}
+        Limits from the standard error, or from the profile likelihood: where the data object to
+        the parameter, however the others are chosen. Profiles cost some tens of searches per
+        parameter, and show what standard errors hide where few records speak.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims id (the label ``"pooled"`` for the pooled method) and parameter:
+
+        - ``estimate``, ``stderr`` (delta method), ``lower``, ``upper`` (95 %; a profile limit at
+          the support's edge, 0 or infinity, says that the data set none) [unit of the parameter]
+        - per id ``sigma`` (first parameter of the error; with a dim ``measure`` if there are
+          several endpoints), ``n_obs``, ``n_censored``, ``loglik``, ``aic``, ``status`` (``"ok"``,
+          or why there is no estimate or no trust in it)
+        - ``stderr_robust``, of the pooled method only: it allows for the records of a patient
+          being alike, which ``stderr`` does not (sandwich by patient; NaN for one patient)
+
+        Parameters held at their typical value are not listed.
+
+    Raises
+    ------
+    FitError
+        For unknown or fixed names, other units than the data's, or zeros without a logarithm.
+
+    Examples
+    --------
+    >>> found = fit.least_squares("stein2019", trial, estimate=["cmax", "tmax", "alpha"])
+    >>> found["estimate"].sel(parameter="cmax").to_series()
     """
     from cart_pkpd._fit.least_squares import least_squares as run
 
     chosen = _chosen(model)
-    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
+    return run(
+        chosen, _alone(chosen, trial, endpoint), method=method, error=error, errors=errors,
+        estimate=estimate, interval=interval,
+    )  # fmt: skip
 
 
 def priors(
@@ -375,16 +427,54 @@ def two_stage(
     *,
     endpoint: str | Sequence[str] = "transgene",
     method: str = "global",
-    **options: Any,
+    error: str | None = None,
+    errors: Mapping[str, str] | None = None,
+    estimate: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Fit each patient by least squares, then describe the patients by a distribution.
 
-    See :func:`cart_pkpd._fit.two_stage.two_stage` for options and results.
+    The values of the patients are normal on the free scale of each parameter.
+
+    Parameters
+    ----------
+    model, trial, endpoint
+        As for :func:`least_squares`.
+    method : {"global", "standard"}
+        The global method weighs each patient by the information in the records and takes sampling
+        error out of the variance between patients; a patient whose records tell some parameters
+        only counts for those. The standard method takes mean and covariance of the estimates of
+        the patients for whom all are determined; it overstates the variance between patients.
+    error, errors, estimate
+        As for :func:`least_squares`.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims parameter, other and id: ``typical`` (natural scale) with ``stderr``, ``lower`` and
+        ``upper`` (95 %) [unit of the parameter], ``omega`` (SD between patients, free scale),
+        ``correlation``, ``individual`` (expected of each patient given all; natural scale),
+        ``used`` and ``status`` per id.
+
+    Raises
+    ------
+    FitError
+        As for :func:`least_squares`, and if fewer patients than two more than
+        there are parameters can be used.
+
+    Notes
+    -----
+    Global: Steimer, Mallet, Golmard & Boisvieux (1984, Drug Metab Rev 15:265), by the EM
+    algorithm; it maximises the likelihood of the estimates if each is normal about its patient's
+    value with the inverse information as covariance. Neither method knows a patient without
+    enough records; `fit.laplace` and `fit.bayes` do.
     """
     from cart_pkpd._fit.two_stage import two_stage as run
 
     chosen = _chosen(model)
-    return run(chosen, _alone(chosen, trial, endpoint), method=method, **options)
+    return run(
+        chosen, _alone(chosen, trial, endpoint), method=method, error=error, errors=errors,
+        estimate=estimate,
+    )  # fmt: skip
 
 
 def pymc_model(
@@ -428,6 +518,11 @@ def load(path: str | Path, model: models.Model | None = None) -> FitResult | Lap
         The netCDF file.
     model : Model, optional
         Needed only when the model class is your own and not registered.
+
+    Returns
+    -------
+    FitResult or LaplaceResult
+        As it was saved, without refitting.
 
     Raises
     ------

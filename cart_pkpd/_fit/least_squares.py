@@ -77,48 +77,7 @@ def least_squares(
     estimate: Sequence[str] | None = None,
     interval: str = "wald",
 ) -> xr.Dataset:
-    """Fit a model by least squares with censored records.
-
-    Parameters
-    ----------
-    model : Model
-        Its typical values are the starting values where the data suggest none, and the
-        values of parameters that are not estimated.
-    design : Design
-        Records of one or several endpoints, which share the parameters and scatter on their own.
-    method : {"individual", "pooled"}
-        One fit per patient, or one for all records together (naive pooled).
-    error : str
-        Residual error, one of those of :func:`cart_pkpd.fit.population`; log-normal by default.
-    errors : mapping of str to str
-        The same by endpoint.
-    estimate : sequence of str, optional
-        Parameters to estimate; by default all that are not fixed.
-    interval : {"wald", "profile"}
-        Limits from the standard error, or from the profile likelihood: where the data object to
-        the parameter, however the others are chosen. Profiles cost some tens of searches per
-        parameter, and show what standard errors hide where few records speak.
-
-    Returns
-    -------
-    xr.Dataset
-        Dims id (the label ``"pooled"`` for the pooled method) and parameter:
-
-        - ``estimate``, ``stderr`` (delta method), ``lower``, ``upper`` (95 %; a profile limit
-          of the support's edge, 0 or infinity, says that the data set none)
-        - per id ``sigma`` (first parameter of the error; with a dim ``measure`` if there are
-          several endpoints), ``n_obs``, ``n_censored``, ``loglik``, ``aic``, ``status`` (``"ok"``,
-          or why there is no estimate or no trust in it)
-        - ``stderr_robust``, of the pooled method only: it allows for the records of a patient
-          being alike, which ``stderr`` does not (sandwich by patient; NaN for one patient)
-
-        Parameters held at their typical value are not listed.
-
-    Raises
-    ------
-    FitError
-        For unknown or fixed names, other units than the data's, or zeros without a logarithm.
-    """
+    """Fit a model by least squares with censored records; see ``fit.least_squares``."""
     one_of(method, METHODS, "least-squares method", error=FitError)
     one_of(interval, INTERVALS, "interval", error=FitError)
     names = names_to_estimate(model, estimate)

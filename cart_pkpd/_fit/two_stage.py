@@ -57,43 +57,7 @@ def two_stage(
     errors: Mapping[str, str] | None = None,
     estimate: Sequence[str] | None = None,
 ) -> xr.Dataset:
-    """Fit each patient, then describe the patients' values by a normal on the free scale.
-
-    Parameters
-    ----------
-    model : Model
-        As for :func:`cart_pkpd.fit.least_squares`.
-    design : Design
-        Records of k patients.
-    method : {"global", "standard"}
-        The global method weighs each patient by the information in the records and takes sampling
-        error out of the variance between patients; a patient whose records tell some parameters
-        only counts for those. The standard method takes mean and covariance of the estimates of
-        the patients for whom all are determined; it overstates the variance between patients.
-    error, errors, estimate
-        As for :func:`cart_pkpd.fit.least_squares`.
-
-    Returns
-    -------
-    xr.Dataset
-        Dims parameter, other and id: ``typical`` (natural scale) with ``stderr``, ``lower`` and
-        ``upper`` (95 %), ``omega`` (SD between patients, free scale), ``correlation``,
-        ``individual`` (what is expected of each patient given all; natural scale), ``used`` and
-        ``status`` per id.
-
-    Raises
-    ------
-    FitError
-        As for :func:`cart_pkpd.fit.least_squares`, and if fewer patients than two more than
-        there are parameters can be used.
-
-    Notes
-    -----
-    Global: Steimer, Mallet, Golmard & Boisvieux (1984, Drug Metab Rev 15:265), by the EM
-    algorithm; it maximises the likelihood of the estimates if each is normal about its patient's
-    value with the inverse information as covariance. Neither method knows a patient without
-    enough records; `fit.laplace` and `fit.bayes` do.
-    """
+    """Fit each patient, then describe their values; see ``fit.two_stage``."""
     one_of(method, METHODS, "two-stage method", error=FitError)
     names = names_to_estimate(model, estimate)
     residual = checked_errors(model, design, error, errors)
