@@ -316,7 +316,8 @@ def write_page(results: Path, page: Path = PAGE) -> None:
         [[f"[{row}](#{row.lower()})", title, found[row][0]] for row, (title, _) in TITLES.items()],
     )
     for row, (title, _) in TITLES.items():
-        lines += [f'<a id="{row.lower()}"></a>', "", f"## {row}: {title}", "", *found[row][1]]
+        # A heading of the row alone, so that its anchor is the same here and on the site.
+        lines += [f"## {row}", "", f"*{title[0].upper()}{title[1:]}.*", "", *found[row][1]]
         if row in said:
             lines += [said[row], ""]
     page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
