@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -102,12 +103,12 @@ class NotebookBar(_Bar):
         return f"<progress {part}></progress> <small>{html.escape(self.text(news))}</small>"
 
     def _show(self, news: News, *, over: bool) -> None:
-        from IPython.display import HTML, display  # type: ignore[import-not-found, unused-ignore]
-
+        # Imported by name: IPython is there in a notebook alone, and has no types.
+        shown: Any = importlib.import_module("IPython.display")
         if self._handle is None:
-            self._handle = display(HTML(self.html(news)), display_id=True)
+            self._handle = shown.display(shown.HTML(self.html(news)), display_id=True)
         else:
-            self._handle.update(HTML(self.html(news)))
+            self._handle.update(shown.HTML(self.html(news)))
 
 
 class TerminalBar(_Bar):
