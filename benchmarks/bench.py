@@ -45,8 +45,10 @@ class Settings:
 
     Attributes
     ----------
-    python, stan : str
-        Interpreters of the peers, and of PyStan, which needs Python 3.10.
+    python, stan, rscript : str
+        Interpreters of the peers, of PyStan, which needs Python 3.10, and of PKNCA.
+    r_libs : str
+        Where R finds PKNCA besides its own libraries.
     repeats : int
         Turns of every tool.
     limit : float
@@ -59,6 +61,8 @@ class Settings:
 
     python: str
     stan: str
+    rscript: str
+    r_libs: str
     repeats: int
     limit: float
     chains: int = 2
@@ -125,13 +129,39 @@ def agreement(a: Line, b: Line) -> float:
 
 # -- rows
 
+PROCESSOR = {"b1": 600, "b2": 240}
+"""Processor seconds of sampling after which a peer's fit is ended."""
+
 
 def ours(row: str, *more: str) -> list[str]:
     return [sys.executable, str(PEERS / "run_ours.py"), row, "JOB", "OUT", *more]
 
 
+def empty_caches(folder: str) -> dict[str, str]:
+    """Return variables that give this package and PyMC's compilers new caches in a folder.
+
+    PyStan's compiled models are forgotten by ``run_stan.py --compile``; NumPyro keeps none.
+    """
+    return {
+        "CART_PKPD_CACHE": f"{folder}/cart_pkpd",
+        "PYTENSOR_FLAGS": f"base_compiledir={folder}/pytensor",
+        "NUMBA_CACHE_DIR": f"{folder}/numba",
+    }
+
+
+def run_job(row: str, job: str) -> None:
+    """Write the data, priors and parametrisation of a fit for the peers."""
+    subprocess.run(
+        [job if w == "JOB" else w for w in ours(row, "--write")], check=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )  # fmt: skip
+
+
 def fits(row: str, settings: Settings, peers: tuple[str, ...]) -> Line:
-    """Fit in turns by every tool, and compare posteriors."""
+    """Fit in turns by every tool, and compare posteriors.
+
+    In B2, which peers do not end in a bearable time, each peer runs once, up to a limit.
+    """
     lengths = (
         (settings.chains, settings.tune, settings.draws) if row == "b1" else (1, 300, 200)
     )  # fmt: skip
@@ -140,22 +170,24 @@ def fits(row: str, settings: Settings, peers: tuple[str, ...]) -> Line:
     runs: list[Line] = []
     with tempfile.TemporaryDirectory() as folder:
         job = f"{folder}/job.json"
-        subprocess.run(
-            [job if w == "JOB" else w for w in ours(row, "--write")], check=True,
-            env={**os.environ, "PYTHONPATH": str(HERE.parent)},
-        )  # fmt: skip
+        run_job(row, job)
+        caches = empty_caches(folder)
+        by = {"numpyro": settings.python, "stan": settings.stan, "pymc": sys.executable}
         commands = {"cart_pkpd": ours(row)} | {
             peer: [
-                settings.stan if peer == "stan" else settings.python,
-                str(PEERS / f"run_{peer}.py"), row, "JOB", "OUT",
+                by[peer], str(PEERS / f"run_{peer}.py"), row, "JOB", "OUT",
+                "--limit", str(PROCESSOR[row]),
             ]
             for peer in peers
         }  # fmt: skip
         for seed in range(1, settings.repeats + 1):
             for tool, command in commands.items():
+                if seed > 1 and row == "b2" and tool != "cart_pkpd":
+                    continue
                 told = [job if w == "JOB" else w for w in (*command, *more, "--seed", str(seed))]
                 fresh = ["--compile"] if tool == "stan" and seed == 1 else []
-                runs.append({"tool": tool, "seed": seed} | run([*told, *fresh], settings.limit))
+                found = run([*told, *fresh], settings.limit, **caches)
+                runs.append({"tool": tool, "seed": seed} | found)
                 print(brief(runs[-1]), flush=True)
     return {"runs": compared(runs)}
 
@@ -176,11 +208,11 @@ def brief(line: Line) -> str:
 
 
 def b1(settings: Settings) -> Line:
-    return fits("b1", settings, ("numpyro", "stan"))
+    return fits("b1", settings, ("numpyro", "stan", "pymc"))
 
 
 def b2(settings: Settings) -> Line:
-    return fits("b2", settings, ("numpyro", "stan"))
+    return fits("b2", settings, ("numpyro", "stan", "pymc"))
 
 
 def b3(settings: Settings) -> Line:
@@ -204,24 +236,70 @@ def b4(settings: Settings) -> Line:
     lines = []
     for row in ("b1", "b2"):
         with tempfile.TemporaryDirectory() as folder:
+            caches = empty_caches(folder)
             for cache in ("cold", "warm", "warm"):
                 command = [
                     w if w != "JOB" else "-"
                     for w in ours(row, "--chains", "1", "--tune", "1", "--draws", "1")
                 ]
-                found = run(command, settings.limit, CART_PKPD_CACHE=folder)
-                lines.append({"fit": row, "cache": cache} | found)
+                found = run(command, settings.limit, **caches)
+                lines.append({"tool": "cart_pkpd", "fit": row, "cache": cache} | found)
                 print(row, cache, found.get("build", found), flush=True)
-    return {"lines": lines}
+    return {"lines": lines + plain_pymc(settings)}
+
+
+def plain_pymc(settings: Settings) -> list[Line]:
+    """Return the same of PyMC and nutpie for B1, with caches of their own."""
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        job = f"{folder}/job.json"
+        run_job("b1", job)
+        command = [
+            sys.executable, str(PEERS / "run_pymc.py"), "b1", job, "OUT", "--no-sampling",
+        ]  # fmt: skip
+        for cache in ("cold", "warm"):
+            found = run(command, settings.limit, **empty_caches(folder))
+            lines.append({"fit": "b1", "cache": cache} | found | {"tool": "pymc"})
+            print("pymc", cache, found.get("build", found), flush=True)
+    return lines
 
 
 def b5(settings: Settings) -> Line:
-    """NCA beside pkpdutils, in turns inside one process."""
-    profiles = ["60", "6000", *(["1000000"] if settings.large else [])]
+    """NCA beside pkpdutils, in turns inside one process, and PKNCA in one of its own."""
+    profiles = ["60", "600", "6000", *(["1000000"] if settings.large else [])]
     script = str(PEERS / "run_nca.py")
     repeats = str(settings.repeats + 4)
     command = [settings.python, script, "OUT", "--profiles", *profiles, "--repeats", repeats]
-    return run(command, max(settings.limit, 1800.0))
+    found = run(command, max(settings.limit, 1800.0))
+    sys.path.insert(0, str(HERE))
+    sizes = [(60, 3), (600, 1), *([(6000, 1)] if settings.large else [])]
+    return found | {"pknca": [pknca(n, r, settings) for n, r in sizes]}
+
+
+def pknca(profiles: int, repeats: int, settings: Settings) -> Line:
+    """Run PKNCA on the profiles of the other tools, and count the values that agree with ours."""
+    from nca_peers import LLOQ, run_cart_pkpd, simulated_job
+
+    job = simulated_job(profiles)
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "profiles.csv"
+        level = np.where(job.level < LLOQ, 0.0, job.level)
+        rows = [np.repeat(np.arange(profiles), level.shape[1]), job.time.ravel(), level.ravel()]
+        np.savetxt(table, np.column_stack(rows), delimiter=",", header="id,time,conc",
+                   comments="", fmt=("%d", "%.17g", "%.17g"))  # fmt: skip
+        command = [
+            settings.rscript, str(PEERS / "run_pknca.R"), str(table), "OUT", str(repeats),
+        ]  # fmt: skip
+        found = run(command, settings.limit, R_LIBS=settings.r_libs)
+    if "values" in found:
+        mine = run_cart_pkpd(job)
+        theirs = {k: np.array(v, dtype=float) for k, v in found.pop("values").items()}
+        found["equal"] = {
+            k: float((np.isclose(v, mine[k], rtol=1e-9, atol=0, equal_nan=True)).mean())
+            for k, v in theirs.items()
+        }
+    print("PKNCA", profiles, found.get("calls", found), found.get("equal"), flush=True)
+    return {"profiles": profiles} | found
 
 
 def b6(settings: Settings) -> Line:
@@ -274,7 +352,7 @@ def where() -> Line:
     versions = {p: importlib.metadata.version(p) for p in ("numpy", "numba", "nutpie", "pymc")}
     return {
         "machine": processor(), "python": platform.python_version(), "versions": versions,
-        "load": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d"),
+        "load": os.getloadavg()[0], "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
 
 
@@ -290,13 +368,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="interpreter of the peers")
     parser.add_argument("--stan", default=sys.executable, help="interpreter of PyStan: 3.10")
+    parser.add_argument("--rscript", default="Rscript", help="interpreter of PKNCA")
+    parser.add_argument("--r-libs", default="", help="library of R packages with PKNCA")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=3600.0, help="elapsed seconds of one run")
+    parser.add_argument("--limit", type=float, default=1800.0, help="elapsed seconds of one run")
     parser.add_argument("--large", action="store_true", help="B5 with a million profiles")
     parser.add_argument("--page-only", action="store_true")
     args = parser.parse_args()
-    settings = Settings(args.python, args.stan, args.repeats, args.limit, large=args.large)
+    settings = Settings(
+        args.python, args.stan, args.rscript, args.r_libs, args.repeats, args.limit,
+        large=args.large,
+    )  # fmt: skip
     if not args.page_only:
         for row in args.rows:
             print(f"-- {row}", flush=True)

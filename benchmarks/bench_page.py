@@ -10,9 +10,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NAMES = {"cart_pkpd": "cart_pkpd", "numpyro": "NumPyro", "stan": "Stan,", "pkpdutils": "pkpdutils"}
+NAMES = {"cart_pkpd": "cart_pkpd", "numpyro": "NumPyro", "stan": "Stan,", "pymc": "PyMC"}
 UNMEASURED = "not measured yet"
-LARGE, SMALL = 1_000_000, 60
+LARGE = 1_000_000
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -34,43 +34,45 @@ def table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-def total(run: dict[str, Any]) -> float:
-    """Return processor seconds with compilation."""
-    return float(run["build"]["cpu"] + run["sample"]["cpu"])
-
-
 def finished(found: dict[str, Any], tool: str) -> list[dict[str, Any]]:
     return [r for r in found.get("runs", []) if r["tool"] == tool and "min_ess" in r]
 
 
-def rate(runs: list[dict[str, Any]], compiled: bool) -> float:
+def compilation(found: dict[str, Any], tool: str) -> float:
+    """Return the processor seconds of a tool's first compilation, with empty caches."""
+    runs = [r for r in found.get("runs", []) if r["tool"] == tool and "build" in r]
+    return float(min(runs, key=lambda r: r["seed"])["build"]["cpu"])
+
+
+def rate(found: dict[str, Any], tool: str, compiled: bool) -> float:
     """Return the median of the smallest ESS per processor second."""
-    return median(
-        r["min_ess"] / (total(r) if compiled else r["sample"]["cpu"]) for r in runs
-    )  # fmt: skip
+    more = compilation(found, tool) if compiled else 0.0
+    return median(r["min_ess"] / (more + r["sample"]["cpu"]) for r in finished(found, tool))
 
 
 def fits(found: dict[str, Any]) -> Iterator[str]:
     """Yield the table of a row of fits, what did not finish last."""
     rows = []
     for tool in dict.fromkeys(r["tool"] for r in found.get("runs", [])):
-        rows += [fit_row(r) for r in found["runs"] if r["tool"] == tool]
+        built = any("build" in r for r in found["runs"] if r["tool"] == tool)
+        more = compilation(found, tool) if built else 0.0
+        rows += [fit_row(r, more) for r in found["runs"] if r["tool"] == tool]
     head = ["tool", "chains × (warm-up + kept)", "compiles", "samples", "smallest ESS",
             "ESS per second", "with compilation", "ms per gradient", "posterior apart"]  # fmt: skip
     yield from table(head, rows)
 
 
-def fit_row(r: dict[str, Any]) -> list[str]:
+def fit_row(r: dict[str, Any], compilation: float) -> list[str]:
     name = f"{NAMES[r['tool']]} {r.get('version', '')}".strip(" ,")
     if "failed" in r:
-        return [name, r["failed"], "", "", "", "", "", "", ""]
+        return [name, f"not run: {r['failed']}", "", "", "", "", "", "", ""]
     lengths = f"{r['chains']} × ({r['tune']} + {r['draws']})" if "chains" in r else "gradient only"
     gradient = 1e3 * r["gradient"]["cpu"] if "gradient" in r else float("nan")
     shown = [name, lengths, both(r["build"])]
     shown.append(both(r["sample"]) if "sample" in r else "")
     if "min_ess" in r:
         shown += [f"{r['min_ess']:.0f} ({r['worst']})", f"{r['min_ess'] / r['sample']['cpu']:.3g}",
-                  f"{r['min_ess'] / total(r):.3g}"]  # fmt: skip
+                  f"{r['min_ess'] / (compilation + r['sample']['cpu']):.3g}"]  # fmt: skip
     else:
         far = f"ended at transition {r['transitions']} of {r['wanted']}" if "wanted" in r else ""
         shown += [far, "", ""]
@@ -81,17 +83,25 @@ def fit_row(r: dict[str, Any]) -> list[str]:
 
 def versus(found: dict[str, Any], peer: str) -> tuple[float, float] | None:
     """Return how many times the ESS per second of a peer, without and with compilation."""
-    mine, theirs = finished(found, "cart_pkpd"), finished(found, peer)
-    if not mine or not theirs:
+    if not finished(found, "cart_pkpd") or not finished(found, peer):
         return None
-    return (rate(mine, False) / rate(theirs, False), rate(mine, True) / rate(theirs, True))
+    without, compiled = (
+        rate(found, "cart_pkpd", how) / rate(found, peer, how) for how in (False, True)
+    )
+    return without, compiled
+
+
+def unmeasured(found: dict[str, Any], peer: str) -> str:
+    """Return why there is no comparison with a peer."""
+    failed = [r["failed"] for r in found.get("runs", []) if r["tool"] == peer and "failed" in r]
+    return f"not run: {failed[0]}" if failed else UNMEASURED
 
 
 def verdict(found: dict[str, Any], peer: str, goal: float) -> str:
     ratio = versus(found, peer)
     name = NAMES[peer].rstrip(",")
     if ratio is None:
-        return f"≥ {goal:g} × {name}: {UNMEASURED}"
+        return f"≥ {goal:g} × {name}: {unmeasured(found, peer)}"
     met = "met" if ratio[1] >= goal else "**missed**"
     return (
         f"≥ {goal:g} × {name}: {ratio[1]:.2g} × with compilation, {ratio[0]:.2g} × without: {met}"
@@ -112,12 +122,24 @@ def b2(results: Path) -> tuple[str, list[str]]:
             said.append(verdict(found, peer, goal))
             continue
         ratio = gradients(found, peer)
+        name = NAMES[peer].rstrip(",")
         said.append(
-            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: not finished within its limit; a gradient "
-            f"costs it {ratio:.2g} × ours: **not shown**" if ratio else
-            f"≥ {goal:g} × {NAMES[peer].rstrip(",")}: {UNMEASURED}"
+            f"≥ {goal:g} × {name}: {far(found, peer)}; a gradient costs it {ratio:.2g} × ours: "
+            "**not shown**" if ratio else f"≥ {goal:g} × {name}: {unmeasured(found, peer)}"
         )  # fmt: skip
     return "; ".join(said), list(fits(found)) if found else []
+
+
+def far(found: dict[str, Any], peer: str) -> str:
+    """Return how far a peer came within its limit."""
+    ended = [r for r in found["runs"] if r["tool"] == peer and "sample" in r]
+    if not ended:
+        return "sampling failed"
+    r = ended[0]
+    return (
+        f"ended after {r['sample']['cpu']:.0f} s of the processor at transition "
+        f"{r['transitions']} of {r['wanted']}"
+    )
 
 
 def gradients(found: dict[str, Any], peer: str) -> float | None:
@@ -149,11 +171,14 @@ def b3(results: Path) -> tuple[str, list[str]]:
 
 def first_draw(lines: list[dict[str, Any]], cache: str, goal: float) -> str:
     """Return the longest wait, elapsed, and whether it meets the goal."""
-    waits = [r["build"]["wall"] for r in lines if r["cache"] == cache]
+    waits = [
+        r["build"]["wall"] for r in lines
+        if r["cache"] == cache and r.get("tool", "cart_pkpd") == "cart_pkpd"
+    ]  # fmt: skip
     if not waits:
         return f"{cache} ≤ {goal:g} s: {UNMEASURED}"
     met = "met" if max(waits) <= goal else "**missed**"
-    return f"{cache} ≤ {goal:g} s: {max(waits):.3g} s elapsed on the busy machine: {met}"
+    return f"{cache} ≤ {goal:g} s: {max(waits):.3g} s elapsed: {met}"
 
 
 def b4(results: Path) -> tuple[str, list[str]]:
@@ -161,10 +186,16 @@ def b4(results: Path) -> tuple[str, list[str]]:
     if not found:
         return UNMEASURED, []
     lines = [r for r in found["lines"] if "build" in r]
-    rows = [["cart_pkpd", r["fit"].upper(), r["cache"], both(r["build"])] for r in lines]
+    rows = [
+        [NAMES[r.get("tool", "cart_pkpd")], r["fit"].upper(), r["cache"], both(r["build"])]
+        for r in lines
+    ]
+    here = {(r.get("tool"), r["fit"].upper()) for r in lines}
     for row in ("B1", "B2"):
         for r in load(results / f"{row}.json").get("runs", []):
-            if r["tool"] != "cart_pkpd" and "build" in r and r.get("seed", 1) == 1:
+            if r["tool"] == "cart_pkpd" or (r["tool"], row) in here:
+                continue
+            if "build" in r and r.get("seed", 1) == 1:
                 name = NAMES[r["tool"]].rstrip(",")
                 rows.append([name, row, "cold", both(r["build"])])
     said = "; ".join(first_draw(lines, c, g) for c, g in (("warm", 3.0), ("cold", 20.0)))
@@ -176,31 +207,65 @@ def b5(results: Path) -> tuple[str, list[str]]:
     found = load(results / "B5.json")
     if not found.get("lines"):
         return UNMEASURED, []
-    sizes = sorted({line["profiles"] for line in found["lines"]})
-    cost = {
-        (tool, n): {
-            k: median(x[k] for x in found["lines"] if (x["tool"], x["profiles"]) == (tool, n))
-            for k in ("cpu", "wall")
+    cost: dict[str, dict[int, dict[str, float]]] = {}
+    for tool in found["versions"]:
+        mine = [x for x in found["lines"] if x["tool"] == tool]
+        cost[f"{tool} {found['versions'][tool]}"] = {
+            n: {k: median(x[k] for x in mine if x["profiles"] == n) for k in ("cpu", "wall")}
+            for n in sorted({x["profiles"] for x in mine})
         }
-        for tool in found["versions"]
-        for n in sizes
+    ours, pkpdutils = cost.values()
+    done = [r for r in found.get("pknca", []) if "calls" in r]
+    pknca = {
+        r["profiles"]: {k: median(c[k] for c in r["calls"]) for k in ("cpu", "wall")} for r in done
     }
-    rows = [
-        [f"{tool} {version}", *(both(cost[tool, n]) for n in sizes)]
-        for tool, version in found["versions"].items()
-    ]
-    ratios = [f"{cost['pkpdutils', n]['cpu'] / cost['cart_pkpd', n]['cpu']:.2g}" for n in sizes]
-    rows.append(["pkpdutils / ours", *ratios])
-    each = 1e6 * cost["cart_pkpd", sizes[-1]]["cpu"] / sizes[-1]
-    said = (
-        f"≥ 1,000 × PKNCA: would need PKNCA to take {each:.3g} ms per profile or more: "
-        "**not shown**, PKNCA was not run; "
-        f"{ratios[-1]} × pkpdutils at {sizes[-1]:,} profiles"
+    if done:
+        cost[f"PKNCA {done[0]['version']}"] = pknca
+    rows = [[tool, *(both(c[n]) if n in c else "" for n in ours)] for tool, c in cost.items()]
+    for name, theirs in (("pkpdutils", pkpdutils), ("PKNCA", pknca)):
+        if theirs:
+            rows.append([f"{name} / ours", *(times(theirs, ours, n) for n in ours)])
+    said = [against_pknca(found, ours, pknca)]
+    said += [f"{times(pkpdutils, ours, n)} × pkpdutils at {n:,} profiles" for n in (60, 6000)]
+    if LARGE in ours and 6000 in ours:
+        growth = ours[LARGE]["cpu"] / ours[6000]["cpu"] * 6000 / LARGE
+        said.append(f"a profile of a million costs {growth:.2g} × that of 6,000")
+    lines = list(table(["tool", *(f"{n:,} profiles" for n in ours)], rows))
+    return "; ".join(said), lines + list(agreements(done))
+
+
+def times(theirs: dict[int, Any], ours: dict[int, Any], n: int) -> str:
+    """Return how many times our processor seconds a peer needs for `n` profiles."""
+    if n not in theirs or n not in ours:
+        return ""
+    ratio = theirs[n]["cpu"] / ours[n]["cpu"]
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+
+
+def against_pknca(
+    found: dict[str, Any], ours: dict[int, Any], pknca: dict[int, Any]
+) -> str:  # fmt: skip
+    """Return the verdict, on the largest number of profiles that both were given."""
+    if not pknca:
+        why = [r["failed"] for r in found.get("pknca", []) if "failed" in r] or [UNMEASURED]
+        return f"≥ 1,000 × PKNCA: **not shown**, not run: {why[0]}"
+    n = max(size for size in pknca if size in ours)
+    ratio = pknca[n]["cpu"] / ours[n]["cpu"]
+    met = "met" if ratio >= 1000 else "**missed**"
+    return f"≥ 1,000 × PKNCA: {ratio:,.0f} × at {n:,} profiles: {met}"
+
+
+def agreements(done: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how many of PKNCA's values equal ours."""
+    if not done:
+        return
+    largest = max(done, key=lambda r: r["profiles"])
+    shares = ", ".join(f"{k} {100 * v:.4g} %" for k, v in largest["equal"].items())
+    yield (
+        f"PKNCA's values equal to ours within 1e-9, of {largest['profiles']:,} profiles "
+        f"(`window` is AUC0–28d): {shares}."
     )
-    if LARGE in sizes and 6000 in sizes:
-        growth = cost["cart_pkpd", LARGE]["cpu"] / cost["cart_pkpd", 6000]["cpu"] * 6000 / LARGE
-        said += f"; a profile of a million costs {growth:.2g} × that of 6,000"
-    return said, list(table(["tool", *(f"{n:,} profiles" for n in sizes)], rows))
+    yield ""
 
 
 def b6(results: Path) -> tuple[str, list[str]]:
@@ -300,9 +365,14 @@ def machine(results: Path) -> str:
     newest = max(known, key=lambda f: f["date"])
     versions = ", ".join(f"{k} {v}" for k, v in newest["versions"].items())
     low, high = min(f["load"] for f in known), max(f["load"] for f in known)
+    busy = (
+        " The machine was busy with other work: elapsed seconds say more of that than of a tool."
+        if high > 2 * newest.get("cores", 2) else ""
+    )  # fmt: skip
     return (
-        f"Machine: {newest['machine']}; Python {newest['python']}, {versions}; load averages of "
-        f"{low:.0f} to {high:.0f} on two cores.\n"
+        f"Machine: {newest['machine']}, {newest.get('cores', 2)} cores; Python "
+        f"{newest['python']}, {versions}; load averages at the end of rows {low:.1f} to "
+        f"{high:.1f}.{busy}\n"
     )
 
 

@@ -9,9 +9,13 @@ file needs; priors and the parametrisation are put in by ``run_ours.py``, which 
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +97,50 @@ class Clock:
         gone = {"wall": now[0] - self.wall, "cpu": now[1] - self.cpu}
         self.wall, self.cpu = now
         return gone
+
+
+def children() -> list[int]:
+    """Return the processes that this one started and that still run."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def spent_by(pid: int) -> float:
+    """Return the processor seconds of a process that still runs."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Limit(threading.Thread):
+    """Ends this process and its children once they have used their processor seconds.
+
+    What is written then says how many transitions were done, by `progress`. The seconds count from
+    when the limit is made.
+    """
+
+    def __init__(
+        self, seconds: float, progress: Callable[[], int], line: dict[str, Any], out: str
+    ) -> None:
+        super().__init__(daemon=True)
+        self.seconds, self.progress, self.line, self.out = seconds, progress, line, out
+        self.own, self.wall = time.process_time(), time.perf_counter()
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """Look once a second."""
+        while not self.over.wait(1.0):
+            pids = children()
+            cpu = time.process_time() - self.own + sum(spent_by(pid) for pid in pids)
+            if cpu > self.seconds:
+                self.line["sample"] = {"cpu": cpu, "wall": time.perf_counter() - self.wall}
+                self.line["transitions"] = self.progress()
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                finish(self.out, self.line)
+                os._exit(0)
 
 
 def read(path: str) -> dict[str, Any]:

@@ -4,14 +4,17 @@
 
 Gradients are timed through the same compiled model. PyStan keeps compiled models in a cache of its
 own; ``--compile`` forgets ours there first, so that the compilation is timed. The wheels of
-httpstan 4.17 hold an object file that was compiled for Python 3.10: a model compiled under another
-Python cannot be loaded.
+httpstan hold an object file that was compiled for Python 3.10: a model compiled under another
+Python cannot be loaded. A run that reaches ``--limit`` seconds of the processor is ended and says
+how far its progress messages came.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
 import re
 import time
 
@@ -50,19 +53,33 @@ def build(code: str) -> None:
         httpstan.cache.dump_services_extension_module_compiler_output(said, name)
 
 
-def gradients(model: stan.model.Model, job: dict, seconds: float) -> dict:
-    """Return the cost of a gradient; the way to PyStan's server and back is part of it."""
-    at = start(job, 1)
+def gradients(code: str, job: dict, seconds: float) -> dict:
+    """Return the cost of a gradient, called in this process; putting the data in is part of it."""
+    name = httpstan.models.calculate_model_name(code)
+    function = httpstan.models.import_services_extension_module(name).log_prob_grad
+    at, data = start(job, 1), data_of(job, code)
     z = np.array(at["z"])
     flat = [*at["typical"], *np.log(at["omega"]), *np.atleast_1d(np.log(at["sigma"]))]
     flat = np.array([*flat, *z.T.ravel()]).tolist()
-    model.grad_log_prob(flat)
+    function(data, flat, True)
     spent, began = [], time.perf_counter()
     while len(spent) < 3 or (time.perf_counter() - began < seconds and len(spent) < 30):
         clock = jobs.Clock()
-        model.grad_log_prob(flat)
+        function(data, flat, True)
         spent.append(clock.look())
     return {k: float(np.median([s[k] for s in spent])) for k in ("wall", "cpu")}
+
+
+class Progress(io.StringIO):
+    """Where PyStan writes how many iterations of all chains are done."""
+
+    done = 0
+
+    def write(self, text: str) -> int:
+        """Keep the newest number."""
+        for found in re.findall(r"\((\d+)/\d+\)", text):
+            self.done = int(found)
+        return len(text)
 
 
 def main() -> None:
@@ -74,6 +91,7 @@ def main() -> None:
     parser.add_argument("--tune", type=int, default=500)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=1e9, help="processor seconds of sampling")
     parser.add_argument("--compile", action="store_true", help="compile anew")
     parser.add_argument("--no-sampling", action="store_true")
     args = parser.parse_args()
@@ -86,15 +104,24 @@ def main() -> None:
     build(code)
     model = stan.build(code, data=data_of(job, code), random_seed=args.seed)
     line["build"] = clock.look()
-    line["gradient"] = gradients(model, job, 10.0)
+    line["gradient"] = gradients(code, job, 10.0)
     draws = {}
     if not args.no_sampling:
+        line |= {
+            "chains": args.chains, "tune": args.tune, "draws": args.draws, "limit": args.limit,
+            "wanted": args.chains * (args.tune + args.draws),
+        }  # fmt: skip
         clock = jobs.Clock()
-        fit = model.sample(
-            num_chains=args.chains, num_samples=args.draws, num_warmup=args.tune, delta=0.9,
-            init=[start(job, args.seed + c) for c in range(args.chains)],
-        )  # fmt: skip
-        line["sample"] = clock.look()
+        progress = Progress()
+        limit = jobs.Limit(args.limit, lambda: progress.done, line, args.out)
+        limit.start()
+        with contextlib.redirect_stderr(progress):
+            fit = model.sample(
+                num_chains=args.chains, num_samples=args.draws, num_warmup=args.tune, delta=0.9,
+                init=[start(job, args.seed + c) for c in range(args.chains)], refresh=5,
+            )  # fmt: skip
+        limit.over.set()
+        line["sample"] = sampled_in(clock)
         chains = {
             name: fit[name].reshape(-1, args.draws, args.chains).transpose(2, 1, 0)
             for name in ("typical", "omega", "sigma")
@@ -102,10 +129,16 @@ def main() -> None:
         draws = chains
         line |= {
             "steps_kept": float(fit["n_leapfrog__"].sum()),
-            "divergences": int(fit["divergent__"].sum()),
-            "chains": args.chains, "tune": args.tune, "draws": args.draws,
+            "divergences": int(fit["divergent__"].sum()), "transitions": line["wanted"],
         }  # fmt: skip
     jobs.finish(args.out, line, **draws)
+
+
+def sampled_in(clock: jobs.Clock) -> dict:
+    """Return the seconds of sampling, of the sampling processes too, which have not ended."""
+    alive = sum(jobs.spent_by(pid) for pid in jobs.children())
+    gone = clock.look()
+    return {"wall": gone["wall"], "cpu": gone["cpu"] + alive}
 
 
 def data_of(job: dict, code: str) -> dict:

@@ -25,7 +25,10 @@ _SERIES = tuple(1.0 / (f * (n + 2)) for n, f in enumerate((1, 1, 2, 6, 24, 120, 
 def log_ratio(start: Floats, end: Floats) -> Floats:
     """Return ``ln(end/start)`` of positive numbers, to full precision also when nearly equal."""
     change = (end - start) / start
-    return np.where(np.abs(change) < 0.5, np.log1p(np.maximum(change, -0.75)), np.log(end / start))
+    near = np.abs(change) < 0.5
+    out = np.log(end / start)
+    out[near] = np.log1p(change[near])
+    return out
 
 
 def phi1(x: Floats) -> Floats:
@@ -33,14 +36,47 @@ def phi1(x: Floats) -> Floats:
     return np.where(x == 0, 1.0, np.expm1(x) / np.where(x == 0, 1.0, x))
 
 
-def phi2(x: Floats) -> Floats:
-    """Return ``(exp(x) - phi1(x))/x``, 1/2 at 0; a series where the difference cancels."""
+def phi2(x: Floats, first: Floats) -> Floats:
+    """Return ``(exp(x) - phi1(x))/x``, 1/2 at 0, where `first` is ``phi1(x)``.
+
+    Where the difference cancels it is a series.
+    """
     small = np.abs(x) < 0.05
-    near = np.where(small, x, 0.0)
-    series = np.zeros_like(x)
+    out = (np.exp(x) - first) / np.where(small, 1.0, x)
+    near = x[small]
+    series = np.zeros_like(near)
     for coefficient in reversed(_SERIES):
         series = series * near + coefficient
-    return np.where(small, series, (np.exp(x) - phi1(x)) / np.where(small, 1.0, x))
+    out[small] = series
+    return out
+
+
+def curved_pieces(
+    low: Floats, step: Floats, level: Floats, fall: Floats, *, moment: bool
+) -> Floats:
+    """Return the area or first moment of exponential pieces.
+
+    Parameters
+    ----------
+    low, step, level : ndarray
+        Start and length of each piece [day], level at its start. [any]
+    fall : ndarray
+        Ln of the level's change over the piece.
+    moment : bool
+        Whether to integrate ``t·c`` instead of ``c``.
+    """
+    first = phi1(fall)
+    area = level * step * first
+    return low * area + level * step**2 * phi2(fall, first) if moment else area
+
+
+def straight_pieces(
+    low: Floats, high: Floats, start: Floats, end: Floats, *, moment: bool
+) -> Floats:
+    """Return the trapezoids of ``c``, or of ``t·c``, from levels at both ends of each piece."""
+    if moment:
+        return (high - low) * (low * start + high * end) / 2
+    return (high - low) * (start + end) / 2
 
 
 @dataclass(frozen=True)
@@ -82,13 +118,28 @@ class Curve:
         there = (self.last >= 0) & (after < self.n)
         return at(self.x, np.where(there, after, -1))
 
+    def _whole(self, *, moment: bool) -> Floats:
+        """Return area or first moment of every segment, shape (points - 1, patients)."""
+        x1, x2, y1, y2 = self.x[:-1], self.x[1:], self.y[:-1], self.y[1:]
+        pieces = straight_pieces(x1, x2, y1, y2, moment=moment)
+        bent = self.curved
+        low, level = x1[bent], y1[bent]
+        fall = log_ratio(level, y2[bent])
+        pieces[bent] = curved_pieces(low, x2[bent] - low, level, fall, moment=moment)
+        return pieces
+
     @cached_property
-    def _log(self) -> Floats:
-        y1 = np.where(self.curved, self.y[:-1], 1.0)
-        return log_ratio(y1, np.where(self.curved, self.y[1:], 1.0))
+    def _areas(self) -> Floats:
+        return self._whole(moment=False)
+
+    @cached_property
+    def _moments(self) -> Floats:
+        return self._whole(moment=True)
 
     def integrate(self, start: Floats, end: Floats, *, moment: bool = False) -> Floats:
         """Return the area, or the first moment, between two times that may differ by patient.
+
+        Whole segments are integrated once for all windows; a window adds what its two ends cut.
 
         Parameters
         ----------
@@ -98,23 +149,33 @@ class Curve:
             Whether to integrate ``t·c`` instead of ``c``. Linear pieces use the trapezoid of
             ``t·c``, as WinNonlin and PKNCA do.
         """
-        x1, x2, y1, y2 = self.x[:-1], self.x[1:], self.y[:-1], self.y[1:]
-        width = np.where(x2 > x1, x2 - x1, 1.0)
-        low = np.clip(start, x1, x2)
-        high = np.maximum(np.clip(end, x1, x2), low)
-        step = high - low
-        at_low, at_high = (low - x1) / width, (high - x1) / width
-        straight1 = y1 * (1 - at_low) + y2 * at_low
-        straight2 = y1 * (1 - at_high) + y2 * at_high
-        curved1 = y1 * np.exp(self._log * at_low)
-        fall = self._log * (step / width)
-        curved_area = curved1 * step * phi1(fall)
-        if not moment:
-            straight = step * (straight1 + straight2) / 2
-            return total(np.where(self.curved, curved_area, straight))
-        straight = step * (low * straight1 + high * straight2) / 2
-        bent = low * curved_area + curved1 * step**2 * phi2(fall)
-        return total(np.where(self.curved, bent, straight))
+        x1, x2 = self.x[:-1], self.x[1:]
+        whole = self._moments if moment else self._areas
+        pieces = np.where((x1 >= start) & (x2 <= end), whole, 0.0)
+        for edge in (start, end):
+            cut = np.nonzero((x1 < edge) & (edge < x2))
+            pieces[cut] = self._cut(*cut, start, end, moment=moment)
+        return total(pieces)
+
+    def _cut(self, row: Ints, column: Ints, start: Floats, end: Floats, *, moment: bool) -> Floats:
+        """Return area or first moment of the parts of some segments that lie in a window."""
+        x1, x2 = self.x[row, column], self.x[row + 1, column]
+        y1, y2 = self.y[row, column], self.y[row + 1, column]
+        low = np.clip(start[column], x1, x2)
+        high = np.maximum(np.clip(end[column], x1, x2), low)
+        at_low, at_high = (low - x1) / (x2 - x1), (high - x1) / (x2 - x1)
+        pieces = straight_pieces(
+            low, high, y1 * (1 - at_low) + y2 * at_low, y1 * (1 - at_high) + y2 * at_high,
+            moment=moment,
+        )  # fmt: skip
+        bent = self.curved[row, column]
+        log = log_ratio(y1[bent], y2[bent])
+        level = y1[bent] * np.exp(log * at_low[bent])
+        step = (high - low)[bent]
+        pieces[bent] = curved_pieces(
+            low[bent], step, level, log * (step / (x2 - x1)[bent]), moment=moment
+        )
+        return pieces
 
 
 def triangle(curve: Curve, start: Floats, end: Floats) -> Floats:

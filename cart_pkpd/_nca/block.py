@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cart_pkpd._nca.reasons import Bools, Codes, Floats, Ints
 
@@ -69,18 +70,28 @@ class Block:
 
 def first_row(mask: Bools) -> Ints:
     """Return the first true row of each column, -1 where there is none."""
-    return np.where(mask.any(axis=0), mask.argmax(axis=0), -1)
+    rows = mask.shape[0]
+    from_end = (mask * _numbers(rows)[::-1]).max(axis=0, initial=0).astype(np.int64)
+    return np.where(from_end > 0, rows - from_end, -1)
 
 
 def last_row(mask: Bools) -> Ints:
     """Return the last true row of each column, -1 where there is none."""
-    rows = mask.shape[0]
-    return np.where(mask.any(axis=0), rows - 1 - mask[::-1].argmax(axis=0), -1)
+    return (mask * _numbers(mask.shape[0])).max(axis=0, initial=0).astype(np.int64) - 1
+
+
+def _numbers(rows: int) -> NDArray[np.signedinteger]:
+    """Return 1, 2, … as a column, in the narrowest type.
+
+    The largest number of a column is found several times faster than ``argmax`` down columns.
+    """
+    return np.arange(1, rows + 1, dtype=np.min_scalar_type(-rows - 1))[:, None]
 
 
 def at(matrix: Floats, row: Ints) -> Floats:
     """Return one element of each column, NaN where `row` is negative."""
-    picked = matrix[np.maximum(row, 0), np.arange(matrix.shape[1])]
+    patients = matrix.shape[1]
+    picked = np.take(matrix, np.maximum(row, 0) * patients + np.arange(patients))
     return np.where(row >= 0, picked, np.nan)
 
 

@@ -228,7 +228,7 @@ def quantifiable_at(work: Work, visit: str) -> Column:
     b = work.block
     inside = b.present & (b.visit >= first) & (b.visit <= last)
     distance = np.where(inside, np.abs(b.visit - target), np.inf)
-    nearest = distance.argmin(axis=0)
+    nearest = first_row(distance == distance.min(axis=0))
     value = b.quantified[nearest, np.arange(b.patients)].astype(float)
     return settled(value, explain(work.usable, (~inside.any(axis=0), Why.NO_VISIT)))
 

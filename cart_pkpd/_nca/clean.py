@@ -92,12 +92,16 @@ def _compact(x: Floats, y: Floats, keep: Bools) -> tuple[Floats, Floats, Ints]:
     """Move kept points to the top of each column and pad with the last of them."""
     n = keep.sum(axis=0)
     rows = max(int(n.max(initial=0)), 2)
-    source = np.argsort(~keep, axis=0, kind="stable")[:rows]
-    last = source[np.maximum(n - 1, 0), np.arange(n.size)]
-    source = np.where(np.arange(rows)[:, None] < n, source, last)
-    packed_x, packed_y = (np.take_along_axis(m, source, axis=0) for m in (x, y))
-    empty = n == 0
-    return np.where(empty, 0.0, packed_x), np.where(empty, 0.0, packed_y), n
+    row, column = np.nonzero(keep)
+    place = (np.cumsum(keep, axis=0) - 1)[row, column]
+    real = np.arange(rows)[:, None] < n
+
+    def packed(matrix: Floats) -> Floats:
+        out = np.zeros((rows, n.size))
+        out[place, column] = matrix[row, column]
+        return np.where(real, out, np.where(n == 0, 0.0, at(out, n - 1)))
+
+    return packed(x), packed(y), n
 
 
 def _curved(x: Floats, y: Floats, n: Ints, rules: Rules, tmax: Floats) -> Bools:

@@ -87,9 +87,9 @@ class Values:
         """Return room for the results."""
         shape = (len(plan.names), patients)
         return cls(
-            np.full(shape, np.nan), np.zeros(shape, np.int16), np.zeros(patients, np.int64),
-            np.zeros(patients, np.int64),
-            {name: np.zeros(patients, np.int16) for name in plan.rule_names},
+            np.empty(shape), np.empty(shape, np.int16), np.empty(patients, np.int64),
+            np.empty(patients, np.int64),
+            {name: np.empty(patients, np.int16) for name in plan.rule_names},
         )  # fmt: skip
 
 
@@ -97,16 +97,32 @@ def fill(result: Values, samples: Samples, plan: Plan, offset: int = 0) -> Value
     """Compute every patient of `samples` into `result`, the first at position `offset`."""
     with np.errstate(all="ignore"):
         for members, block in blocks(samples, plan.rules):
-            work, place = Work(block, plan.rules, plan.known), members + offset
-            for i, name in enumerate(plan.names):
-                value, why = work[name]
-                lost = ~np.isfinite(value) & (why == 0)
-                result.values[i, place] = np.where(lost, np.nan, value)
-                result.why[i, place] = np.where(lost, Why.OVERFLOW, why)
+            work, place = Work(block, plan.rules, plan.known), _positions(members + offset)
+            values, why = _columns(work, plan.names)
+            result.values[:, place], result.why[:, place] = values, why
             for name, window in plan.rule_names.items():
                 result.completed[name][place] = exposure.tail_rule(work, window)
             result.notes[place], result.n[place] = work.notes, work.n_samples
     return result
+
+
+def _columns(work: Work, names: Sequence[str]) -> tuple[Floats, Codes]:
+    """Return parameters of a block, (parameters, patients); no finite value needs a reason."""
+    values = np.empty((len(names), work.block.patients))
+    why = np.empty(values.shape, np.int16)
+    for i, name in enumerate(names):
+        values[i], why[i] = work[name]
+    lost = ~np.isfinite(values)
+    lost &= why == 0
+    values[lost], why[lost] = np.nan, Why.OVERFLOW
+    return values, why
+
+
+def _positions(members: Ints) -> Ints | slice:
+    """Return positions as a slice where they follow each other, which copies faster."""
+    first, last = int(members[0]), int(members[-1])
+    follow = last - first == members.size - 1 and bool((members[1:] > members[:-1]).all())
+    return slice(first, last + 1) if follow else members
 
 
 def text_of(codes: NDArray[np.integer], texts: Sequence[str]) -> NDArray[np.str_]:
@@ -115,14 +131,15 @@ def text_of(codes: NDArray[np.integer], texts: Sequence[str]) -> NDArray[np.str_
     Empty texts are left as the zeros that they are: most are, and memory that is not written to
     costs next to nothing. The texts lie in the order of the codes for the same reason.
     """
-    used = np.flatnonzero(np.bincount(codes.ravel(), minlength=1))
-    width = max((len(texts[c]) for c in used.tolist()), default=1)
+    flat = codes.ravel(order="K")
+    # The first text is the empty one as a rule, and zeros are found faster than looked up.
+    said = np.flatnonzero(flat) if not texts[0] else np.arange(flat.size)
+    used = flat[said]
+    width = max((len(texts[c]) for c in np.flatnonzero(np.bincount(used)).tolist()), default=1)
     table = np.array([t[:width] for t in texts], dtype=f"<U{max(width, 1)}")
-    # Not zeros_like, which writes to all of it.
-    out = np.zeros(codes.shape, table.dtype, order="F" if codes.flags.f_contiguous else "C")
-    said = (table != "")[codes]
-    out[said] = table[codes[said]]
-    return out
+    out = np.zeros(flat.size, table.dtype)  # not zeros_like, which writes to all of it
+    out[said] = table[used]
+    return out.reshape(codes.shape, order="C" if codes.flags.c_contiguous else "F")
 
 
 def dataset(

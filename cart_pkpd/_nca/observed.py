@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cart_pkpd._nca.block import at
+from cart_pkpd._nca.block import at, first_row, last_row
 from cart_pkpd._nca.reasons import Codes, Column, Note, Why, derived, explain, first_reason, settled
 from cart_pkpd._nca.registry import parameter
 from cart_pkpd._nca.work import Work
@@ -20,11 +20,8 @@ def _late(work: Work) -> Codes:
 def cmax(work: Work) -> Column:
     """Return the highest level from `tmax_after` on."""
     value = np.where(work.peak >= 0, at(work.block.level, work.peak), 0.0)
-    last = work.block.present[::-1].argmax(axis=0)
-    work.note(
-        Note.PEAK_LAST,
-        (work.peak >= 0) & (work.peak == work.block.present.shape[0] - 1 - last),
-    )
+    last = last_row(work.block.present)
+    work.note(Note.PEAK_LAST, (work.peak >= 0) & (work.peak == last))
     return settled(value, _late(work))
 
 
@@ -123,6 +120,6 @@ def early_spike(work: Work) -> Column:
     """Return a flag: the highest sample is a distribution spike right after the infusion."""
     b = work.block
     top = np.where(work.seen, b.level, -1.0)
-    first = top.argmax(axis=0)
+    first = first_row(top == top.max(axis=0))
     value = at(b.time, first) < work.rules.early_spike_before
     return settled(value.astype(float), work.any_seen)

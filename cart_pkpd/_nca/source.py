@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,8 @@ def find_problems(samples: Samples, book: Book, rules: Rules) -> Samples:
     elif again.any():
         notes[samples.patient[again]] |= Note.DUPLICATES
         keep = ~again if rules.duplicates == "first" else ~np.append(again[1:], False)
+    if keep.all():
+        return replace(samples, problem=problem, notes=notes)
     return _marked(samples, keep, problem, notes)
 
 

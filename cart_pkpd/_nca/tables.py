@@ -218,17 +218,15 @@ def matrix_samples(
     ids: NDArray[np.str_], todo: Plan,
 ) -> Samples:  # fmt: skip
     """Return the samples of profiles given as matrices; NaN levels are no samples."""
-    there = ~np.isnan(level)
-    patient, place = np.nonzero(there)
-    order = in_order(patient, time[there])
+    there, n = ~np.isnan(level), ids.size
+    patient = np.repeat(np.arange(n), there.sum(axis=1))
+    value, limit, clock, marked = (m[there] for m in (level, lloq, time, below))
+    order = in_order(patient, clock)
     if order is not None:
-        patient, place = patient[order], place[order]
-    value, limit = level[patient, place], lloq[patient, place]
-    clock = time[patient, place]
-    n = ids.size
+        value, limit, clock, marked = (m[order] for m in (value, limit, clock, marked))
     found = Samples(
         ids=ids, patient=patient, time=clock, visit=clock, level=value, lloq=limit,
-        quantified=~below[patient, place] & (value > 0) & ~(value < limit),
+        quantified=~marked & (value > 0) & ~(value < limit),
         row=np.full(value.size, -1), dose=np.asarray(dose, dtype=np.float64),
         dose_end=np.zeros(n), horizon=np.full(n, np.inf), problem=no_reason(n),
         notes=np.zeros(n, dtype=np.int64),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cart_pkpd._nca.block import at, first_row, total
+from cart_pkpd._nca.block import at, first_row, last_row, total
 from cart_pkpd._nca.reasons import Bools, Codes, Floats, Ints, Why, explain, no_reason
 
 CONSTANT = 1e-10
@@ -158,7 +158,6 @@ def terminal(
         ((row < 0) & whole, Why.CHOSEN_RISING),
         (row < 0, Why.RISING),
     )
-    last = x.shape[0] - 1 - points[::-1].argmax(axis=0)
     return Terminal(
         why=why,
         lambda_z=-at(fits.slope, row),
@@ -166,7 +165,7 @@ def terminal(
         mean_y=at(fits.mean_y, row),
         n=np.where(row >= 0, at(fits.n.astype(float), row), 0).astype(np.int64),
         start=at(x, row),
-        end=at(x, np.where(row >= 0, last, -1)),
+        end=at(x, np.where(row >= 0, last_row(points), -1)),
         r_squared=at(fits.r_squared, row),
         adj_r_squared=at(fits.adj_r_squared, row),
     )
