@@ -12,7 +12,7 @@ PICK = for p in $(CANDIDATES); do \
 	if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
 	then echo "$$p"; break; fi; done
 
-.PHONY: help demo test test-slow test-nightly lint format bench bench-engine docs docs-models docs-gallery notebooks clean
+.PHONY: help demo test test-slow test-nightly lint format bench peers peers-stan peers-r bench-engine docs docs-models docs-gallery notebooks clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -57,8 +57,8 @@ format: $(VENV)/.installed-dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: peers  ## every comparison of speed, or ROWS="B1 B5", and their page (hours; Stan needs Python 3.10)
-	@$(BIN)/python benchmarks/bench.py --python $(VENV)-peers/bin/python --stan $(VENV)-stan/bin/python --rows $(ROWS)
+bench: peers peers-stan peers-r  ## every comparison of speed, or ROWS="B1 B5", and their page (about an hour on an idle machine)
+	@$(BIN)/python benchmarks/bench.py --python $(VENV)-peers/bin/python --stan $(VENV)-stan/bin/python --r-libs $(VENV)-r --rows $(ROWS)
 
 bench-coverage: $(VENV)/.installed-dev  ## speed of NCA and coverage of intervals (about 20 minutes)
 	@$(BIN)/python benchmarks/bench_nca.py
@@ -67,8 +67,21 @@ bench-coverage: $(VENV)/.installed-dev  ## speed of NCA and coverage of interval
 peers: $(VENV)/.installed-dev
 	@test -x $(VENV)-peers/bin/python || $(BIN)/python -m venv $(VENV)-peers
 	@$(VENV)-peers/bin/python -m pip install --quiet $(PEERS)
-	@test -x $(VENV)-stan/bin/python || python3.10 -m venv $(VENV)-stan || echo "No Python 3.10: Stan is left out."
-	@test ! -x $(VENV)-stan/bin/python || $(VENV)-stan/bin/python -m pip install --quiet --only-binary :all: pystan
+
+# PyStan's wheels work under Python 3.10 only.
+peers-stan:
+	@for p in $(STAN_PYTHON) python3.10 "$$HOME"/.pyenv/versions/3.10.*/bin/python3.10; do \
+		test -x $(VENV)-stan/bin/python || "$$p" -m venv $(VENV)-stan 2>/dev/null; done; \
+	if test -x $(VENV)-stan/bin/python; then $(VENV)-stan/bin/python -m pip install --quiet --only-binary :all: pystan; \
+	else echo "No Python 3.10 was found (STAN_PYTHON=/path/to/python3.10 names one): Stan is left out."; fi
+
+peers-r:
+	@if ! command -v Rscript >/dev/null; then echo "R is not installed: PKNCA is left out."; else mkdir -p $(VENV)-r; \
+	R_LIBS=$(VENV)-r Rscript -e 'if (!requireNamespace("PKNCA", quietly = TRUE)) {' \
+	-e 'if ("@CRAN@" %in% getOption("repos")) chooseCRANmirror(graphics = FALSE, ind = 1, local.only = TRUE)' \
+	-e 'install.packages("PKNCA", lib = "$(VENV)-r") }' >/dev/null 2>&1 || true; \
+	R_LIBS=$(VENV)-r Rscript -e 'quit(status = !requireNamespace("PKNCA", quietly = TRUE))' \
+	|| echo "PKNCA could not be installed into $(VENV)-r: it is left out."; fi
 
 bench-engine: peers  ## speed of the engine beside its peers, in an environment of their own (about 15 minutes)
 	@$(BIN)/python benchmarks/engine/peers.py --python $(VENV)-peers/bin/python --repeats 15
@@ -96,4 +109,4 @@ docs-models: $(VENV)/.installed-dev  ## the pages of the model library, from the
 	@$(BIN)/python docs/make_model_pages.py
 
 clean:  ## remove the environment, and what demo and docs wrote
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-stan demo site docs/api
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-stan $(VENV)-r demo site docs/api

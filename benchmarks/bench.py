@@ -89,9 +89,14 @@ def run(command: list[str], limit: float, **environment: str) -> Line:
             return {"failed": f"not done after {limit:.0f} s elapsed", "load": load}
         line: Line = {"load": load, "process_wall": time.perf_counter() - began}
         if done.returncode or not out.exists():
-            said = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            return line | {"failed": said[:200]}
+            return line | {"failed": complaint(done.stderr)[:200]}
         return line | read_run(out)
+
+
+def complaint(said: str) -> str:
+    """Return the last line that names an error, or the last one."""
+    lines = said.strip().splitlines() or ["no output"]
+    return next((text for text in reversed(lines) if "rror" in text), lines[-1]).strip()
 
 
 def read_run(out: Path) -> Line:

@@ -153,8 +153,10 @@ class Curve:
         whole = self._moments if moment else self._areas
         pieces = np.where((x1 >= start) & (x2 <= end), whole, 0.0)
         for edge in (start, end):
-            cut = np.nonzero((x1 < edge) & (edge < x2))
-            pieces[cut] = self._cut(*cut, start, end, moment=moment)
+            cut = np.flatnonzero((x1 < edge) & (edge < x2))
+            if cut.size:
+                row, column = np.divmod(cut, start.size)
+                pieces[row, column] = self._cut(row, column, start, end, moment=moment)
         return total(pieces)
 
     def _cut(self, row: Ints, column: Ints, start: Floats, end: Floats, *, moment: bool) -> Floats:

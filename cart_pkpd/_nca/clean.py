@@ -92,13 +92,14 @@ def _compact(x: Floats, y: Floats, keep: Bools) -> tuple[Floats, Floats, Ints]:
     """Move kept points to the top of each column and pad with the last of them."""
     n = keep.sum(axis=0)
     rows = max(int(n.max(initial=0)), 2)
-    row, column = np.nonzero(keep)
-    place = (np.cumsum(keep, axis=0) - 1)[row, column]
+    # Flat positions: numpy finds and takes them several times faster than pairs.
+    source = np.flatnonzero(keep)
+    place = (np.cumsum(keep, axis=0).take(source) - 1) * n.size + source % max(n.size, 1)
     real = np.arange(rows)[:, None] < n
 
     def packed(matrix: Floats) -> Floats:
         out = np.zeros((rows, n.size))
-        out[place, column] = matrix[row, column]
+        out.ravel()[place] = matrix.take(source)
         return np.where(real, out, np.where(n == 0, 0.0, at(out, n - 1)))
 
     return packed(x), packed(y), n
