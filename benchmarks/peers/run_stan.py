@@ -118,7 +118,7 @@ def main() -> None:
         with contextlib.redirect_stderr(progress):
             fit = model.sample(
                 num_chains=args.chains, num_samples=args.draws, num_warmup=args.tune, delta=0.9,
-                init=[start(job, args.seed + c) for c in range(args.chains)], refresh=5,
+                init=[start(job, args.seed + c) for c in range(args.chains)], refresh=1,
             )  # fmt: skip
         limit.over.set()
         line["sample"] = sampled_in(clock)
