@@ -20,6 +20,11 @@ def load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def many(ratio: float) -> str:
+    """Return a ratio in two digits, or as a whole number from 100 on."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+
+
 def both(seconds: dict[str, float]) -> str:
     """Return processor seconds, and elapsed ones in brackets."""
     return f"{seconds['cpu']:.3g} ({seconds['wall']:.3g})"
@@ -104,7 +109,8 @@ def verdict(found: dict[str, Any], peer: str, goal: float) -> str:
         return f"≥ {goal:g} × {name}: {unmeasured(found, peer)}"
     met = "met" if ratio[1] >= goal else "**missed**"
     return (
-        f"≥ {goal:g} × {name}: {ratio[1]:.2g} × with compilation, {ratio[0]:.2g} × without: {met}"
+        f"≥ {goal:g} × {name}: {many(ratio[1])} × with compilation, {many(ratio[0])} × without: "
+        f"{met}"
     )
 
 
@@ -124,8 +130,9 @@ def b2(results: Path) -> tuple[str, list[str]]:
         ratio = gradients(found, peer)
         name = NAMES[peer].rstrip(",")
         said.append(
-            f"≥ {goal:g} × {name}: {far(found, peer)}; a gradient costs it {ratio:.2g} × ours: "
-            "**not shown**" if ratio else f"≥ {goal:g} × {name}: {unmeasured(found, peer)}"
+            f"≥ {goal:g} × {name}: {far(found, peer)}; a gradient costs it {many(ratio)} × ours: "
+            + ("met for as many gradients per effective draw" if ratio >= goal else "**not shown**")
+            if ratio else f"≥ {goal:g} × {name}: {unmeasured(found, peer)}"
         )  # fmt: skip
     return "; ".join(said), list(fits(found)) if found else []
 
@@ -238,13 +245,10 @@ def times(theirs: dict[int, Any], ours: dict[int, Any], n: int) -> str:
     """Return how many times our processor seconds a peer needs for `n` profiles."""
     if n not in theirs or n not in ours:
         return ""
-    ratio = theirs[n]["cpu"] / ours[n]["cpu"]
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+    return many(theirs[n]["cpu"] / ours[n]["cpu"])
 
 
-def against_pknca(
-    found: dict[str, Any], ours: dict[int, Any], pknca: dict[int, Any]
-) -> str:  # fmt: skip
+def against_pknca(found: dict[str, Any], ours: dict[int, Any], pknca: dict[int, Any]) -> str:
     """Return the verdict, on the largest number of profiles that both were given."""
     if not pknca:
         why = [r["failed"] for r in found.get("pknca", []) if "failed" in r] or [UNMEASURED]

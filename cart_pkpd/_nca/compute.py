@@ -98,24 +98,23 @@ def fill(result: Values, samples: Samples, plan: Plan, offset: int = 0) -> Value
     with np.errstate(all="ignore"):
         for members, block in blocks(samples, plan.rules):
             work, place = Work(block, plan.rules, plan.known), _positions(members + offset)
-            values, why = _columns(work, plan.names)
-            result.values[:, place], result.why[:, place] = values, why
+            values, why = result.values[:, place], result.why[:, place]
+            _fill_columns(work, plan.names, values, why)
+            if not isinstance(place, slice):  # then they are copies, not views
+                result.values[:, place], result.why[:, place] = values, why
             for name, window in plan.rule_names.items():
                 result.completed[name][place] = exposure.tail_rule(work, window)
             result.notes[place], result.n[place] = work.notes, work.n_samples
     return result
 
 
-def _columns(work: Work, names: Sequence[str]) -> tuple[Floats, Codes]:
-    """Return parameters of a block, (parameters, patients); no finite value needs a reason."""
-    values = np.empty((len(names), work.block.patients))
-    why = np.empty(values.shape, np.int16)
+def _fill_columns(work: Work, names: Sequence[str], values: Floats, why: Codes) -> None:
+    """Write parameters of a block, (parameters, patients); what is not finite has a reason."""
     for i, name in enumerate(names):
         values[i], why[i] = work[name]
     lost = ~np.isfinite(values)
     lost &= why == 0
     values[lost], why[lost] = np.nan, Why.OVERFLOW
-    return values, why
 
 
 def _positions(members: Ints) -> Ints | slice:
