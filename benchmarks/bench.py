@@ -134,7 +134,10 @@ def agreement(a: Line, b: Line) -> float:
 
 # -- rows
 
-PROCESSOR = {"b1": 600, "b2": 240}
+PROCESSOR = {
+    ("b1", "numpyro"): 600, ("b1", "stan"): 600, ("b1", "pymc"): 600,
+    ("b2", "numpyro"): 240, ("b2", "stan"): 240, ("b2", "pymc"): 60,
+}  # fmt: skip
 """Processor seconds of sampling after which a peer's fit is ended."""
 
 
@@ -181,7 +184,7 @@ def fits(row: str, settings: Settings, peers: tuple[str, ...]) -> Line:
         commands = {"cart_pkpd": ours(row)} | {
             peer: [
                 by[peer], str(PEERS / f"run_{peer}.py"), row, "JOB", "OUT",
-                "--limit", str(PROCESSOR[row]),
+                "--limit", str(PROCESSOR[row, peer]),
             ]
             for peer in peers
         }  # fmt: skip

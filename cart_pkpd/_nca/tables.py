@@ -220,13 +220,15 @@ def matrix_samples(
     """Return the samples of profiles given as matrices; NaN levels are no samples."""
     there, n = ~np.isnan(level), ids.size
     patient = np.repeat(np.arange(n), there.sum(axis=1))
-    value, limit, clock, marked = (m[there] for m in (level, lloq, time, below))
+    value, limit, clock = level[there], lloq[there], time[there]
+    quantified = ~below[there] & (value > 0) & ~(value < limit)
     order = in_order(patient, clock)
     if order is not None:
-        value, limit, clock, marked = (m[order] for m in (value, limit, clock, marked))
+        value, limit, clock = value[order], limit[order], clock[order]
+        quantified = quantified[order]
     found = Samples(
         ids=ids, patient=patient, time=clock, visit=clock, level=value, lloq=limit,
-        quantified=~marked & (value > 0) & ~(value < limit),
+        quantified=quantified,
         row=np.full(value.size, -1), dose=np.asarray(dose, dtype=np.float64),
         dose_end=np.zeros(n), horizon=np.full(n, np.inf), problem=no_reason(n),
         notes=np.zeros(n, dtype=np.int64),
