@@ -136,7 +136,7 @@ def agreement(a: Line, b: Line) -> float:
 
 PROCESSOR = {
     ("b1", "numpyro"): 600, ("b1", "stan"): 600, ("b1", "pymc"): 600,
-    ("b2", "numpyro"): 240, ("b2", "stan"): 240, ("b2", "pymc"): 60,
+    ("b2", "numpyro"): 240, ("b2", "stan"): 240, ("b2", "pymc"): 240,
 }  # fmt: skip
 """Processor seconds of sampling after which a peer's fit is ended."""
 

@@ -8,6 +8,7 @@ file needs; priors and the parametrisation are put in by ``run_ours.py``, which 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -101,8 +102,11 @@ class Clock:
 
 def children() -> list[int]:
     """Return the processes that this one started and that still run."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
+    found: list[int] = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread ended meanwhile
+            found += [int(pid) for pid in task.read_text().split()]
+    return found
 
 
 def spent_by(pid: int) -> float:
