@@ -280,8 +280,7 @@ def b5(settings: Settings) -> Line:
     command = [settings.python, script, "OUT", "--profiles", *profiles, "--repeats", repeats]
     found = run(command, max(settings.limit, 1800.0))
     sys.path.insert(0, str(HERE))
-    sizes = [(60, 3), (600, 1), *([(6000, 1)] if settings.large else [])]
-    return found | {"pknca": [pknca(n, r, settings) for n, r in sizes]}
+    return found | {"pknca": [pknca(n, r, settings) for n, r in ((60, 3), (600, 1), (6000, 1))]}
 
 
 def pknca(profiles: int, repeats: int, settings: Settings) -> Line:
