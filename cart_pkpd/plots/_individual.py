@@ -69,7 +69,7 @@ def individual(
         grid=np.flatnonzero(time <= end), obs=np.flatnonzero(predictions["time"].values <= end)
     )
     _limits(panels, shown, chosen, end, time_scale)
-    known, titles, marks = records(shown), _titles(shown), _event_marks(shown)
+    known, titles, marks = records(shown), _titles(shown), _event_marks(shown, chosen)
     for ax, patient in zip(panels, chosen, strict=True):
         one = shown[_drawn(shown)].sel(id=patient)
         _curves(ax, shown, one)
@@ -131,11 +131,11 @@ def _doses(ax: Axes, shown: xr.Dataset, patient: str) -> None:
     _edge(ax, time, 0.035, **_DOSE)
 
 
-def _event_marks(shown: xr.Dataset) -> dict[str, str]:
+def _event_marks(shown: xr.Dataset, patients: list[str]) -> dict[str, str]:
     """Return the mark of each kind of event that these patients had."""
     if "event_name" not in shown:
         return {}
-    here = np.isin(shown["event_patient"].values.astype(str), shown["id"].values.astype(str))
+    here = np.isin(shown["event_patient"].values.astype(str), patients)
     names = sorted({str(n) for n in shown["event_name"].values[here]})
     return {name: _EVENTS[i % len(_EVENTS)] for i, name in enumerate(names)}
 

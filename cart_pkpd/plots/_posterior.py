@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._given import draws_of
 
 Floats = NDArray[np.float64]
+_LINE = 60  # letters in a line below the axis
 _BINS = 400  # the draws are counted in bins first: a kernel for every draw is slow
 
 
@@ -226,13 +228,13 @@ def intervals(
     _interval_axes(ax, rows, y, ends)
     _axes.legend(ax, _interval_keys(prob), ncols=2)
     omitted = [_in_words(row) for _, row in table[~positive].iterrows()]
-    note = "".join(f"\nNot on this scale: {text}" for text in omitted)
+    note = "\n".join(["\nNot on this scale:", *omitted]) if omitted else ""
     _axes.label(ax, f"Value relative to prior median{f', {label}' if label else ''}{note}")
     return ax
 
 
 def _in_words(row: pd.Series[Any]) -> str:
-    return f"{row['label']} {_estimate(row)}"
+    return "\n".join(textwrap.wrap(f"{row['label']} {_estimate(row)}", _LINE))
 
 
 def _estimate(row: pd.Series[Any]) -> str:

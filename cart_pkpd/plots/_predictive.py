@@ -121,5 +121,5 @@ def _keys(check: xr.Dataset) -> list[object]:
         Patch(color=_axes.BLUE, alpha=0.28, linewidth=0, label="simulated trials"),
         _axes.key(f"their {percent} interval", color=_axes.BLUE, linewidth=2.4),
         _axes.key("observed", color=_axes.ORANGE, marker="D", markersize=6, linestyle="none"),
-        _axes.key("p: both tails beyond it", linestyle="none"),
+        _axes.key("p: simulated trials as extreme", linestyle="none"),
     ]
