@@ -111,12 +111,16 @@ class Decision:
         return {"dose": partial(words.dose, unit=self.unit)} if "dose" in self.table else {}
 
     def _repr_html_(self) -> str:
-        table = self.table.copy()
+        table = self.table[[c for c in self.table if c not in _DETAILS]].copy()
         if "dose" in table:
             table["dose"] = [words.dose(d, self.unit) for d in table["dose"]]
         return display.block(
             self.headline, self.reason, table, flags=self.flags, notes=[self.design]
         )
+
+
+# What a table has beyond what a page of a notebook holds; `table` has it.
+_DETAILS = ("sd", "q25", "q75")
 
 
 def plain(value: Any) -> Any:

@@ -51,7 +51,7 @@ ORIGINALS: Mapping[str, str] = MappingProxyType(
 )
 """The public files at `COMMIT` and their sha256."""
 
-LABELS: Mapping[str, str] = MappingProxyType({"car_abs": "CAR+ cells"})
+LABELS: Mapping[str, str] = MappingProxyType({"car_abs": "CAR+ T cells"})
 LLOQ: Mapping[str, float] = MappingProxyType({"car_abs": 0.04})
 """Assumed, always applied: zeros are not detected, the smallest positive count is 0.0406."""
 
