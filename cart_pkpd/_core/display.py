@@ -16,6 +16,7 @@ _MOST_ROWS = 60
 _SHORT = 26  # letters of a text that stays on one line
 _TABLE = "border-collapse:collapse;font-size:.95em;line-height:1.35"
 _CELL = "padding:.25em .7em;border-bottom:1px solid rgba(128,128,128,.35);vertical-align:top"
+_WIDE = "overflow-x:auto;margin:.4em 0"
 _ONE_LINE, _TEXT = "white-space:nowrap", "min-width:14em;white-space:normal"
 
 
@@ -99,7 +100,7 @@ def table(
     left = len(frame.index) - _MOST_ROWS
     more = f"<p {_NOTE}>and {words.count(left, 'more row')}</p>" if left > 0 else ""
     inside = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<div style='overflow-x:auto'><table style='{_TABLE}'>{inside}</table></div>{more}"
+    return f"<div style='{_WIDE}'><table style='{_TABLE}'>{inside}</table></div>{more}"
 
 
 def _th(text: str, side: str) -> str:
