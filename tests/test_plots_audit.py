@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from test_plots_all import PLOTS, QUICK
 
-from cart_pkpd import checks, plots
+from cart_pkpd import checks, compare, datasets, plots
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
 import make_gallery as gallery
@@ -93,6 +93,11 @@ SAYS = {
 
 def of_fit(check: Callable[..., Any], **options: Any) -> Any:
     """Return a check of a known fit of patients with limits, a dose level and a sex."""
+    return check(known(), **options)
+
+
+def known(**changed: float) -> Any:
+    """Return that fit, with another value of a quantity than the true one where given."""
     rng = np.random.default_rng(21)
     truth = {"c0": 100.0, "k": 0.1, "omega_c0": 0.6, "omega_k": 0.03, "sigma_log": 0.4}
     level = lines.simulated_line(rng, 24, omega_c0=0.6, omega_k=0.03, sigma=0.4)
@@ -100,7 +105,12 @@ def of_fit(check: Callable[..., Any], **options: Any) -> Any:
     records = lines.trial(level, lloq=20.0, uloq=250.0, covariates=doses)
     records["dose_level"].attrs["units"] = "cells"
     own = {n: truth[n] * np.exp(0.2 * rng.standard_normal((50, 24))) for n in ("c0", "k")}
-    return check(lines.known(records, truth, own, iiv=["c0", "k"]), **options)
+    return lines.known(records, {**truth, **changed}, own, iiv=["c0", "k"])
+
+
+def two_left_out() -> Any:
+    fits = {"good": known(), "poor": known(sigma_log=0.8)}
+    return compare.patients(fits, n_draws=60, seed=1)
 
 
 def expected_by_priors() -> Any:
@@ -128,6 +138,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "intervals": lambda: plots.intervals(made.table()),
     "npde": lambda: plots.npde(of_fit(checks.residuals, n_sims=100)),
     "observed_vs_predicted": lambda: plots.observed_vs_predicted(made.predictions()),
+    "patient_elpd": lambda: plots.patient_elpd(two_left_out()),
     "posterior": lambda: plots.posterior(made.draws(), made.prior_draws()),
     "predictive_exposure": lambda: plots.predictive_exposure(
         of_fit(checks.predictive_exposure, by="dose_level", n_sims=40)
@@ -275,6 +286,22 @@ def test_doses_and_other_events_stand_at_their_days() -> None:
     assert {"infusion", "tocilizumab"} <= set(said(figure).split(" | "))
     early = plots.individual(made.predictions(), ["P03"], last=5)
     assert [x.get_marker() for x in early.axes[0].lines if at_the_edge(x)] == ["^"]
+
+
+def test_predictions_carry_the_doses_and_events_of_the_trial() -> None:
+    trial = datasets.load("fast01")
+    values = {"c0": 100.0, "k": 0.1, "omega_c0": 0.6, "sigma_log": 0.4}
+    found = checks.predictions(lines.known(trial, values, iiv=["c0"]), n_grid=4, n_draws=2)
+    assert found["dose_level"].attrs["units"] == "cells"
+    for name in ("dose_patient", "dose_time", "amount"):
+        np.testing.assert_array_equal(found[name], trial[name])
+    for name in ("event_patient", "event_time", "event_name", "event_value"):
+        np.testing.assert_array_equal(found[name], trial[name])
+    figure = plots.individual(found, ["F01-009", "F01-001"])
+    assert {"steroid", "tocilizumab"} <= set(said(figure).split(" | "))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["F01-009, 1×10⁷ cells", "F01-001, 1×10⁶ cells"]
+    assert "steroid" not in said(plots.individual(found, ["F01-001"]))
 
 
 def at_the_edge(line: Any) -> bool:
