@@ -6,6 +6,7 @@ made-up results or from the gallery's entries that need no fit, the others in th
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -96,6 +97,7 @@ def of_fit(check: Callable[..., Any], **options: Any) -> Any:
     return check(known(), **options)
 
 
+@functools.cache
 def known(**changed: float) -> Any:
     """Return that fit, with another value of a quantity than the true one where given."""
     rng = np.random.default_rng(21)
@@ -106,6 +108,11 @@ def known(**changed: float) -> Any:
     records["dose_level"].attrs["units"] = "cells"
     own = {n: truth[n] * np.exp(0.2 * rng.standard_normal((50, 24))) for n in ("c0", "k")}
     return lines.known(records, {**truth, **changed}, own, iiv=["c0", "k"])
+
+
+@functools.cache
+def residuals() -> Any:
+    return of_fit(checks.residuals, n_sims=100)
 
 
 def two_left_out() -> Any:
@@ -132,11 +139,11 @@ MADE: dict[str, Callable[[], Any]] = {
     "etas": lambda: plots.etas(of_fit(checks.etas)),
     "exposure_twin": lambda: plots.exposure_twin(made.exposure_twin(), made.nca(), "cmax"),
     "exposure_twins": lambda: plots.exposure_twins(made.exposure_twin(), made.nca()),
-    "gof": lambda: plots.gof(of_fit(checks.residuals, n_sims=100)),
+    "gof": lambda: plots.gof(residuals()),
     "goodness_of_fit": lambda: plots.goodness_of_fit(made.predictions()),
     "individual": lambda: plots.individual(made.predictions()),
     "intervals": lambda: plots.intervals(made.table()),
-    "npde": lambda: plots.npde(of_fit(checks.residuals, n_sims=100)),
+    "npde": lambda: plots.npde(residuals()),
     "observed_vs_predicted": lambda: plots.observed_vs_predicted(made.predictions()),
     "patient_elpd": lambda: plots.patient_elpd(two_left_out()),
     "posterior": lambda: plots.posterior(made.draws(), made.prior_draws()),
@@ -147,7 +154,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "prior_sensitivity": lambda: plots.prior_sensitivity(owed_to_priors()),
     "profiles": lambda: plots.profiles(made.endpoint()),
     "ranks": lambda: plots.ranks(made.tree(), ["cmax"]),
-    "residual": lambda: plots.residual(of_fit(checks.residuals, n_sims=100)),
+    "residual": lambda: plots.residual(residuals()),
     "trace": lambda: plots.trace(made.tree(), ["cmax"]),
     "vpc": lambda: plots.vpc(of_fit(checks.vpc, n_sims=100)),
 }
