@@ -5,6 +5,8 @@ Expectations are read off the tables by hand; conversions are powers of ten.
 
 import ast
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,6 +78,7 @@ def test_dose_decisions_and_nca_take_such_a_trial():
     counted = dose.data(trial, levels=dose.Levels((1e7, 5e7), "cells", within=(0.9, 1.1))).table()
     assert counted["evaluable"].tolist() == [1, 2]
     assert counted["dlts"].tolist() == [0, 1]
+    assert trial["dlt"].values.tolist() == [0.0, 1.0, 0.0]
     dosed = nca.table(trial, endpoint="transgene")["dose"].sel(id="1-1").item()
     assert dosed == 1.046e7
 
@@ -189,3 +192,22 @@ def test_an_amount_that_is_missing_is_no_infusion():
     trial = read(patients=PATIENTS.replace("52,50", ",50"))
     assert trial["dose_patient"].values.tolist() == ["1-1", "1-3"]
     assert np.isfinite(trial["time"].values).all()
+
+
+def test_the_tables_of_the_quick_start_are_read_graded_and_decided(monkeypatch):
+    """The counts are those of the files (grep); the decision is that of BOIN's boundaries."""
+    home = Path(__file__).resolve().parents[1]
+    monkeypatch.chdir(home)
+    page = (home / "docs" / "start.md").read_text(encoding="utf-8")
+    page = page[page.index("## 7. Dates") : page.index("## The same without Python")]
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    trial, seen = names["trial"], names["seen"]
+    samples = frame((home / "examples/clinic/samples.csv").read_text(encoding="utf-8"))
+    assert trial.sizes["obs"] == (samples["Reported result"] != "not done").sum()
+    assert trial.sizes["dosing"] == 18
+    assert seen.table()["dlts"].tolist() == [0, 1, 1]
+    grades = trial["crs_grade"].values
+    assert [int((grades == g).sum()) for g in range(5)] == [1, 4, 7, 5, 1]
+    assert names["boin"].recommend(seen).sentence in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -473,6 +473,25 @@ def _as_text(values: FloatArray | Text) -> Text:
     if values.dtype.kind != "f":
         return values.astype(object)
     return np.array(["" if np.isnan(v) else repr(float(v)) for v in values], dtype=object)
+
+
+_FLAGS = ("dlt", "dlt_evaluable")
+"""Patient-level variables that are 1 or 0 wherever they are read."""
+
+_YES_NO = {"y": 1.0, "yes": 1.0, "true": 1.0, "n": 0.0, "no": 0.0, "false": 0.0}
+
+
+def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
+    """Return the covariates with Y and N of `_FLAGS` as 1 and 0."""
+    return [_flag(table, c) if c.name in _FLAGS and not c.numeric else c for c in covariates]
+
+
+def _flag(table: Table, flag: Covariate) -> Covariate:
+    said = [str(v).lower() for v in flag.values]
+    if not set(said) <= {*_YES_NO, ""}:
+        return flag
+    table.log.note(f"{flag.header!r} is yes or no: {flag.name} is 1 or 0.")
+    return replace(flag, values=np.array([_YES_NO.get(v, np.nan) for v in said]))
 
 
 def split_dose_level(table: Table, covariates: list[Covariate]) -> list[Covariate]:

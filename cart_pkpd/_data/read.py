@@ -16,7 +16,7 @@ from cart_pkpd._data.check import (
     without_duplicates,
 )
 from cart_pkpd._data.columns import assign
-from cart_pkpd._data.covariates import collect, split_dose_level
+from cart_pkpd._data.covariates import collect, split_dose_level, with_flags
 from cart_pkpd._data.dates import days_of_dates, has_dates
 from cart_pkpd._data.dosing import (
     dose_rows,
@@ -85,7 +85,7 @@ def _trial(
     events = read_events(table, records, time)
     id_header = table.columns.header["ID"]
     covariates = split_dose_level(table, collect(table, subjects, options, id_header, time))
-    covariates = levels_in_unit(covariates, doses, log)
+    covariates = with_flags(table, levels_in_unit(covariates, doses, log))
     build_.guess_levels(doses, covariates, log)
     events = with_changes(events, covariates)
     log.stop_if_any()
