@@ -242,7 +242,7 @@ class Kinetics:
         plan = self._schedule(dose, times, before, order, wanted)
         found, status = solve.levels(
             program, base, plan, rtol=model.solver.rtol, max_steps=model.solver.max_steps,
-            threads=1,
+            threads=1, lanes=True,
         )  # fmt: skip
         n, e = times.shape[1], wanted.size
         place = np.argsort(order, axis=1)
