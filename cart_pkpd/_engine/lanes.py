@@ -2,10 +2,10 @@
 
 Each lane is a patient with its own time, step and place in the schedule; one that has ended makes
 room for the next, so that none waits. What happens between two pieces is done for one patient at a
-time by the functions of :mod:`cart_pkpd._engine.patient`, on numbers of the patient's own; a piece is
-then integrated in its lane (:mod:`cart_pkpd._engine.wide`). A piece that is stiff, or has no solution,
-is integrated anew by :func:`cart_pkpd._engine.patient.integrate`. Nothing of this depends on what the
-other lanes do: a patient's levels are the same in any company.
+time by the functions of :mod:`cart_pkpd._engine.patient`, on numbers of the patient's own; a piece
+is then integrated in its lane (:mod:`cart_pkpd._engine.wide`). A piece that is stiff, or has no
+solution, is integrated anew by :func:`cart_pkpd._engine.patient.integrate`. Nothing of this depends
+on what the other lanes do: a patient's levels are the same in any company.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ from cart_pkpd._engine.wide import (
     BOUND,
     COUNT,
     FROM,
-    H,
     HELD,
     LEVEL,
     LIMIT,
@@ -64,6 +63,7 @@ from cart_pkpd._engine.wide import (
     SLOTS,
     STOP,
     TIME,
+    H,
 )
 from cart_pkpd._engine.wide import advance as wide_advance
 from cart_pkpd._engine.wide import between as wide_between
@@ -139,7 +139,7 @@ def another(table: Any, control: Any, x: Any) -> bool:
 
 @compiled
 def await_sample(lane: int, table: Any, control: Any, lanes: Any) -> float:
-    """Write the time of the next sample before the end of the piece, infinity if none; return it."""
+    """Write the time of the next sample before the end of the piece, infinity if none."""
     ob_time, at, when = floats(table[7]), int(control[AHEAD]), np.inf
     if at < control[LAST_OB] and ob_time[at] < control[END]:
         when = ob_time[at]
@@ -229,9 +229,9 @@ def show_samples(waiting: int, table: Any, memory: int, lanes: Any, x: Any) -> N
                             left ^= 1 << lane
         for lane in range(WIDTH):
             arrived = lanes[TIME * WIDTH + lane] + lanes[H * WIDTH + lane]
-            if (waiting >> lane) & 1:
-                if await_sample(lane, table, own_of(lane, memory), lanes) > arrived:
-                    waiting ^= 1 << lane
+            awaited = (waiting >> lane) & 1
+            if awaited and await_sample(lane, table, own_of(lane, memory), lanes) > arrived:
+                waiting ^= 1 << lane
 
 
 @compiled

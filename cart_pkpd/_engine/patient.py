@@ -175,7 +175,7 @@ def slope_at_z(t: float, piece: float, x: Any) -> None:
 
 @compiled
 def first_slope(begin: float, end: float, piece: float, x: Any, h: float) -> float:
-    """Write the slope at a piece's begin to K1; return the step to try first, `h` if there is one."""
+    """Write the slope at a piece's begin to K1; return the first step, `h` if there is one."""
     slope_at_z(begin, piece, x)
     for i in range(N):
         x[PEAK + i] = max(x[PEAK + i], abs(x[Z + i]))

@@ -159,7 +159,8 @@ def sensitivities(
 
     k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
     # Where nothing is differentiated by, no sensitivity is written.
-    values, sens = np.full(n, np.nan), np.full((n, m) if m else (1, 1), np.nan)
+    values = np.empty(n) if only is None else np.full(n, np.nan)
+    sens = np.full((n, m) if m else (1, 1), np.nan)
     status = np.zeros(k, dtype=np.int64)
     wide = lanes and program.states and not wrt
     predict = predict_of(lanes_kernel(program) if wide else kernel(program, wrt, None))

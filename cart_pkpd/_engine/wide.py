@@ -2,10 +2,9 @@
 
 :mod:`cart_pkpd._engine.widening` translates these functions, with those of the explicit method and
 of the error that they call, so that every number is one per lane: `x` holds a solve's places and
-``lanes`` the places below, each as many numbers wide as there are lanes. A condition chooses in each
-lane. All that a lane computes depends on its own numbers alone. From one step to the next, states and slopes
-wait in U1 and U2, which the explicit method does not use: choosing between two places for one of
-them would become a masked store, which some processors are slow at.
+``lanes`` the places below, each as many numbers wide as there are lanes. A condition chooses in
+each lane. All that a lane computes depends on its own numbers alone. From one step to the next,
+states and slopes wait in U1 and U2, which the explicit method does not use.
 
 What happens between two pieces is the business of :mod:`cart_pkpd._engine.lanes`.
 """
@@ -68,7 +67,7 @@ def advance(lanes: Any, x: Any) -> float:
     held = lanes[HELD] if 0.5 * apart <= turned else 0.0
     held = held + 1.0 if apart < turned else held
     arrived = t + step
-    stiff = STIFF_STEPS <= held and MILD * step < end - arrived
+    stiff = held >= STIFF_STEPS and MILD * step < end - arrived
     lost = stiff or not lanes[SHORTEST] <= step or lanes[BOUND] <= lanes[COUNT]
     lanes[LOST] = 1.0 if lost else 0.0
     lanes[FROM] = arrived if good else t
@@ -121,7 +120,7 @@ def exp(v: float) -> float:
     )
     found = times_power_of_2(1.0 + (r + r2 * (low + r4 * (middle + r4 * high))), shifted)
     found = 0.0 if v < SMALLEST else found
-    found = math.inf if LARGEST < v else found
+    found = math.inf if v > LARGEST else found
     return found if v == v else v
 
 
@@ -146,15 +145,15 @@ def log(v: float) -> float:
     found = k * LN2_HIGH - ((half - (s * (half + rest) + k * LN2_LOW)) - f)
     found = v if v == math.inf else found
     found = -math.inf if v == 0.0 else found
-    return found if 0.0 <= v else math.nan
+    return found if v >= 0.0 else math.nan
 
 
 def pow(base: float, power: float) -> float:
     """Return a power, to a relative 2.3e-16 times 2 plus its logarithm's size."""
     found = exp(power * log(abs(base)))
     whole = abs(power) < 4503599627370496.0 and whole_part(power) == power
-    odd = not whole_part(0.5 * power) == 0.5 * power
-    signed = (-found if odd else found) if whole else math.nan
+    even = whole_part(0.5 * power) == 0.5 * power
+    signed = (found if even else -found) if whole else math.nan
     found = signed if base < 0.0 else found
     found = 1.0 if power == 0.0 else found
     return found if base == base and power == power else math.nan
@@ -187,7 +186,7 @@ def bits(first: bool, second: bool) -> float:
 
 
 def times_power_of_2(v: float, shifted: float) -> float:
-    """Return `v` times the power of 2 of which SHIFT more is given; the result is a normal number."""
+    """Return `v` times a power of 2 of which SHIFT more is given; the result is normal."""
     return math.ldexp(v, int(shifted - SHIFT))
 
 

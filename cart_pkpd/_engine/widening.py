@@ -1,9 +1,9 @@
 """Equations and one step of the solver as LLVM code for several patients in lock-step.
 
 Every number becomes one per lane; places of arrays are as many numbers wide. Conditions on numbers
-choose in each lane, and both sides are computed; conditions on whole numbers, such as which endpoint
-is observed, are the same for all lanes. What LLVM has no wide instruction for is called lane by lane,
-but for exp, log and pow, which :mod:`cart_pkpd._engine.wide` has.
+choose in each lane, and both sides are computed; conditions on whole numbers, such as which
+endpoint is observed, are the same for all lanes. What LLVM has no wide instruction for is called
+lane by lane, but for exp, log and pow, which :mod:`cart_pkpd._engine.wide` has.
 """
 
 from __future__ import annotations
