@@ -250,7 +250,7 @@ class Kinetics:
             return level, status
         place = np.argsort(order, axis=1)
         if place.shape[0] == 1:
-            return level[:, place[0]], status
+            return np.take(level, place[0], axis=1), status
         return np.take_along_axis(level, place[:, :, None], axis=1), status
 
     def _schedule(
