@@ -58,9 +58,12 @@ def cohort(model, rng, times, doses=(), changes=(), k=2 * WIDTH + 3):
 
 
 def apart(level, other, count):
-    """Return the largest difference, relative to the highest level that any patient has."""
+    """Return the largest difference, relative to the highest level that any patient has.
+
+    Patients without a solution in one of the two are left out.
+    """
     a, b = (np.concatenate([np.reshape(v, (-1, count)) for v in of]) for of in (level, other))
-    return np.max(np.abs(a - b) / np.max(np.abs(b), axis=0).clip(1e-300))
+    return np.nanmax(np.abs(a - b) / np.nanmax(np.abs(b), axis=0).clip(1e-300))
 
 
 # --- the same numbers ----------------------------------------------------------------------
@@ -87,7 +90,11 @@ ODE = [n for n in models.names() if isinstance(models.get(n), models.OdeModel)]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ODE)
 def test_every_registered_model_has_the_levels_of_one_by_one(name):
-    """At the default 1e-6 at most 1e-6 further from the levels at 1e-10 than twice one by one."""
+    """At the default 1e-6 at most 1e-6 further from the levels at 1e-10 than twice one by one.
+
+    Who has a solution one by one has one here. (Two hard patients of kirouac2023 have one only
+    here.)
+    """
     model = models.get(name)
     doses = [(0.0, 1e7, 0.0)] if model.dosed is not None else []
     times = np.array([0.0, 1.0, 4.0, 7.5, 14.0, 28.0, 60.0, 180.0])
@@ -96,7 +103,7 @@ def test_every_registered_model_has_the_levels_of_one_by_one(name):
     level, status = run(everybody)
     scalar, known = run(everybody, lanes=False)
     exact, _ = run(everybody, lanes=False, rtol=1e-10)
-    assert_array_equal(status, known)
+    assert not status[known == 0].any()
     assert apart(level, exact, count) < 2.0 * apart(scalar, exact, count) + 1e-6
 
 
