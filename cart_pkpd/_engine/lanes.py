@@ -33,6 +33,7 @@ from cart_pkpd._engine.equations import (
 from cart_pkpd._engine.patient import (
     CONTROLS,
     END,
+    MOST,
     NOW,
     OBSERVED,
     PIECE,
@@ -56,7 +57,6 @@ from cart_pkpd._engine.wide import (
     LIMIT,
     LOST,
     MIDDLE,
-    MOST,
     NEXT,
     SAMPLE,
     SHORTEST,
