@@ -27,6 +27,7 @@ from cart_pkpd._engine import store
 from cart_pkpd._engine.kernel import (
     COPY,
     HAZARD,
+    LANES,
     LOGLIK,
     POSTERIOR,
     PREDICT,
@@ -38,6 +39,7 @@ from cart_pkpd._engine.kernel import (
 from cart_pkpd._engine.linking import link, load
 from cart_pkpd._engine.translation import constants, translate
 from cart_pkpd._engine.units import definitions, unit
+from cart_pkpd._engine.widening import widened
 
 _LOG = logging.getLogger("cart_pkpd")
 _POINT_TO_VALUE = "int64(int64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
@@ -70,9 +72,11 @@ class CFunction:
 def predict_of(kernel: Kernel) -> Any:
     """Return the function ``(first, last, *arrays)`` that predicts levels and derivatives.
 
-    The arrays are those of :func:`cart_pkpd._engine.batch.predict`, in one piece each.
+    The arrays are those of :func:`cart_pkpd._engine.batch.predict`, in one piece each; a kernel of
+    LANES takes the same.
     """
-    function = _Patients(addresses(kernel.name, kernel.entries)[PREDICT])
+    (entry,) = kernel.entries
+    function = _Patients(addresses(kernel.name, kernel.entries)[entry])
 
     def predict(first: int, last: int, *arrays: NDArray[Any]) -> None:
         table = np.array([a.ctypes.data for a in arrays], dtype=np.int64)
@@ -195,6 +199,8 @@ def compile_here(name: str) -> bytes:
     source = equations(name)
     said = constants(source)
     parts = [*map(unit, said["UNITS"]), translate(source)]
+    if LANES in said["ENTRIES"]:
+        parts.append(widened(source))
     places = {k: v for k, v in said.items() if isinstance(v, int)}
     code = link(name, parts, places, said["ENTRIES"])
     store.keep(_code_path(name), code)

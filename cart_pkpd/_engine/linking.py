@@ -22,6 +22,7 @@ _LOCK = threading.Lock()
 ENTRIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "predict": ("i64", "i64", "ptr"),
+        "lanes": ("i64", "i64", "ptr"),
         "loglik": ("i64", "i64", "ptr"),
         "hazard": ("i64", "i64", "ptr"),
         "posterior": ("i64", "ptr", "ptr", "ptr", "ptr"),
