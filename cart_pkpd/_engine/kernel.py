@@ -14,7 +14,7 @@ from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
 PREDICT, LOGLIK, HAZARD = "predict", "loglik", "hazard"
-POSTERIOR, COPY = "posterior", "copy_point"
+POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
@@ -42,7 +42,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, or LOGLIK, or HAZARD, or POSTERIOR and COPY.
+        The functions: PREDICT, or LOGLIK, or HAZARD, or POSTERIOR, MOVED and COPY.
     """
 
     name: str
@@ -75,7 +75,7 @@ def kernel(
 @cache
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
-    return _kernel("posteriors", (POSTERIOR, COPY), [], "")
+    return _kernel("posteriors", (POSTERIOR, MOVED, COPY), [], "")
 
 
 @cache
