@@ -14,6 +14,16 @@ from numba import carray, njit
 from cart_pkpd._engine.population import natural_value
 from cart_pkpd._engine.symbols import address_of, density_at, pointer_at, release, room
 
+_ROOT_TWO_PI, _ROOT_HALF = 2.5066282746310002, 0.7071067811865476
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def bent_at(v: float) -> tuple[float, float, float]:
+    """Return ``v Phi(v) + phi(v)``, Phi(v) and phi(v) of the standard normal."""
+    density = math.exp(-0.5 * v * v) / _ROOT_TWO_PI
+    below = 0.5 * math.erfc(-v * _ROOT_HALF)
+    return v * below + density, below, density
+
 
 @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def linear(
@@ -73,26 +83,35 @@ def moved(size: int, w_: Any, gradient_: Any, value_: Any, table_: Any) -> int:
     int
         What the posterior returns: 0, or 3 if a result is not finite.
     """
-    a = carray(table_, (14,), np.int64)
+    a = carray(table_, (15,), np.int64)
     p, r, k = a[0], a[1], a[2]
     origin = carray(pointer_at(a[5]), (size,), np.float64)
     shared = carray(pointer_at(a[6]), (p, p), np.float64)
     own = carray(pointer_at(a[7]), (k, r, r), np.float64)
     across = carray(pointer_at(a[8]), (k, r, p), np.float64)
-    sds = carray(pointer_at(a[9]), (r,), np.int64)
-    kinds = carray(pointer_at(a[10]), (r,), np.int64)
-    bounds = carray(pointer_at(a[11]), (r, 2), np.float64)
-    information = carray(pointer_at(a[12]), (r, k), np.float64)
-    place = carray(pointer_at(a[13]), (r, k), np.float64)
+    scale = carray(pointer_at(a[9]), (p,), np.float64)
+    sds = carray(pointer_at(a[10]), (r,), np.int64)
+    kinds = carray(pointer_at(a[11]), (r,), np.int64)
+    bounds = carray(pointer_at(a[12]), (r, 2), np.float64)
+    information = carray(pointer_at(a[13]), (r, k), np.float64)
+    place = carray(pointer_at(a[14]), (r, k), np.float64)
     w, gradient = carray(w_, (size,)), carray(gradient_, (size,))
-    memory = room(2 * size + p + 2 * r + 1)
+    memory = room(2 * size + 2 * p + 2 * r + 1)
     at = address_of(memory)
     x = carray(memory, (size,))
     slope = carray(pointer_at(at + 8 * size), (size,), np.float64)
     by = carray(pointer_at(at + 8 * 2 * size), (p,), np.float64)
     omegas = carray(pointer_at(at + 8 * (2 * size + p)), (2, r), np.float64)
     linear(w, origin, shared, own, across, by, x)
+    at_before = at + 8 * (2 * size + p + 2 * r + 1)
+    before = carray(pointer_at(at_before), (p,), np.float64)
     ln_size = 0.0
+    for q in range(p):
+        before[q] = x[q]
+        if scale[q] > 0.0:
+            bent, below, _ = bent_at(x[q])
+            ln_size += math.log(below / bent)
+            x[q] = math.log(scale[q] * bent)
     for b in range(r):
         q = sds[b]
         omegas[0, b], omegas[1, b], _ = natural_value(kinds[b], bounds[b, 0], bounds[b, 1], x[q])
@@ -115,6 +134,10 @@ def moved(size: int, w_: Any, gradient_: Any, value_: Any, table_: Any) -> int:
             by_omega += slope[p + b * k + i] * change + 0.5 * by_share / share
             slope[p + b * k + i] *= root
         slope[sds[b]] += by_omega * omegas[1, b]
+    for q in range(p):
+        if scale[q] > 0.0:
+            bent, below, density = bent_at(before[q])
+            slope[q] = slope[q] * below / bent + density / below - below / bent
     pulled_back(slope, shared, own, across, gradient)
     carray(value_, (1,))[0] = carray(pointer_at(at_value), (1,), np.float64)[0] + ln_size
     release(memory)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from cart_pkpd._engine import compiling
 from cart_pkpd._fit.posterior import Evaluation, kind_of, natural_values
@@ -27,6 +28,7 @@ from cart_pkpd._fit.posterior import Evaluation, kind_of, natural_values
 type Array = NDArray[np.float64]
 type Function = Callable[[Array], tuple[float, Array]]
 
+_ROOT = float(np.sqrt(2.0 * np.pi))
 _LEAST_SHARED, _LEAST_OWN = 0.3, 0.3
 """Least precision that is believed, of one prior standard deviation."""
 
@@ -82,14 +84,17 @@ class Coordinates:
         Of each patient's.
     across : ndarray, shape (k, r, p)
         How each patient's follow the population's point.
+    scale : ndarray, shape (p,)
+        Of the second step, 0 where there is none.
     between : Between
-        The second step.
+        The third step.
     """
 
     origin: Array
     shared: Array
     own: Array
     across: Array
+    scale: Array
     between: Between
 
     @property
@@ -100,7 +105,7 @@ class Coordinates:
 
     def point(self, w: Array) -> Array:
         """Return the points (..., d) of coordinates (..., d)."""
-        x = self._moved(w)
+        x = self._spread(self._moved(w))
         p, r, k = self.shape
         own = self.between.forth(x, x[..., p:].reshape(*x.shape[:-1], r, k))
         return np.concatenate([x[..., :p], own.reshape(*x.shape[:-1], r * k)], axis=-1)
@@ -113,12 +118,19 @@ class Coordinates:
         own -= np.einsum("kap,...p->...ak", self.across, by)
         return self.origin + np.concatenate([by, own.reshape(*lead, r * k)], axis=-1)
 
+    def _spread(self, x: Array) -> Array:
+        """Return points with standard deviations on the scale of the posterior."""
+        x, moved = x.copy(), np.flatnonzero(self.scale > 0.0)
+        x[..., moved] = np.log(self.scale[moved] * bent(x[..., moved]))
+        return x
+
     def density(self, function: Function) -> Function:
         """Return ln density and gradient by coordinates, but for the constant of the linear step."""
         p, r, k = self.shape
 
         def at(w: Array) -> tuple[float, Array]:
-            x = self._moved(w)
+            before = self._moved(w)
+            x = self._spread(before)
             u = x[p:].reshape(r, k)
             omega = self.between.omegas(x)[:, None]
             j, e = self.between.information, self.between.place
@@ -135,11 +147,34 @@ class Coordinates:
             slope = _slopes(self.between, x)
             np.add.at(g, self.between.sds, by_omega * slope)
             gu = gz * root
+            for q in np.flatnonzero(self.scale > 0.0):
+                v = before[q]
+                below = ndtr(v)
+                slope_v = below / bent(v)
+                value += np.log(slope_v)
+                g[q] = g[q] * slope_v + np.exp(-0.5 * v * v) / _ROOT / below - slope_v
             shared = g[:p] - np.einsum("kap,ak->p", self.across, gu)
             own = np.einsum("kab,ak->bk", self.own, gu)
             return value, np.concatenate([shared @ self.shared, own.ravel()])
 
         return at
+
+
+def bent(v: Array) -> Array:
+    """Return ``v Phi(v) + phi(v)``: v where that is large, and 0 as fast as a normal density.
+
+    With a standard deviation that is this, a density that does not end at 0 becomes one with the
+    tails of a normal; its logarithm has a long tail there.
+    """
+    return v * ndtr(v) + np.exp(-0.5 * v * v) / _ROOT
+
+
+def unbent(y: float) -> float:
+    """Return the v of which `bent` is y, at least 1."""
+    v = y
+    for _ in range(30):
+        v -= (bent(v) - y) / ndtr(v)
+    return float(v)
 
 
 def _slopes(between: Between, x: Array) -> Array:
@@ -160,7 +195,7 @@ def plain(shape: tuple[int, int, int], origin: Array, between: Between) -> Coord
     """Return coordinates without a linear step but the shift."""
     p, r, k = shape
     own = np.broadcast_to(np.eye(r), (k, r, r))
-    return Coordinates(origin, np.eye(p), own, np.zeros((k, r, p)), between)
+    return Coordinates(origin, np.eye(p), own, np.zeros((k, r, p)), np.zeros(p), between)
 
 
 class Moved:
@@ -178,7 +213,7 @@ class Moved:
         c, between = coordinates, coordinates.between
         kinds = np.array([kind_of((low, high)) for low, high in between.bounds], dtype=np.int64)
         arrays = [
-            c.origin, c.shared, c.own, c.across, between.sds, kinds, between.bounds,
+            c.origin, c.shared, c.own, c.across, c.scale, between.sds, kinds, between.bounds,
             between.information, between.place,
         ]  # fmt: skip
         # Held here, because the table has only their addresses.
@@ -268,4 +303,5 @@ def _inverse_root(matrix: Array, sizes: Array, least: float) -> Array:
     """Return R with R R' the inverse of a matrix whose precisions are not below a least."""
     scaled = matrix * np.outer(sizes, sizes)
     values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
-    return sizes[:, None] * vectors / np.sqrt(np.maximum(values, least))
+    # The symmetric root turns the axes as little as can be.
+    return sizes[:, None] * ((vectors / np.sqrt(np.maximum(values, least))) @ vectors.T)

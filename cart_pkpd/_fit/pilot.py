@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from cart_pkpd._fit.coordinates import Arrow, Between, Coordinates, Moved, factored, plain
+from cart_pkpd._fit.coordinates import Arrow, Between, Coordinates, Moved, factored, plain, unbent
 from cart_pkpd._fit.draws import individual_draws, patient_means, population_draws
 from cart_pkpd._fit.posterior import Evaluation, Posterior
 from cart_pkpd._fit.start import on_the_line
@@ -18,7 +18,7 @@ from cart_pkpd._stats.priors import Prior
 
 type Array = NDArray[np.float64]
 
-_ROUNDS, _ITERATIONS = 4, 100
+_ROUNDS, _ITERATIONS = 6, 100
 _STEP = 1e-4
 _WORST = 1e10
 _MOST_CHANGE = 1.0
@@ -148,7 +148,21 @@ def around(problem: Problem, x: Array) -> Coordinates:
     origin = x.copy()
     origin[p:] = np.where(tell, 0.0, own / np.sqrt(share)).ravel()
     arrow = problem.arrow(plain(problem.shape, origin, between), np.zeros(x.size))
-    return Coordinates(origin, *factored(arrow, problem.sizes(x)), between)
+    sizes, scale = problem.sizes(x), np.zeros(p)
+    told = np.where(apart[:, None], 2.0 * (1.0 - share) ** 2, 2.0).sum(axis=1)
+    shared, across = arrow.shared.copy(), arrow.across.copy()
+    for q in np.unique(none.sds):
+        # In a linear model nothing else depends on a standard deviation in these coordinates.
+        shared[q] = shared[:, q] = across[:, :, q] = 0.0
+        precision = 1.0 + told[none.sds == q].sum()
+        shared[q, q] = precision
+        low, high = problem.posterior.quantities[q].prior.bounds
+        if np.isfinite(low) and not np.isfinite(high):
+            scale[q] = np.exp(x[q]) / np.sqrt(precision)
+            origin[q] = unbent(np.sqrt(precision))
+            shared[q, q] = sizes[q] = 1.0
+    parts = factored(Arrow(shared, arrow.own, across), sizes)
+    return Coordinates(origin, *parts, scale, between)
 
 
 def _left(arrow: Arrow) -> Array:
@@ -168,7 +182,7 @@ def _mode(problem: Problem, x: Array) -> Array:
     shared[fixed] = shared[:, fixed] = 0.0
     parts = factored(Arrow(shared, arrow.own, across), problem.sizes(x))
     parts[0][fixed] = 0.0
-    way = Coordinates(x, *parts, none)
+    way = Coordinates(x, *parts, np.zeros(p), none)
     density = Moved(problem.function, way)
 
     def minus(w: Array) -> tuple[float, Array]:
@@ -194,7 +208,10 @@ def _updated(problem: Problem, x: Array) -> Array:
         rows = np.flatnonzero((none.sds == q) & apart)
         prior = problem.posterior.quantities[q].prior
         before = none.omegas(x)[rows[0]]
-        after = before * np.sqrt(np.mean(own[rows] ** 2 + left[rows]))
+        # A step of scoring: that of expectation and maximisation is slow where little is told.
+        excess = np.sum(own[rows] ** 2 + left[rows] - 1.0)
+        step = excess / (1.0 + 2.0 * np.sum((1.0 - left[rows]) ** 2))
+        after = before * np.exp(np.clip(step, -_MOST_CHANGE, _MOST_CHANGE))
         low, high = prior.bounds
         after = float(np.clip(after, max(low * 1.001, _LEAST_OMEGA), high * 0.999))
         x[q] = on_the_line(prior, after)
