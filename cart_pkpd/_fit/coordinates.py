@@ -1,21 +1,23 @@
 """Coordinates in which a posterior is nearly a standard normal, so that samplers move freely.
 
-Two steps lead from such coordinates to a point of :class:`cart_pkpd._fit.posterior.Posterior`,
-both exact: they change where the sampler walks, not what it samples.
+Three steps lead from such coordinates to a point of :class:`cart_pkpd._fit.posterior.Posterior`.
+All are exact: they change where the sampler walks, not what it samples.
 
-1. A linear step whitens what is known only together. The curvature of a hierarchical posterior
-   is an arrow: one block per patient, one of the population, and what couples each patient with
-   the population; its Cholesky factor costs no more than the blocks.
-2. A deviation ``z`` of a patient becomes ``(1 - s) e / omega + sqrt(s) u``, with
-   ``s = 1 / (1 + J omega**2)``, J what the patient's records tell of the parameter and e where
-   they put it. It is the value itself where they tell much and the deviation where they tell
-   little, at every omega, between the centred and the non-centred way (Papaspiliopoulos, Roberts
-   & Sköld 2007, Statistical Science 22:59-73).
+1. A linear step whitens what is known only together. The information about a hierarchy is an
+   arrow: one block per patient, one of the population, and what couples each patient with the
+   population, so that whitening costs no more than the blocks.
+2. A standard deviation omega becomes ``scale (v Phi(v) + phi(v))`` of v. Its logarithm, which a
+   point has, has a long tail where data allow an omega of 0; v has the tails of a normal.
+3. A deviation z of a patient becomes ``(1 - s) e / omega + sqrt(s) u`` of u, with
+   ``s = 1 / (1 + J omega²)``, J what the patient's records tell of the parameter and e where they
+   put it. That is between the two usual ways, and close to the better one at every omega: the
+   value itself where records tell much, its deviation where they tell little (Papaspiliopoulos,
+   Roberts & Sköld 2007, Statistical Science 22:59-73). In a linear model with normal errors u is
+   standard normal whatever omega is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +27,12 @@ from scipy.special import ndtr
 from cart_pkpd._engine import compiling
 from cart_pkpd._fit.posterior import Evaluation, kind_of, natural_values
 
-type Array = NDArray[np.float64]
-type Function = Callable[[Array], tuple[float, Array]]
+_ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
+_LEAST = 0.3
+_STEPS = 30
 
-_ROOT = float(np.sqrt(2.0 * np.pi))
-_LEAST_SHARED, _LEAST_OWN = 0.3, 0.3
-"""Least precision that is believed, of one prior standard deviation."""
+type Array = NDArray[np.float64]
+type Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +46,10 @@ class Between:
     bounds : ndarray, shape (r, 2)
         Its bounds.
     information : ndarray, shape (r, k)
-        What a patient's records tell of the effect, one over a variance; 0 for the deviation
-        itself.
+        What a patient's records tell of an effect: J, one over a variance on the free scale; 0 for
+        the deviation itself.
     place : ndarray, shape (r, k)
-        Where the records put the effect, free scale.
+        Where the records put it: e.
     """
 
     sds: NDArray[np.int64]
@@ -56,17 +58,20 @@ class Between:
     place: Array
 
     def omegas(self, x: Array) -> Array:
-        """Return the standard deviations at points, shape (..., r)."""
+        """Return the standard deviations at points (..., d), shape (..., r)."""
         columns = [
             natural_values((low, high), x[..., q])
             for q, (low, high) in zip(self.sds, self.bounds, strict=True)
         ]
         return np.stack(columns, axis=-1) if columns else x[..., :0]
 
-    def forth(self, x: Array, u: Array) -> Array:
+    def left(self, x: Array) -> Array:
+        """Return the shares of the population's variance that records leave, shape (..., r, k)."""
+        return 1.0 / (1.0 + self.information * self.omegas(x)[..., None] ** 2)
+
+    def deviations(self, x: Array, u: Array) -> Array:
         """Return deviations of coordinates (..., r, k) where the population is at `x`."""
-        omega = self.omegas(x)[..., None]
-        share = 1.0 / (1.0 + self.information * omega**2)
+        share, omega = self.left(x), self.omegas(x)[..., None]
         return (1.0 - share) * self.place / omega + np.sqrt(share) * u
 
 
@@ -77,15 +82,15 @@ class Coordinates:
     Attributes
     ----------
     origin : ndarray, shape (d,)
-        The point, before the second step, whose coordinates are 0.
+        What the first step makes of coordinates that are 0.
     shared : ndarray, shape (p, p)
-        Of the population's coordinates.
+        Turns the population's coordinates.
     own : ndarray, shape (k, r, r)
-        Of each patient's.
+        Turns each patient's.
     across : ndarray, shape (k, r, p)
-        How each patient's follow the population's point.
+        How each patient's follow the population.
     scale : ndarray, shape (p,)
-        Of the second step, 0 where there is none.
+        Of the second step; 0 for what is not a standard deviation above a bound.
     between : Between
         The third step.
     """
@@ -98,108 +103,36 @@ class Coordinates:
     between: Between
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """Number of quantities, effects and patients."""
         k, r, p = self.across.shape
         return p, r, k
 
-    def point(self, w: Array) -> Array:
+    def points(self, w: Array) -> Array:
         """Return the points (..., d) of coordinates (..., d)."""
-        x = self._spread(self._moved(w))
-        p, r, k = self.shape
-        own = self.between.forth(x, x[..., p:].reshape(*x.shape[:-1], r, k))
-        return np.concatenate([x[..., :p], own.reshape(*x.shape[:-1], r * k)], axis=-1)
-
-    def _moved(self, w: Array) -> Array:
         p, r, k = self.shape
         lead = w.shape[:-1]
         by = w[..., :p] @ self.shared.T
         own = np.einsum("kab,...bk->...ak", self.own, w[..., p:].reshape(*lead, r, k))
         own -= np.einsum("kap,...p->...ak", self.across, by)
-        return self.origin + np.concatenate([by, own.reshape(*lead, r * k)], axis=-1)
-
-    def _spread(self, x: Array) -> Array:
-        """Return points with standard deviations on the scale of the posterior."""
-        x, moved = x.copy(), np.flatnonzero(self.scale > 0.0)
-        x[..., moved] = np.log(self.scale[moved] * bent(x[..., moved]))
+        x = self.origin + np.concatenate([by, own.reshape(*lead, r * k)], axis=-1)
+        bent = np.flatnonzero(self.scale)
+        x[..., bent] = np.log(self.scale[bent] * bent_at(x[..., bent]))
+        x[..., p:] = self.between.deviations(x, x[..., p:].reshape(*lead, r, k)).reshape(
+            *lead, r * k
+        )
         return x
 
-    def density(self, function: Function) -> Function:
-        """Return ln density and gradient by coordinates, but for the constant of the linear step."""
-        p, r, k = self.shape
 
-        def at(w: Array) -> tuple[float, Array]:
-            before = self._moved(w)
-            x = self._spread(before)
-            u = x[p:].reshape(r, k)
-            omega = self.between.omegas(x)[:, None]
-            j, e = self.between.information, self.between.place
-            share = 1.0 / (1.0 + j * omega**2)
-            root = np.sqrt(share)
-            z = (1.0 - share) * e / omega + root * u
-            value, g = function(np.concatenate([x[:p], z.ravel()]))
-            g = g.copy()
-            gz = g[p:].reshape(r, k)
-            value += 0.5 * np.log(share).sum()
-            by_share = -2.0 * omega * j * share**2
-            dz = -by_share * e / omega - (1.0 - share) * e / omega**2 + by_share * u / (2 * root)
-            by_omega = (gz * dz + 0.5 * by_share / share).sum(axis=1)
-            slope = _slopes(self.between, x)
-            np.add.at(g, self.between.sds, by_omega * slope)
-            gu = gz * root
-            for q in np.flatnonzero(self.scale > 0.0):
-                v = before[q]
-                below = ndtr(v)
-                slope_v = below / bent(v)
-                value += np.log(slope_v)
-                g[q] = g[q] * slope_v + np.exp(-0.5 * v * v) / _ROOT / below - slope_v
-            shared = g[:p] - np.einsum("kap,ak->p", self.across, gu)
-            own = np.einsum("kab,ak->bk", self.own, gu)
-            return value, np.concatenate([shared @ self.shared, own.ravel()])
-
-        return at
-
-
-def bent(v: Array) -> Array:
-    """Return ``v Phi(v) + phi(v)``: v where that is large, and 0 as fast as a normal density.
-
-    With a standard deviation that is this, a density that does not end at 0 becomes one with the
-    tails of a normal; its logarithm has a long tail there.
-    """
-    return v * ndtr(v) + np.exp(-0.5 * v * v) / _ROOT
-
-
-def unbent(y: float) -> float:
-    """Return the v of which `bent` is y, at least 1."""
-    v = y
-    for _ in range(30):
-        v -= (bent(v) - y) / ndtr(v)
-    return float(v)
-
-
-def _slopes(between: Between, x: Array) -> Array:
-    """Return d omega / d x of every effect."""
-    out = []
-    for q, (low, high) in zip(between.sds, between.bounds, strict=True):
-        v = float(natural_values((low, high), x[q]))
-        if np.isfinite(low) and np.isfinite(high):
-            out.append((v - low) * (high - v) / (high - low))
-        elif np.isfinite(low):
-            out.append(v - low)
-        else:
-            out.append(v - high if np.isfinite(high) else 1.0)
-    return np.array(out)
-
-
-def plain(shape: tuple[int, int, int], origin: Array, between: Between) -> Coordinates:
-    """Return coordinates without a linear step but the shift."""
+def shifted(shape: Shape, origin: Array, between: Between) -> Coordinates:
+    """Return coordinates whose first step is a shift."""
     p, r, k = shape
     own = np.broadcast_to(np.eye(r), (k, r, r))
     return Coordinates(origin, np.eye(p), own, np.zeros((k, r, p)), np.zeros(p), between)
 
 
 class Moved:
-    """A posterior's compiled function by coordinates.
+    """A posterior by coordinates, compiled.
 
     Attributes
     ----------
@@ -217,10 +150,11 @@ class Moved:
             between.information, between.place,
         ]  # fmt: skip
         # Held here, because the table has only their addresses.
-        self._held = (function, [np.ascontiguousarray(a) for a in arrays])
+        self._function = function
+        self._arrays = [np.ascontiguousarray(a) for a in arrays]
         inner = [function.c_function.address, function.table.ctypes.data]
         self.table = np.array(
-            [*c.shape, *inner, *(a.ctypes.data for a in self._held[1])], dtype=np.int64
+            [*c.shape, *inner, *(a.ctypes.data for a in self._arrays)], dtype=np.int64
         )
         self.c_function = compiling.moved()
 
@@ -236,72 +170,64 @@ class Moved:
 
 @dataclass(frozen=True, eq=False)
 class Arrow:
-    """Second derivatives of -ln density.
+    """Information about the quantities of a population and the effects of its patients.
 
     Attributes
     ----------
     shared : ndarray, shape (p, p)
-        By the population's quantities.
+        About the quantities.
     own : ndarray, shape (k, r, r)
-        By each patient's effects.
+        About each patient's effects.
     across : ndarray, shape (k, r, p)
-        By both.
+        About both.
     """
 
     shared: Array
     own: Array
     across: Array
 
+    def without(self, fixed: Array | list[int]) -> Arrow:
+        """Return the same with some quantities unconnected with all others, and no information."""
+        shared, across = self.shared.copy(), self.across.copy()
+        shared[fixed] = shared[:, fixed] = across[:, :, fixed] = 0.0
+        return Arrow(shared, self.own, across)
 
-def curvature(function: Function, x: Array, shape: tuple[int, int, int], steps: Array) -> Arrow:
-    """Return the curvature at `x` from central differences of the gradient.
+    def whitened(self, sizes: Array) -> tuple[Array, Array, Array]:
+        """Return `shared`, `own` and `across` of coordinates that whiten it.
 
-    2 (p + r) gradients: no patient depends on the effects of another, so that those of all
-    patients are moved at once.
+        Parameters
+        ----------
+        sizes : ndarray, shape (p + r,)
+            Prior standard deviations of quantities and effects; along no direction is the posterior
+            believed to be much wider.
+        """
+        p = self.shared.shape[0]
+        own = np.array([_inverse_root(block, sizes[p:]) for block in self.own])
+        own = own.reshape(self.own.shape)
+        across = np.einsum("kab,kcb,kcp->kap", own, own, self.across)
+        rest = self.shared - np.einsum("kap,kaq->pq", self.across, across)
+        return _inverse_root(rest, sizes[:p]), own, across
 
-    Parameters
-    ----------
-    steps : ndarray, shape (p + r,)
-        How far each coordinate is moved.
+
+def _inverse_root(matrix: Array, sizes: Array) -> Array:
+    """Return R with R R' the inverse of a matrix none of whose precisions is below a least one.
+
+    The symmetric root in units of `sizes`, which turns the axes as little as can be: what differs
+    from a normal in one quantity is not spread over many.
     """
-    p, r, k = shape
-    shared, own, across = np.zeros((p, p)), np.zeros((k, r, r)), np.zeros((k, r, p))
-    for j, h in enumerate(steps):
-        step = np.zeros(x.size)
-        step[slice(j, j + 1) if j < p else slice(p + (j - p) * k, p + (j - p + 1) * k)] = h
-        by = (function(x - step)[1] - function(x + step)[1]) / (2.0 * h)
-        if j < p:
-            shared[:, j], across[:, :, j] = by[:p], by[p:].reshape(r, k).T
-        else:
-            own[:, :, j - p] = by[p:].reshape(r, k).T
-    return Arrow((shared + shared.T) / 2, (own + own.transpose(0, 2, 1)) / 2, across)
-
-
-def factored(arrow: Arrow, sizes: Array) -> tuple[Array, Array, Array]:
-    """Return `shared`, `own` and `across` of coordinates that whiten a curvature.
-
-    Parameters
-    ----------
-    sizes : ndarray, shape (p + r,)
-        Prior standard deviations of quantities and effects; along no direction is the posterior
-        believed to be much wider.
-    """
-    p = arrow.shared.shape[0]
-    own, inverse = [], []
-    for block in arrow.own:
-        root = _inverse_root(block, sizes[p:], _LEAST_OWN)
-        own.append(root)
-        inverse.append(root @ root.T)
-    k, r = arrow.own.shape[:2]
-    roots = np.array(own).reshape(k, r, r)
-    across = np.einsum("kab,kbp->kap", np.array(inverse).reshape(k, r, r), arrow.across)
-    schur = arrow.shared - np.einsum("kap,kaq->pq", arrow.across, across)
-    return _inverse_root(schur, sizes[:p], _LEAST_SHARED), roots, across
-
-
-def _inverse_root(matrix: Array, sizes: Array, least: float) -> Array:
-    """Return R with R R' the inverse of a matrix whose precisions are not below a least."""
     scaled = matrix * np.outer(sizes, sizes)
     values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
-    # The symmetric root turns the axes as little as can be.
-    return sizes[:, None] * ((vectors / np.sqrt(np.maximum(values, least))) @ vectors.T)
+    return sizes[:, None] * ((vectors / np.sqrt(np.maximum(values, _LEAST))) @ vectors.T)
+
+
+def bent_at(v: Array) -> Array:
+    """Return ``v Phi(v) + phi(v)``: v where that is large, 0 as fast as a normal density below."""
+    return np.asarray(v * ndtr(v) + np.exp(-0.5 * v * v) / _ROOT_TWO_PI)
+
+
+def unbent(y: float) -> float:
+    """Return the v of which `bent_at` is y, for a y of at least 1."""
+    v = y
+    for _ in range(_STEPS):
+        v -= float((bent_at(np.float64(v)) - y) / ndtr(v))
+    return v
