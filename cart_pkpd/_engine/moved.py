@@ -26,9 +26,7 @@ def bent_at(v: float) -> tuple[float, float, float]:
 
 
 @njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def linear(
-    w: Any, origin: Any, shared: Any, own: Any, across: Any, by: Any, x: Any
-) -> None:
+def linear(w: Any, origin: Any, shared: Any, own: Any, across: Any, by: Any, x: Any) -> None:
     """Write the point `x` of coordinates `w`, and how far the population is moved, `by`."""
     k, r, p = across.shape
     for q in range(p):
