@@ -195,6 +195,10 @@ class Arrow:
     def whitened(self, sizes: Array) -> tuple[Array, Array, Array]:
         """Return `shared`, `own` and `across` of coordinates that whiten it.
 
+        Each axis of the population's coordinates is a principal one, so that a sampler which
+        stretches axes can correct how far the posterior reaches along it. Patients' axes are turned
+        as little as can be.
+
         Parameters
         ----------
         sizes : ndarray, shape (p + r,)
@@ -206,18 +210,31 @@ class Arrow:
         own = own.reshape(self.own.shape)
         across = np.einsum("kab,kcb,kcp->kap", own, own, self.across)
         rest = self.shared - np.einsum("kap,kaq->pq", self.across, across)
-        return _inverse_root(rest, sizes[:p]), own, across
+        return _principal(rest, sizes[:p]), own, across
 
 
 def _inverse_root(matrix: Array, sizes: Array) -> Array:
-    """Return R with R R' the inverse of a matrix none of whose precisions is below a least one.
+    """Return R with R R' the inverse of a matrix, symmetric in units of `sizes`."""
+    roots, vectors = _axes(matrix, sizes)
+    return sizes[:, None] * ((vectors * roots) @ vectors.T)
 
-    The symmetric root in units of `sizes`, which turns the axes as little as can be: what differs
-    from a normal in one quantity is not spread over many.
-    """
+
+def _principal(matrix: Array, sizes: Array) -> Array:
+    """Return R with R R' the inverse of a matrix; what is unconnected keeps an axis of its own."""
+    apart = np.count_nonzero(matrix, axis=0) <= 1
+    out = np.diag(sizes / np.sqrt(np.maximum(np.diag(matrix) * sizes**2, _LEAST)))
+    rest = np.flatnonzero(~apart)
+    if rest.size:
+        roots, vectors = _axes(matrix[np.ix_(rest, rest)], sizes[rest])
+        out[np.ix_(rest, rest)] = sizes[rest, None] * vectors * roots
+    return out
+
+
+def _axes(matrix: Array, sizes: Array) -> tuple[Array, Array]:
+    """Return lengths and directions of the axes; no precision is below a least one."""
     scaled = matrix * np.outer(sizes, sizes)
     values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
-    return sizes[:, None] * ((vectors / np.sqrt(np.maximum(values, _LEAST))) @ vectors.T)
+    return 1.0 / np.sqrt(np.maximum(values, _LEAST)), vectors
 
 
 def bent_at(v: Array) -> Array:

@@ -79,7 +79,7 @@ def _middle(pilot: Pilot, start: Array) -> Array:
         x = pilot.spread(x)
         if (np.abs(x[:p] - before) < _ENOUGH * pilot.widths).all():
             break
-    return x
+    return pilot.highest(x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class Pilot:
         raw = self.posterior.variables(points[None])
         found = individual_draws(structure, raw)
         natural = np.stack([found[n].to_numpy()[0] for n in structure.model.estimated], axis=-1)
-        own = points[:, p:].reshape(-1, r, k).transpose(0, 2, 1).copy()
+        own = points[:, p:].reshape(len(points), r, k).transpose(0, 2, 1).copy()
         if not self.apart.all():
             omega, quantities = self.as_they_are.omegas(points), population_draws(structure, raw)
             for a in np.flatnonzero(~self.apart):
