@@ -173,11 +173,11 @@ def main() -> None:
             "sample": {"wall": found.sample_seconds, "cpu": both["cpu"] * (1.0 - share)},
             "steps_kept": int(found.stats["n_steps"].sum()),
             "divergences": int(found.stats["diverging"].sum()),
-            "centred": list(found.centred), "left": found.left, "chains": args.chains, "tune": args.tune,
-            "draws": args.draws,
+            "centred": list(found.centred), "left": found.left, "chains": args.chains,
+            "tune": args.tune, "draws": args.draws,
         }  # fmt: skip
         draws = population_values(args.row, structure, found.posterior)
-    line["gradient"] = gradient(Posterior(structure, tuple(line.get("centred", ()))))
+    line["gradient"] = gradient(Posterior(structure, centred_of(structure)))
     jobs.finish(args.out, line, **draws)
 
 

@@ -3,8 +3,8 @@
 Four problems with a known truth: the bundled trial; 60 patients × 16 times of a closed form with
 about one record in six below the LLOQ; 20 patients × 12 times of differential equations; and B2 of
 the comparison with other tools. For every way of sampling and every seed one line of JSON: the
-smallest effective sample size (bulk and tail) of a population quantity, the gradients of all chains,
-warm-up included but not the some 300 of the search for coordinates, and processor seconds.
+smallest effective sample size (bulk and tail) of a population quantity, gradients of all chains,
+warm-up included, but not those of the search for coordinates, and processor seconds.
 
     [VARIANTS='default;linear only'] [SEEDS=1,2,3] [CHAINS=2]
     python benchmarks/sampling/parametrisation.py [problem …]

@@ -28,7 +28,7 @@ from cart_pkpd._engine import compiling
 from cart_pkpd._fit.posterior import Evaluation, kind_of, natural_values
 
 _ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
-_LEAST = 0.3
+_LEAST, _RIDGE = 0.3, 0.05
 _STEPS = 30
 
 type Array = NDArray[np.float64]
@@ -195,9 +195,9 @@ class Arrow:
     def whitened(self, sizes: Array) -> tuple[Array, Array, Array]:
         """Return `shared`, `own` and `across` of coordinates that whiten it.
 
-        Each axis of the population's coordinates is a principal one, so that a sampler which
-        stretches axes can correct how far the posterior reaches along it. Patients' axes are turned
-        as little as can be.
+        Axes are turned as little as can be, so that what is not normal in one quantity is not
+        spread over many. Where quantities are known only together, those of the population are
+        principal axes: a sampler which stretches axes can then correct how far the ridge reaches.
 
         Parameters
         ----------
@@ -220,7 +220,13 @@ def _inverse_root(matrix: Array, sizes: Array) -> Array:
 
 
 def _principal(matrix: Array, sizes: Array) -> Array:
-    """Return R with R R' the inverse of a matrix; what is unconnected keeps an axis of its own."""
+    """Return R with R R' the inverse of a matrix, with principal axes where it has a ridge.
+
+    What is unconnected keeps an axis of its own.
+    """
+    size = np.sqrt(np.maximum(np.diag(matrix), _LEAST / sizes**2))
+    if np.linalg.eigvalsh(matrix / np.outer(size, size))[0] > _RIDGE:
+        return _inverse_root(matrix, sizes)
     apart = np.count_nonzero(matrix, axis=0) <= 1
     out = np.diag(sizes / np.sqrt(np.maximum(np.diag(matrix) * sizes**2, _LEAST)))
     rest = np.flatnonzero(~apart)

@@ -113,9 +113,10 @@ def sample(
         centre = lifted(posterior, function, centre)
     coordinates = suited(posterior, function, centre)
     middle = time.perf_counter()
+    density = Moved(function, coordinates)
     tree = _run(
-        compiled(Moved(function, coordinates), posterior.size), draws, tune, chains, cores, seed, target_accept, on_progress,
-        meanwhile=lambda: prepare_predictions(structure.model),
+        compiled(density, posterior.size), draws, tune, chains, cores, seed, target_accept,
+        on_progress, meanwhile=lambda: prepare_predictions(structure.model),
     )  # fmt: skip
     points = coordinates.points(tree["posterior"][_POINT].to_numpy())
     return Sampled(
