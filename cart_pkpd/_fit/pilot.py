@@ -22,7 +22,7 @@ from cart_pkpd._stats.design import QUANTIFIED
 from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import Prior
 
-_ROUNDS, _ITERATIONS, _ENOUGH = 8, 100, 0.1
+_ROUNDS, _ITERATIONS, _ENOUGH = 8, 100, 0.02
 _STEP = 1e-4
 _WORST = 1e10
 _MOST_CHANGE, _LEAST_RATIO = 1.0, 1e-3
