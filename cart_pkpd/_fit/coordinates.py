@@ -186,7 +186,7 @@ class Arrow:
     own: Array
     across: Array
 
-    def without(self, fixed: Array | list[int]) -> Arrow:
+    def without(self, fixed: NDArray[np.int64]) -> Arrow:
         """Return the same with some quantities unconnected with all others, and no information."""
         shared, across = self.shared.copy(), self.across.copy()
         shared[fixed] = shared[:, fixed] = across[:, :, fixed] = 0.0
@@ -252,5 +252,5 @@ def unbent(y: float) -> float:
     """Return the v of which `bent_at` is y, for a y of at least 1."""
     v = y
     for _ in range(_STEPS):
-        v -= float((bent_at(np.float64(v)) - y) / ndtr(v))
+        v -= float((bent_at(np.array(v)) - y) / ndtr(v))
     return v

@@ -202,7 +202,8 @@ class Pilot:
 
     def highest(self, x: Array) -> Array:
         """Return the highest point with standard deviations and correlations held."""
-        fixed = [i for i, q in enumerate(self.posterior.quantities) if q.role in _HELD]
+        held = [q.role in _HELD for q in self.posterior.quantities]
+        fixed = np.flatnonzero(held).astype(np.int64)
         arrow = self.information(shifted(self.shape, x, self.as_they_are)).without(fixed)
         shared, own, across = arrow.whitened(self.sizes(x))
         shared[fixed] = 0.0
@@ -258,7 +259,7 @@ class Pilot:
         origin[p:] = np.where(known, 0.0, own / np.sqrt(between.left(x))).ravel()
         arrow = self.information(shifted(self.shape, origin, between))
         # In a linear model nothing else depends on a standard deviation in these coordinates.
-        sds = np.unique(between.sds)
+        sds: NDArray[np.int64] = np.unique(between.sds)
         arrow, sizes, scale = arrow.without(sds), self.sizes(x), np.zeros(p)
         told = np.where(self.apart[:, None], 2.0 * (1.0 - left) ** 2, 2.0).sum(axis=1)
         for q in sds:
