@@ -29,6 +29,7 @@ from cart_pkpd._engine.kernel import (
     HAZARD,
     LANES,
     LOGLIK,
+    MOVED,
     POSTERIOR,
     PREDICT,
     Kernel,
@@ -108,6 +109,12 @@ def posterior(threads: bool) -> CFunction:
         return CFunction(_threaded_posterior().address, _Posterior)
     shared = posterior_kernel()
     return CFunction(addresses(shared.name, shared.entries)[POSTERIOR], _Posterior)
+
+
+def moved() -> CFunction:
+    """Return the C function :func:`cart_pkpd._engine.moved.moved`, for any posterior."""
+    shared = posterior_kernel()
+    return CFunction(addresses(shared.name, shared.entries)[MOVED], _Posterior)
 
 
 def copy_point() -> CFunction:

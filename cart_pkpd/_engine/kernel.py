@@ -14,7 +14,7 @@ from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
 PREDICT, LANES, LOGLIK, HAZARD = "predict", "lanes", "loglik", "hazard"
-POSTERIOR, COPY = "posterior", "copy_point"
+POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
@@ -43,7 +43,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, LANES, LOGLIK or HAZARD, or POSTERIOR and COPY.
+        The functions: PREDICT, LANES, LOGLIK or HAZARD, or POSTERIOR, MOVED and COPY.
     """
 
     name: str
@@ -87,7 +87,7 @@ def lanes_kernel(program: Program) -> Kernel:
 @cache
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
-    return _kernel("posteriors", (POSTERIOR, COPY), [], "")
+    return _kernel("posteriors", (POSTERIOR, MOVED, COPY), [], "")
 
 
 @cache

@@ -46,6 +46,7 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
         "wide_show": _NONE(_INT, _FLOATS, _FLOATS),
         "loglik": _INT(_INT, _INT, _INTS),
         "posterior": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
+        "moved": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
         "hazard": _INT(_INT, _INT, _INTS),
         "copy_point": _INT(_INT, _INT, _FLOATS, _FLOATS, types.voidptr),
     }

@@ -39,6 +39,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "log_ndtr": Unit("log_ndtr", ("special",)),
         "mills": Unit("mills", ("special",)),
         "posterior": Unit("posterior", ("population", "serial", "density")),
+        "moved": Unit("moved", ("population", "moved")),
         "copy": Unit("copy_point", ("density",)),
         "hazard": Unit("hazard", ("hazard",)),
     }
