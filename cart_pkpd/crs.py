@@ -138,6 +138,16 @@ def default(
 def load(path: str | Path) -> CrsResult:
     """Read a fitted layer written by ``CrsResult.save``.
 
+    Parameters
+    ----------
+    path : str or Path
+        The netCDF file.
+
+    Returns
+    -------
+    CrsResult
+        As it was saved, without refitting.
+
     Raises
     ------
     FitError

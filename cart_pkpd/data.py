@@ -318,6 +318,16 @@ def read_adam(
 def import_report(trial: xr.Dataset) -> ImportReport:
     """Return the report of how a trial was read.
 
+    Parameters
+    ----------
+    trial : xr.Dataset
+        From `read_table`.
+
+    Returns
+    -------
+    ImportReport
+        What was read, guessed and left out.
+
     Raises
     ------
     DataError
@@ -332,12 +342,34 @@ def import_report(trial: xr.Dataset) -> ImportReport:
 
 
 def endpoints(trial: xr.Dataset) -> list[str]:
-    """Return the names of the endpoints of a trial, in order of first appearance."""
+    """Return the names of the endpoints of a trial, in order of first appearance.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        From `read_table`.
+
+    Returns
+    -------
+    list of str
+        Such as ``["transgene", "il6"]``.
+    """
     return [str(name) for name in as_trial(trial)["measure"].values]
 
 
 def patients(trial: xr.Dataset) -> list[str]:
-    """Return the patients of a trial, in order of first appearance."""
+    """Return the patients of a trial, in order of first appearance.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        From `read_table`.
+
+    Returns
+    -------
+    list of str
+        Their identifiers, as text.
+    """
     return [str(name) for name in as_trial(trial)["id"].values]
 
 
@@ -454,6 +486,11 @@ def describe(trial: xr.Dataset) -> TrialDescription:
 
 def summary(trial: xr.Dataset) -> pd.DataFrame:
     """Return the counts of a trial by dose level and endpoint.
+
+    Parameters
+    ----------
+    trial : xr.Dataset
+        From `read_table`.
 
     Returns
     -------

@@ -271,6 +271,16 @@ def counts(
 def load_chain(path: str | Path) -> ChainResult:
     """Read a chain written by ``ChainResult.save``.
 
+    Parameters
+    ----------
+    path : str or Path
+        The netCDF file.
+
+    Returns
+    -------
+    ChainResult
+        As it was saved, without refitting.
+
     Raises
     ------
     FitError

@@ -55,37 +55,12 @@ if TYPE_CHECKING:
     from cart_pkpd._fit.sample import OnProgress, Progress
 
 __all__ = [
-    "LKJ",
-    "Beta",
-    "Cauchy",
-    "Elicited",
-    "Exponential",
-    "FitResult",
-    "Gamma",
-    "HalfCauchy",
-    "HalfNormal",
-    "LaplaceResult",
-    "LogNormal",
-    "LogitNormal",
-    "Normal",
-    "Population",
-    "Progress",
-    "Structure",
-    "StudentT",
-    "TruncatedNormal",
-    "Uniform",
-    "bayes",
-    "covariate",
-    "laplace",
-    "least_squares",
-    "load",
-    "population",
-    "prior_from_quantiles",
-    "priors",
-    "pymc_model",
-    "structure",
-    "two_stage",
-]
+    "LKJ", "Beta", "Cauchy", "Elicited", "Exponential", "FitResult", "Gamma", "HalfCauchy",
+    "HalfNormal", "LaplaceResult", "LogNormal", "LogitNormal", "Normal", "Population",
+    "Progress", "Structure", "StudentT", "TruncatedNormal", "Uniform", "bayes", "covariate",
+    "laplace", "least_squares", "load", "population", "prior_from_quantiles", "priors",
+    "pymc_model", "structure", "two_stage",
+]  # fmt: skip
 _ALIASES = {"focei": "foce"}
 _RESULTS = {  # loaded when asked for: the sampler takes a second to import
     "FitResult": "cart_pkpd._fit.result",
@@ -404,6 +379,11 @@ def structure(
     ----------
     model, trial, population, endpoint, given, given_at
         As for :func:`bayes`.
+
+    Returns
+    -------
+    Structure
+        Its ``quantities`` name everything that would be estimated, with priors.
 
     Raises
     ------

@@ -294,6 +294,11 @@ def as_trial(patients: xr.Dataset, number: int | None = None, *, truth: bool = T
     truth : bool
         As for :func:`trial`.
 
+    Returns
+    -------
+    xr.Dataset
+        As from ``data.read_table``: doses, records, and what is known of each patient.
+
     Raises
     ------
     DataError
@@ -331,7 +336,18 @@ def trials(model: Source, n: int, *, trials: int, seed: int, **options: Any) -> 
 
 
 def by_trial(patients: xr.Dataset) -> xr.Dataset:
-    """Return the counts of :func:`trials` of patients simulated before."""
+    """Return the counts of :func:`trials` of patients simulated before.
+
+    Parameters
+    ----------
+    patients : xr.Dataset
+        From :func:`patients`, of one or several trials.
+
+    Returns
+    -------
+    xr.Dataset
+        As from :func:`trials`, dim ``trial``.
+    """
     return _trial.by_trial(patients)
 
 

@@ -44,7 +44,13 @@ __all__ = [
 
 
 def demo_file() -> Path:
-    """Return the run file of the bundled study."""
+    """Return the run file of the bundled study.
+
+    Returns
+    -------
+    Path
+        A TOML file inside the package.
+    """
     return Path(__file__).parent / "_study" / "fast01.toml"
 
 
@@ -90,7 +96,13 @@ def _found(config: Config, out: Path) -> Collection[str]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of run files, with which editors complete and check keys."""
+    """Return the JSON Schema of run files, with which editors complete and check keys.
+
+    Returns
+    -------
+    dict
+        Of JSON Schema draft 2020-12.
+    """
     from cart_pkpd._study.runfile import RunFile
 
     return {

@@ -34,7 +34,9 @@ def main() -> None:
     """Write ``figures/crs_*.png``."""
     for name, figure in pictures(fitted()).items():
         image = Image.open(io.BytesIO(_axes.png(figure)))
-        image.convert("RGB").quantize(128).save(FOLDER / f"crs_{name}.png", optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            FOLDER / f"crs_{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

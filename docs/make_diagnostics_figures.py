@@ -50,7 +50,9 @@ def main() -> None:
     for name, figure in pictures(result).items():
         image = Image.open(io.BytesIO(_axes.png(figure)))
         path = FOLDER / f"diagnostics_{name}.png"
-        image.convert("RGB").quantize(128).save(path, optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            path, optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ def main() -> None:
     """Write ``figures/dose_*.png``."""
     for name, ax in pictures(guide()).items():
         image = Image.open(io.BytesIO(_axes.png(ax.get_figure(root=True))))
-        image.convert("RGB").quantize(128).save(DOCS / f"figures/dose_{name}.png", optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            DOCS / f"figures/dose_{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

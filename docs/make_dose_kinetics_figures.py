@@ -43,7 +43,9 @@ def main() -> None:
     """Write ``figures/dose_exposure.png`` and ``figures/dose_dlt.png``."""
     for name, figure in pictures(*fitted()).items():
         image = Image.open(io.BytesIO(_axes.png(figure)))
-        image.convert("RGB").quantize(128).save(FOLDER / f"dose_{name}.png", optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            FOLDER / f"dose_{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

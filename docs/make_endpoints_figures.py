@@ -30,7 +30,9 @@ def main() -> None:
     """Write ``figures/endpoints_*.png``."""
     for name, figure in pictures().items():
         image = Image.open(io.BytesIO(_axes.png(figure)))
-        image.convert("RGB").quantize(128).save(FOLDER / f"endpoints_{name}.png", optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            FOLDER / f"endpoints_{name}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ def main() -> None:
     for name, figure in pictures().items():
         image = Image.open(io.BytesIO(_axes.png(figure)))
         target = FOLDER / f"endpoints_survival_{name}.png"
-        image.convert("RGB").quantize(128).save(target, optimize=True)
+        image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+            target, optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -421,7 +421,8 @@ def write(figure: Any, name: str) -> None:
 
     image = Image.open(io.BytesIO(_axes.png(figure, dpi=100))).convert("RGB")
     image.thumbnail((900, 1400), Image.Resampling.LANCZOS)
-    image.quantize(64).save(FOLDER / f"{name}.png", optimize=True)
+    few = image.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(FOLDER / f"{name}.png", optimize=True)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def main() -> None:
     axes = plots.operating_characteristics(names["found"], ncols=2)
     image = Image.open(io.BytesIO(_axes.png(axes[0].get_figure(root=True))))
     path = DOCS / "figures/operating_characteristics.png"
-    image.convert("RGB").quantize(128).save(path, optimize=True)
+    image.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
     table = rows(dose.operating_table(names["found"]))
     PAGE.write_text(between(PAGE.read_text(), "table", table))
 

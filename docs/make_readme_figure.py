@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     for part in parts:
         canvas.paste(part, (left, (height - part.height) // 2))
         left += part.width
-    canvas.quantize(128).save(TARGET, optimize=True)
+    canvas.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ plots.profiles(data.endpoint(trial, "transgene"), facet=True, last=90)
 
 # %% [markdown]
 # Three things strike the eye: a peak near day 10 in nearly everyone; within a dose level, peaks that
-# differ up to a hundredfold; and some patients, at low and high doses, whose cells hardly expand.
+# differ more than a hundredfold; and some patients, at low and high doses, whose cells hardly expand.
 #
 # ## One patient in detail
 #

@@ -56,7 +56,7 @@ status.value_counts().rename("patients").rename_axis("status").reset_index().sty
 # %% [markdown]
 # ## Four patients
 #
-# Points are measured levels, open triangles stand at the LLOQ for samples below it, lines are the patients' own fits.
+# Points are measured levels, open triangles stand at the LLOQ (dashed) for samples below it, lines are the patients' own fits.
 
 # %%
 levels = data.endpoint(trial, "transgene")
@@ -74,12 +74,15 @@ for axes, patient in zip(panels, shown, strict=False):
     axes.plot(
         records["time"][below], records["lloq"][below], "v", color="k", mfc="white", markersize=5
     )
-    axes.set(yscale="log", ylim=(1, 1e5), title=patient, xlabel="day")
+    axes.axhline(records["lloq"].max(), color="grey", linewidth=0.8, linestyle="--")
+    axes.set(yscale="log", ylim=(1, 1e5), title=patient, xlabel="days since infusion")
 panels[0].set_ylabel("transgene (copies/µg)")
 plt.show()
 
 # %%
-fits["estimate"].sel(id=shown).to_pandas().round(3)
+estimates = fits["estimate"].sel(id=shown).to_pandas().round(3)
+units = zip(fits["parameter"].values, fits["unit"].values, strict=True)
+estimates.set_axis([f"{name} ({unit})" for name, unit in units], axis=1)
 
 # %% [markdown]
 # ## What the data do not say: a profile

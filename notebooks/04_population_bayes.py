@@ -25,6 +25,15 @@ sampling = {"draws": 1500, "tune": 1000, "chains": 4}
 
 # %%
 trial = datasets.load("fast01")
+units = {
+    "tumour_burden": "mm",
+    "msln_expression": "% of tumour cells",
+    "ldh": "U/L",
+    "age": "years",
+}
+for covariate, unit in units.items():
+    trial[covariate].attrs["units"] = unit  # the table itself does not say
+
 model = models.get("stein2019").with_(cmax={"typical": 5000}, beta=models.Fixed(0.01))
 population = fit.population(
     iiv=["cmax", "tmax", "rho", "alpha", "fb"],  # what varies between patients
@@ -48,8 +57,8 @@ plots.prior_predictive(expected)
 # %% [markdown]
 # ## First look: a marginal-likelihood fit in seconds
 #
-# FOCE has no mixture, so non-expanders count here as very low peaks. Look at relative standard errors and
-# shrinkage.
+# FOCE has no mixture, so non-expanders count here as very low peaks. Look at relative standard errors (`rse`) and
+# shrinkage, both in per cent.
 
 # %%
 simple = fit.population(iiv=["cmax", "tmax", "alpha"], covariates={"cmax": ["dose_level"]})
@@ -65,8 +74,8 @@ result = fit.bayes(model, trial, population, **sampling, seed=1)
 print(result.verdict.sentence)
 
 # %% [markdown]
-# The verdict is a gate: fits that did not converge are kept but not ranked, and a report says so. With 1,000 draws this fit misses
-# the limits by a little, because a patient's peak between two samples can lie in two places. More draws settle it. Chains that
+# The verdict is a gate: fits that did not converge are kept but not ranked, and a report says so. With fewer
+# draws this one can miss the limits, because a patient's peak between two samples can lie in two places. Chains that
 # agree fill each range of ranks equally:
 
 # %%
@@ -118,6 +127,7 @@ table[["unit", *shown]].style.format(precision=3, thousands=",")
 exposure = checks.exposure(result)
 by_dose = exposure[["cmax", "auc0_28", "tlast"]].sel(interval="median").to_dataframe()
 by_dose = by_dose.groupby("dose_level")[["cmax", "auc0_28", "tlast"]].median()
+by_dose.columns = ["Cmax (copies/µg)", "AUC0–28d (copies/µg·day)", "Tlast (days)"]
 by_dose.style.format(precision=0, thousands=",").format_index("{:.0e} cells")
 
 # %% [markdown]
@@ -161,5 +171,5 @@ found.style.format(precision=3, thousands=",")
 # - **The spread between patients dwarfs the dose.** IIV of the peak is about 1 on the log scale: a third of the patients lie
 #   more than a factor of 2.7 above or below the typical one.
 # - **The exponent of the dose is near 0 and certainly far below 1.** A higher dose does not buy exposure in proportion.
-# - **Whether non-expanders are a group of their own** cannot be told from thirty patients: the posterior of their share is little else than
-#   its prior. The question is taken up in [notebook 6](06_comparing_models.ipynb).
+# - **Whether non-expanders are a group of their own** cannot be told from thirty patients: the posterior of their share reaches from less
+#   than 1 to 30 %, not much narrower than its prior. The question is taken up in [notebook 6](06_comparing_models.ipynb).

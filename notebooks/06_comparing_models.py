@@ -97,11 +97,9 @@ plots.patient_elpd(left_out)
 rows = {}
 for name, result in fits.items():
     table = result.table().loc[["cmax", "omega_cmax", "tmax", "alpha", "sigma_log"]]
-    rows[name] = [
-        f"{row['median']:.3g} ({row['lower']:.3g} to {row['upper']:.3g})"
-        for _, row in table.iterrows()
-    ]
-pd.DataFrame(rows, index=table["label"])
+    numbers = table[["median", "lower", "upper"]].map(lambda x: f"{float(f'{x:.3g}'):,g}")
+    rows[name] = numbers["median"] + " (" + numbers["lower"] + " to " + numbers["upper"] + ")"
+pd.DataFrame(rows).set_axis(table["label"] + ", " + table["unit"].replace("1", "—"), axis=0)
 
 # %% [markdown]
 # ## What it means for the trial

@@ -94,7 +94,8 @@ plots.dose_intervals(mtd.table, bound=0.25, prior=design.prior_table())
 # %% [markdown]
 # ## What would one more cohort change?
 #
-# Nothing, whatever the outcome; the flag to treat three more patients at this dose would have to come from elsewhere.
+# Nothing, whatever the outcome: three more patients at this dose cannot move the MTD. A reason to treat them would have to
+# come from elsewhere, such as the exposure or the response.
 
 # %%
 plots.dose_scenarios(dose.scenarios(design, seen, cohort=3, ask="mtd"))
@@ -177,7 +178,7 @@ operating.style.format(
 # %% [markdown]
 # The BLRM with this prior and overdose control hardly ever selects a toxic dose, and pays for it: where the third level is right it stops
 # one level below in most trials. BOIN finds it more often and treats more patients above it. The 3+3 needs half the patients and is
-# right least often. Which of these a trial wants is a decision for the protocol, before the first patient.
+# right least often, but where all doses are safe: there the BLRM stops a level early in half of the trials. Lengths are in days. Which of these a trial wants is a decision for the protocol, before the first patient.
 #
 # ## What it means for the trial
 #

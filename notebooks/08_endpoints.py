@@ -88,7 +88,8 @@ plots.survival(km)
 # %%
 os = endpoints.kaplan_meier(endpoints.os(followup, points))
 medians = pd.concat({"PFS": km.summary, "OS": os.summary}).droplevel(1)
-medians[["n", "events", "median", "median_lower", "median_upper"]].round(1)
+medians = medians[["n", "events", "median", "median_lower", "median_upper"]].round(1)
+medians.rename(columns=lambda name: f"{name} (months)" if "median" in name else name)
 
 # %% [markdown]
 # ## Does exposure matter?

@@ -399,3 +399,13 @@ def test_demo_runs_and_converges(command: Command, tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "demo" / "fits" / "comparison.csv")
     assert table["converged"].all()
     assert sorted(table["rank"]) == [1, 2]
+
+
+def test_a_reader_that_stops_early_is_no_fault_of_the_program():
+    """As in ``cart-pkpd schema | head -1``: the pipe is closed before all is written."""
+    command = [sys.executable, "-m", "cart_pkpd", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert said == ""

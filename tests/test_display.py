@@ -79,6 +79,21 @@ def test_numbers_have_three_digits_and_gaps_a_dash():
     assert text == ["x", "n", "ok", "1,230", "1", "yes", "—", "20,000", "yes", "3", "3", "yes"]
 
 
+def test_columns_of_empty_texts_are_left_out_of_a_result():
+    frame = pd.DataFrame({"x": [1.0, 2.0], "reason": ["", " "], "remark": ["", "few"]})
+    text = Wellformed(display.block("T", "", frame)).text
+    assert "reason" not in text
+    assert "remark" in text
+    assert "reason" in Wellformed(display.block("T", "", frame.iloc[:0])).text
+
+
+def test_a_decision_comes_before_the_numbers_behind_it():
+    seen = dose.counts({1e6: (0, 3), 3e6: (1, 6)}, levels=(1e6, 3e6, 1e7))
+    words = Wellformed(dose.BOIN(0.25).recommend(seen)._repr_html_()).text.split()
+    assert words.index("next") < words.index("eligible") < words.index("treated")
+    assert "pending" not in words  # nobody is
+
+
 def test_a_long_table_is_cut_and_says_so():
     text = Wellformed(display.table(pd.DataFrame({"x": range(75)}))).text
     assert "and 15 more rows" in text

@@ -4,11 +4,13 @@ Expected grades are transcribed from Lee et al., Biol Blood Marrow Transplant 25
 doi:10.1016/j.bbmt.2018.12.758: the consensus tables of CRS and of ICANS in adults.
 """
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cart_pkpd import endpoints
+from cart_pkpd import data, endpoints
 from cart_pkpd._core.errors import DataError
 
 
@@ -259,3 +261,34 @@ def test_rules_of_adverse_events_and_the_window():
         endpoints.dlt([rule], adverse_events=events.drop(columns="end_day"))
     with pytest.raises(DataError, match="a grade from 1 to 5"):
         endpoints.crs_at_least(6)
+
+
+def test_grades_join_a_trial_by_patient():
+    """Highest grade and first day with a grade, read off the records; 03 has no records."""
+    table = "ID,TIME (d),DV\n01,7,100\n02,7,90\n03,7,80\n"
+    trial = data.read_table(pd.read_csv(io.StringIO(table), dtype=str), echo=False)
+    records = pd.DataFrame({
+        "id": ["01", "01", "01", "02"], "day": [2, 3, 4, 3],
+        "temperature": [38.6, 39.1, 37.0, 36.9], "vasopressors": [0, 1, 0, 0],
+    })  # fmt: skip
+    joined = endpoints.crs_grade(records).join(trial)
+    assert joined["crs_grade"].values.tolist()[:2] == [3.0, 0.0]
+    assert joined["crs_day"].values[0] == 2.0
+    assert np.isnan(joined["crs_grade"].values[2])
+    assert np.isnan(joined["crs_day"].values[1:]).all()
+    assert joined["crs_day"].attrs["units"] == "day"
+    with pytest.raises(DataError, match="graded patients are not in the trial: '1'"):
+        endpoints.crs_grade(records.replace({"id": {"01": "1"}})).join(trial)
+
+
+def test_dates_without_an_infusion_are_one_problem_and_a_series_gives_them():
+    records = pd.DataFrame({"id": ["01", "01", "02"], "temperature": [38.6, 37.0, 39.0],
+                            "day": ["09-Mar-2026", "10-Mar-2026", "11-Mar-2026"]})  # fmt: skip
+    with pytest.raises(DataError, match="date of the infusion is not known") as caught:
+        endpoints.crs_grade(records)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(DataError, match="day of patient 02") as caught:
+        endpoints.crs_grade(records, infusion={"01": "2026-03-07"})
+    assert len(caught.value.problems) == 1
+    dates = pd.Series({"01": "2026-03-07", "02": "2026-03-07"})
+    assert endpoints.crs_grade(records, infusion=dates).patients["onset_day"].tolist() == [2.0, 4.0]

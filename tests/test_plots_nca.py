@@ -302,7 +302,7 @@ def test_persistence_by_a_text_group_with_its_interval(fast01):
     table = nca.persistence(params, by="phase")
     ax = plots.persistence(table, band=True)
     assert {"escalation", "expansion"} <= {str(line.get_label()) for line in ax.get_lines()}
-    assert "confidence interval" in texts(ax)
+    assert "95\u202f% interval" in texts(ax)  # the default of nca.persistence
     ax.figure.savefig(io.BytesIO(), dpi=20)
     with pytest.raises(DataError, match="no persistence to draw"):
         plots.persistence(pd.DataFrame({"time": [0.0]}))

@@ -97,6 +97,7 @@ def test_profile_is_broken_between_consecutive_values_below_the_lloq() -> None:
 def test_day_ticks_are_days_of_a_clinic() -> None:
     np.testing.assert_array_equal(_axes.day_ticks(28, 8), [0, 7, 14, 21, 28])
     np.testing.assert_array_equal(_axes.day_ticks(360, 8), [0, 90, 180, 270, 360])
+    np.testing.assert_array_equal(_axes.day_ticks(120, 5), [0, 56, 112])
 
 
 def test_log_ticks_are_thinned_to_every_second_or_third_decade() -> None:

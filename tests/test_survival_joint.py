@@ -292,7 +292,7 @@ def test_the_hazard_that_follows_the_size_is_found_again():
         GrowthAndDecay(), trial_of(rows), fit.population(**POPULATION), tte, cores=2, seed=1
     )
     assert found.verdict.ok, found.verdict.sentence
-    assert found.provenance["centred"] == ["y0", "d", "g"]  # seven scans tell all three
+    assert max(found.provenance["variance_left"].values()) < 0.5  # seven scans tell all three
     row = found.ratios(0.95).iloc[0]
     assert row["lower"] < 2.0 < row["upper"]
     assert row["p_above_1"] > 0.99

@@ -28,9 +28,10 @@ sys.path.insert(0, str(jobs.HERE.parent / "engine"))
 from run_engine import Benchmark
 
 from cart_pkpd import __version__, data, fit, models
-from cart_pkpd._fit.parametrisation import centred_parameters
+from cart_pkpd._fit.coordinates import Moved
+from cart_pkpd._fit.pilot import suited
 from cart_pkpd._fit.posterior import Posterior
-from cart_pkpd._fit.sample import sample
+from cart_pkpd._fit.sample import centred_of, sample
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.design import design_for
 from cart_pkpd._stats.population import Structure, resolve
@@ -66,6 +67,7 @@ def b2() -> tuple[models.Model, Any, list[str], list[str]]:
     return model, trial, ["transgene", "il6"], list(jobs.VARYING)
 
 
+LIMIT = 0.25
 PROBLEMS = {"b1": b1, "b2": b2}
 
 
@@ -84,7 +86,7 @@ def job_of(row: str, structure: Structure) -> dict[str, Any]:
     names = jobs.NAMES if row == "b1" else problem.NAMES
     typical = {q.name: q.prior for q in structure.of_role("typical")}
     sigma = [q.prior.sigma for q in structure.of_role("residual")]
-    centred = centred_parameters(structure, starting_values(structure))
+    centred = told_well(structure)
     return {
         **jobs.JOBS[row](),
         "mu0": [float(model.parameters[n].to_free(typical[n].median)) for n in names],
@@ -95,10 +97,25 @@ def job_of(row: str, structure: Structure) -> dict[str, Any]:
     }
 
 
+def told_well(structure: Structure) -> list[str]:
+    """Return what is better sampled itself where it is that or its deviation, as in the peers.
+
+    Where records leave less than a quarter of the population's variance.
+    """
+    posterior = Posterior(structure, centred_of(structure))
+    start = posterior.start(starting_values(structure))
+    found = suited(posterior, posterior.function(), start)
+    left = found.between.left(found.points(np.zeros(posterior.size)))
+    both = zip(structure.random.names, np.median(left, axis=-1), strict=True)
+    return [n for n, share in both if share < LIMIT]
+
+
 def gradient(posterior: Posterior, repeats: int = 50) -> dict[str, float]:
-    """Return the median cost of the log density with its gradient."""
-    function = posterior.function()
-    at = posterior.start(starting_values(posterior.structure))
+    """Return the median cost of the log density with its gradient, in a fit's coordinates."""
+    start = posterior.start(starting_values(posterior.structure))
+    inner = posterior.function()
+    function = Moved(inner, suited(posterior, inner, start))
+    at = np.zeros(posterior.size)
     function(at)
     spent = []
     for i in range(repeats):
@@ -156,11 +173,11 @@ def main() -> None:
             "sample": {"wall": found.sample_seconds, "cpu": both["cpu"] * (1.0 - share)},
             "steps_kept": int(found.stats["n_steps"].sum()),
             "divergences": int(found.stats["diverging"].sum()),
-            "centred": list(found.centred), "chains": args.chains, "tune": args.tune,
-            "draws": args.draws,
+            "centred": list(found.centred), "left": found.left, "chains": args.chains,
+            "tune": args.tune, "draws": args.draws,
         }  # fmt: skip
         draws = population_values(args.row, structure, found.posterior)
-    line["gradient"] = gradient(Posterior(structure, tuple(line.get("centred", ()))))
+    line["gradient"] = gradient(Posterior(structure, centred_of(structure)))
     jobs.finish(args.out, line, **draws)
 
 

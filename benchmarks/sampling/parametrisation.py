@@ -1,11 +1,13 @@
-"""What a pilot, another mass matrix or other priors on omegas do to sampling, per gradient.
+"""How well a posterior is sampled per gradient, in the package's coordinates and in others.
 
-Three problems with a known truth: the bundled trial; 60 patients × 16 times of a closed form with
-about one record in six below the LLOQ; and 20 patients × 12 times of differential equations. For
-every way of sampling and every seed one line of JSON: the smallest effective sample size (bulk and
-tail) of a population quantity, the gradients of all chains and the pilot, warm-up included.
+Four problems with a known truth: the bundled trial; 60 patients × 16 times of a closed form with
+about one record in six below the LLOQ; 20 patients × 12 times of differential equations; and B2 of
+the comparison with other tools. For every way of sampling and every seed one line of JSON: the
+smallest effective sample size (bulk and tail) of a population quantity, gradients of all chains,
+warm-up included, but not those of the search for coordinates, and processor seconds.
 
-    [VARIANTS='start, 0.1;start, 0.25'] python benchmarks/sampling/parametrisation.py [problem …]
+    [VARIANTS='default;linear only'] [SEEDS=1,2,3] [CHAINS=2]
+    python benchmarks/sampling/parametrisation.py [problem …]
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import arviz as az
 import numpy as np
@@ -23,17 +26,17 @@ import nutpie
 import pandas as pd
 
 from cart_pkpd import data, datasets, fit, models
-from cart_pkpd._fit import parametrisation as ways
-from cart_pkpd._fit.draws import individual_draws, population_draws
+from cart_pkpd._fit.coordinates import Moved, shifted
+from cart_pkpd._fit.draws import population_draws
+from cart_pkpd._fit.pilot import Pilot, suited
 from cart_pkpd._fit.posterior import Posterior
-from cart_pkpd._fit.sample import _compiled
-from cart_pkpd._fit.start import Start, starting_values
+from cart_pkpd._fit.sample import centred_of, compiled
+from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.design import design_for
 from cart_pkpd._stats.population import resolve
 
-SEEDS = (1, 2, 3)
-LOW_RANK = False  # ten times slower per gradient
-DRAWS, TUNE, CHAINS, PILOT = 500, 500, 4, 200
+SEEDS = tuple(int(s) for s in os.environ.get("SEEDS", "1,2,3").split(","))
+DRAWS, TUNE, CHAINS = 500, 500, int(os.environ.get("CHAINS", "4"))
 SAMPLER = dict(target_accept=0.9, progress_bar=False, save_warmup=True)
 
 
@@ -88,126 +91,81 @@ def ode():
     return simulated(model, days, tuple(omega), omega, 20, 0.4, 1 / 6)
 
 
-PROBLEMS = {"fast01": fast01, "b1": b1, "ode": ode}
+def joined(name):
+    if name == "b2":
+        sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
+        import run_ours
+
+        return run_ours.structure_of("b2", "auto")
+    model, trial, population = {"fast01": fast01, "b1": b1, "ode": ode}[name]()
+    return resolve(model, population, design_for(model, trial, "transgene"))
 
 
-def draws_of(structure, posterior, start, *, draws, tune, chains, seed, **more):
-    compiled = _compiled(posterior, posterior.function(), posterior.start(start))
+PROBLEMS = ("fast01", "b1", "ode", "b2")
+
+
+def way(structure, variant):
+    """Return a posterior and coordinates for it."""
+    if variant == "centred":
+        population = replace(structure.population, centred=structure.population.iiv)
+        structure = resolve(structure.model, population, structure.design)
+    posterior = Posterior(structure, centred_of(structure))
+    function = posterior.function()
+    start = posterior.start(starting_values(structure))
+    pilot = Pilot(posterior, function)
+    found = shifted(pilot.shape, start, pilot.as_they_are)
+    if variant not in ("deviations", "centred"):
+        found = suited(posterior, function, start)
+    if variant == "logarithms of omegas":
+        middle = found.points(np.zeros(posterior.size))
+        bent = np.flatnonzero(found.scale)
+        origin = found.origin.copy()
+        origin[bent] = middle[bent]
+        found = replace(found, scale=np.zeros_like(found.scale), origin=origin)
+    return posterior, function, found
+
+
+VARIANTS = ("default", "logarithms of omegas", "deviations", "centred", "draw_diag", "low_rank")
+
+
+def line(name, structure, variant, seed):
+    began = time.process_time()
+    posterior, function, found = way(structure, variant)
+    more = {"adaptation": variant} if variant in ("draw_diag", "low_rank") else {}
     tree = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, seed=seed, **SAMPLER, **more
-    )
-    steps = int(tree["sample_stats"]["n_steps"].sum())
-    if tune:
-        steps += int(tree["warmup_sample_stats"]["n_steps"].sum())
-    return tree, steps
-
-
-def after_pilot(structure, start, seed):
-    """Return where 200 warm-up draws of one chain lead, and how many gradients they took."""
-    posterior = Posterior(structure, way_at(structure, start, 0.1))
-    tree, steps = draws_of(structure, posterior, start, draws=1, tune=PILOT, chains=1, seed=seed)
-    points = tree["warmup_posterior"]["point"].to_numpy()[:, PILOT // 2 :]
-    raw = posterior.variables(points)
-    over = {"dim": ("chain", "draw")}
-    quantities = population_draws(structure, raw).median(**over)
-    individual = individual_draws(structure, raw)
-    free = {n: p.to_free for n, p in structure.model.parameters.items()}
-    iiv = structure.population.iiv
-    found = Start(
-        typical={
-            q.parameter: float(free[q.parameter](float(quantities[q.name])))
-            for q in structure.of_role("typical")
-        },
-        individual={n: free[n](individual[n]).mean(**over).to_numpy() for n in iiv},
-        omega={n: float(quantities[f"omega_{n}"]) for n in iiv},
-        sigma={q.name: float(quantities[q.name]) for q in structure.of_role("residual")},
-        others={
-            q.name: float(quantities[q.name])
-            for role in ("covariate", "mixture")
-            for q in structure.of_role(role)
-        },
-    )
-    return found, steps
-
-
-def with_lognormal_omegas(structure):
-    population = structure.population
-    priors = {
-        q.name: fit.LogNormal(float(q.prior.quantile(0.5)), 0.7) for q in structure.of_role("omega")
+        compiled(Moved(function, found), posterior.size),
+        draws=DRAWS, tune=TUNE, chains=CHAINS, cores=1, seed=seed, **SAMPLER, **more,
+    )  # fmt: skip
+    seconds = time.process_time() - began
+    points = found.points(tree["posterior"]["point"].to_numpy())
+    draws = population_draws(posterior.structure, posterior.variables(points))
+    ess = {(k, n): float(v) for k in ("bulk", "tail") for n, v in az.ess(draws, method=k).items()}
+    least = min(ess, key=ess.get)
+    groups = ("sample_stats", "warmup_sample_stats")
+    gradients = sum(int(tree[g]["n_steps"].sum()) for g in groups)
+    return {
+        "problem": name,
+        "seed": seed,
+        "variant": variant,
+        "chains": CHAINS,
+        "ess": round(ess[least]),
+        "of": least[1],
+        "gradients": gradients,
+        "ess_per_1000": round(1000 * ess[least] / gradients, 3),
+        "divergences": int(tree["sample_stats"]["diverging"].sum()),
+        "processor_seconds": round(seconds, 1),
     }
-    return resolve(structure.model, replace(population, priors=priors), structure.design)
-
-
-def way_at(structure, start, below):
-    """Return the varying parameters of which a patient's records leave less than `below`."""
-    share = ways._variance_left(structure, start)
-    forced = {structure.population.non_expanders}
-    both = zip(structure.population.iiv, share, strict=True)
-    return tuple(n for n, left in both if left < below or n in forced)
-
-
-def variants(structure, start, seed):
-    iiv = structure.population.iiv
-    first = way_at(structure, start, 0.1)
-    found, steps = after_pilot(structure, start, seed)
-    yield "start, 0.1", structure, start, first, 0, {}
-    yield "start, 0.25", structure, start, way_at(structure, start, 0.25), 0, {}
-    yield "start, 0.4", structure, start, way_at(structure, start, 0.4), 0, {}
-    yield "pilot, 0.1", structure, found, way_at(structure, found, 0.1), steps, {}
-    yield "pilot, 0.2", structure, found, way_at(structure, found, 0.2), steps, {}
-    yield "none centred", structure, start, way_at(structure, start, 0.0), 0, {}
-    yield "all centred", structure, start, iiv, 0, {}
-    yield "draw_diag", structure, start, first, 0, {"adaptation": "draw_diag"}
-    yield "lognormal omegas", with_lognormal_omegas(structure), start, first, 0, {}
-    if LOW_RANK:
-        yield "low_rank", structure, start, first, 0, {"adaptation": "low_rank"}
-
-
-def chosen(structure, start, seed):
-    only = os.environ.get("VARIANTS")
-    for variant in variants(structure, start, seed):
-        if only is None or variant[0] in only.split(";"):
-            yield variant
 
 
 def main(names):
     warnings.simplefilter("ignore")
+    chosen = os.environ.get("VARIANTS", "default").split(";")
     for name in names:
-        model, trial, population = PROBLEMS[name]()
-        structure = resolve(model, population, design_for(model, trial, "transgene"))
-        start = starting_values(structure)
+        structure = joined(name)
         for seed in SEEDS:
-            for what, s, at, way, spent, more in chosen(structure, start, seed):
-                began = time.perf_counter()
-                posterior = Posterior(s, tuple(way))
-                tree, steps = draws_of(
-                    s, posterior, at, draws=DRAWS, tune=TUNE, chains=CHAINS, seed=seed, **more
-                )
-                draws = population_draws(
-                    s, posterior.variables(tree["posterior"]["point"].to_numpy())
-                )
-                ess = {
-                    k: min(float(v) for v in az.ess(draws, method=k).data_vars.values())
-                    for k in ("bulk", "tail")
-                }
-                lowest = min(ess.values())
-                print(
-                    json.dumps(
-                        {
-                            "problem": name,
-                            "seed": seed,
-                            "variant": what,
-                            "centred": sorted(way),
-                            "ess": round(lowest),
-                            "gradients": steps + spent,
-                            "ess_per_1000": round(1000 * lowest / (steps + spent), 3),
-                            "divergences": int(tree["sample_stats"]["diverging"].sum()),
-                            "seconds": round(time.perf_counter() - began, 1),
-                        }
-                    ),
-                    flush=True,
-                )
+            for variant in chosen:
+                print(json.dumps(line(name, structure, variant, seed)), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(PROBLEMS))
+    main(sys.argv[1:] or PROBLEMS)

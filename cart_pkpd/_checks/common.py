@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._checks.strata import about
 from cart_pkpd._core.validate import probability
 from cart_pkpd._fit.draws import patient_means
 from cart_pkpd._fit.fitted import as_fit
@@ -106,14 +107,31 @@ def records(design: Design) -> dict[str, Any]:
 
 
 def coords(design: Design) -> dict[str, Any]:
-    levels = (
-        {"dose_level": ("id", design.subjects["dose_level"].to_numpy())}
-        if "dose_level" in design.subjects
-        else {}
-    )
+    levels = {}
+    if "dose_level" in design.subjects:
+        level = design.subjects["dose_level"].to_numpy()
+        levels["dose_level"] = ("id", level, about(design, "dose_level"))
     return {
         "id": design.ids,
         **levels,
         "patient": ("obs", design.ids[design.patient]),
         "time": ("obs", design.time, {"units": "day", "long_name": "Time since infusion"}),
+    }
+
+
+def given(design: Design) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return variables and coords of the doses and other events, named as in a trial."""
+    day = {"units": "day"}
+    events = design.changes
+    who = np.array([design.ids[e.patient] for e in events], dtype=design.ids.dtype)
+    variables = {
+        "amount": ("dosing", design.dose_amount, {"units": design.dose_unit}),
+        "event_name": ("event", np.array([e.name for e in events], dtype=str)),
+        "event_value": ("event", np.array([e.value for e in events], dtype=float)),
+    }
+    return variables, {
+        "dose_patient": ("dosing", design.ids[design.dose_patient]),
+        "dose_time": ("dosing", design.dose_time, day),
+        "event_patient": ("event", who),
+        "event_time": ("event", np.array([e.time for e in events], dtype=float), day),
     }

@@ -12,6 +12,7 @@ from cart_pkpd._checks.common import (
     as_values,
     attrs,
     coords,
+    given,
     interval_edges,
     level_of_records,
     picked_draws,
@@ -65,6 +66,7 @@ def predictions(
         median; per record
         ``dv``, ``censoring``, ``lloq``, ``ipred`` (posterior median of the patient's level) and
         ``pred`` (of a patient with the same covariates and no deviation). Units of the endpoint.
+        Dims dosing, event: the doses and other events of these patients, as in the trial.
 
     Raises
     ------
@@ -84,6 +86,7 @@ def predictions(
     t_middle, t_lower, t_upper = np.quantile(own, edges, axis=0)
     at = _median_dose(design)
     ipred, pred = level_of_records(result, design, picked)
+    happened, when = given(design)
     level = {"units": design.unit, "long_name": design.label}
     return xr.Dataset(
         {
@@ -99,8 +102,9 @@ def predictions(
             **records(design),
             "ipred": ("obs", ipred, {**level, "long_name": "individual prediction"}),
             "pred": ("obs", pred, {**level, "long_name": "population prediction"}),
+            **happened,
         },
-        coords={**coords(design), "grid_time": ("grid", grid, {"units": "day"})},
+        coords={**coords(design), **when, "grid_time": ("grid", grid, {"units": "day"})},
         attrs={**attrs(result, design), "prob": prob},
     )
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 def shrinkage(result: FitResult) -> xr.Dataset:
     """Return eta-shrinkage of every varying parameter: 1 − sd(posterior mean eta) / omega.
 
+    Parameters
+    ----------
+    result : FitResult
+        From ``fit.bayes``.
+
     Returns
     -------
     xr.Dataset

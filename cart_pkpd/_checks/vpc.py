@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _QUANTILES = (0.05, 0.5, 0.95)
 _PER_BIN = 12
+_LIMITS = ("bin_lloq", "bin_uloq")
 _FEW_TIMES = 12  # as many distinct times at most are bins of their own
 _TAILS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.bool_]]] = MappingProxyType(
     {"blq": np.isneginf, "alq": np.isposinf}
@@ -86,7 +87,8 @@ def vpc(
         ``blq_median``, ``blq_lower``, ``blq_upper`` and the same with ``alq_`` (shares of
         records below the LLOQ and above the ULOQ); coords ``bin_left``, ``bin_right``,
         ``bin_time`` [day]; and the records, with ``pred`` and ``dv_corrected`` where
-        corrected (NaN where the prediction is 0 or less: such records are left out).
+        corrected (NaN where the prediction is 0 or less: such records are left out);
+        ``bin_lloq`` and ``bin_uloq``, the lowest LLOQ and the highest ULOQ of a bin's records.
 
     Raises
     ------
@@ -125,13 +127,15 @@ def vpc(
         observed, simulated = observed * factor, simulated * factor
         corrected = _corrected(design, pred, design.dv * factor)
     shape = (len(strata), len(edges) - 1)
-    out = _empty(shape)
+    out, limit = _empty(shape), {name: np.full(shape, np.nan) for name in _LIMITS}
     for s in range(shape[0]):
         for b in range(shape[1]):
             rows = np.flatnonzero((stratum_of == s) & (bin_of == b))
             rows = rows[~np.isnan(observed[0, rows])]
             if rows.size:
                 _fill(out, (s, b), observed[:, rows], simulated[:, rows], interval_edges(prob))
+                limit["bin_lloq"][s, b] = np.fmin.reduce(design.lloq[rows])
+                limit["bin_uloq"][s, b] = np.fmax.reduce(design.uloq[rows])
     level = {"units": design.unit, "long_name": design.label}
     share = {"units": "1"}
     time = np.array([
@@ -144,6 +148,7 @@ def vpc(
                 k: (("stratum", "bin", "quantile")[: v.ndim], v, level if v.ndim == 3 else share)
                 for k, v in out.items()
             },
+            **{k: (("stratum", "bin"), v, level) for k, v in limit.items()},
             **records(design),
             "uloq": ("obs", design.uloq, {**level, "long_name": "ULOQ"}),
             **corrected,

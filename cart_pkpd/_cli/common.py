@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,9 @@ def command(work: Callable[..., int]) -> Callable[..., int]:
             return failed(130, ["stopped by Ctrl-C; what was finished is kept."], as_json)
         except CartError as error:
             return failed(_code(error), faults.sentences(error), as_json)
+        except BrokenPipeError:  # who reads the output, such as head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         except Exception as error:
             log = faults.write_traceback(error)
             return failed(4, [faults.of_the_program(error, log)], as_json)

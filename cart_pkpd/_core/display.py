@@ -13,6 +13,11 @@ from cart_pkpd._core import words
 
 _NOTE = 'style="opacity:.75;font-size:.9em;margin:.3em 0"'
 _MOST_ROWS = 60
+_SHORT = 26  # letters of a text that stays on one line
+_TABLE = "border-collapse:collapse;font-size:.95em;line-height:1.35"
+_CELL = "padding:.25em .7em;border-bottom:1px solid rgba(128,128,128,.35);vertical-align:top"
+_WIDE = "overflow-x:auto;margin:.4em 0"
+_ONE_LINE, _TEXT = "white-space:nowrap", "min-width:14em;white-space:normal"
 
 
 def block(
@@ -40,17 +45,25 @@ def block(
     Returns
     -------
     str
-        Every text is escaped. Colours and borders are the notebook's own, so it reads well in
-        light and dark themes.
+        Every text is escaped. Colours are the notebook's own, so it reads well in light and dark
+        themes; a table wider than the page can be moved sideways.
     """
     marks = "".join(f"<li>{html.escape(f)}</li>" for f in flags)
     parts = [
         f"<p><b>{html.escape(title)}</b> {html.escape(text)}</p>".replace(" </p>", "</p>"),
         f"<ul>{marks}</ul>" if marks else "",
-        *(table(t) for t in tables),
+        *(table(t, columns=_with_something(t)) for t in tables),
         *(f"<p {_NOTE}>{html.escape(n)}</p>" for n in notes if n),
     ]
     return f"<div>{''.join(parts)}</div>"
+
+
+def _with_something(frame: pd.DataFrame) -> list[Any]:
+    """Return the columns that are not empty texts throughout, such as reasons of nothing."""
+    if frame.empty:
+        return list(frame.columns)
+    blank = {c: [isinstance(v, str) and not v.strip() for v in frame[c]] for c in frame.columns}
+    return [c for c in frame.columns if not all(blank[c])]
 
 
 def table(
@@ -77,23 +90,28 @@ def table(
     write = formatters or {}
     rows = []
     for key, row in zip(frame.index[:_MOST_ROWS], frame.to_dict("records"), strict=False):
-        cells = [f"<th style='text-align:left'>{_cell(key)}</th>"] if named else []
+        cells = [_th(_cell(key), "left")] if named else []
         cells += [_td(row[c], write.get(c)) for c in wanted]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in wanted}
-    head = "".join(f"<th style='text-align:left'>{html.escape(h)}</th>" for h in lead) + "".join(
-        f"<th style='text-align:{'right' if numeric[c] else 'left'}'>{html.escape(heads[c])}</th>"
-        for c in wanted
+    head = "".join(_th(html.escape(h), "left") for h in lead) + "".join(
+        _th(html.escape(heads[c]), "right" if numeric[c] else "left") for c in wanted
     )
     left = len(frame.index) - _MOST_ROWS
     more = f"<p {_NOTE}>and {words.count(left, 'more row')}</p>" if left > 0 else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+    inside = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f"<div style='{_WIDE}'><table style='{_TABLE}'>{inside}</table></div>{more}"
+
+
+def _th(text: str, side: str) -> str:
+    return f"<th style='{_CELL};{_ONE_LINE};text-align:{side}'>{text}</th>"
 
 
 def _td(value: Any, write: Callable[[Any], str] | None) -> str:
     side = "right" if _is_number(value) else "left"
     text = html.escape(write(value)) if write else _cell(value)
-    return f"<td style='text-align:{side}'>{text}</td>"
+    breaks = _ONE_LINE if len(text) <= _SHORT else _TEXT
+    return f"<td style='{_CELL};{breaks};text-align:{side}'>{text}</td>"
 
 
 def _is_number(value: Any) -> bool:

@@ -22,6 +22,7 @@ _ATOMS: Mapping[str, tuple[float, str]] = MappingProxyType(
     {
         "day": (1.0, "day"), "week": (7.0, "day"), "h": (1 / 24, "day"),
         "min": (1 / 1440, "day"), "s": (1 / 86400, "day"), "month": (30.4375, "day"),
+        "year": (365.25, "day"),
         "kg": (1e3, "g"), "g": (1.0, "g"), "mg": (1e-3, "g"), "µg": (1e-6, "g"),
         "ng": (1e-9, "g"), "pg": (1e-12, "g"),
         "L": (1.0, "L"), "dL": (1e-1, "L"), "mL": (1e-3, "L"), "µL": (1e-6, "L"),
@@ -40,7 +41,8 @@ _SPELLINGS: Mapping[str, str] = MappingProxyType(
     {
         "days": "day", "d": "day", "weeks": "week", "wk": "week", "hour": "h", "hours": "h",
         "hr": "h", "hrs": "h", "minute": "min", "minutes": "min", "sec": "s", "second": "s",
-        "seconds": "s", "months": "month", "mo": "month",
+        "seconds": "s", "months": "month", "mo": "month", "years": "year",
+        "yr": "year", "yrs": "year",
         "ug": "µg", "mcg": "µg", "l": "L", "dl": "dL", "ml": "mL", "ul": "µL", "uL": "µL",
         "µl": "µL", "liter": "L", "litre": "L",
         "cell": "cells", "copy": "copies", "cp": "copies", "cps": "copies", "gc": "copies",
@@ -48,7 +50,10 @@ _SPELLINGS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
-_NOISE = re.compile(r"\b(gdna|genomic dna|dna|blood|of)\b", re.IGNORECASE)
+_NOISE = re.compile(
+    r"\b(gdna|genomic dna|dna|blood|of|(viable )?car([+-]|-?positive)?[ -]?t?(?= ?cells?\b))\b",
+    re.IGNORECASE,
+)
 _FACTOR = re.compile(r"^(?P<name>.*?)\^?(?P<power>-?[1-3])?$")
 _POWER_OF_TEN = re.compile(r"(?:^[x*]\s*|\b)(?:10(?:\^|\*\*?)|1e\+?0?)(12|3|6|9)\b\s*\*?\s*")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁶⁹", "012369")

@@ -158,6 +158,16 @@ def at_median(found: xr.Dataset) -> xr.Dataset:
 
     The median is taken of every summary, level and term, not of the courses before
     summarising: the peak of a median course is lower than the median peak.
+
+    Parameters
+    ----------
+    found : xr.Dataset
+        From ``crs.predictors`` of a fit's courses, with dim ``sample``.
+
+    Returns
+    -------
+    xr.Dataset
+        The same variables without dim ``sample``.
     """
     if "sample" not in found.dims:
         return found

@@ -281,6 +281,11 @@ def peak(
         Smaller values count as this much. [unit]
     prior : Prior
         Of the coefficient per factor e.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return _of_course(variable, "peak", reference, unit, floor=floor, prior=prior)
 
@@ -290,7 +295,21 @@ def auc(
 ) -> Term:
     """Return the ln of a course's area over the window; `unit` is that of the area.
 
-    Parameters are those of :func:`peak`.
+    Parameters
+    ----------
+    variable : str
+        Name of the course: ``"il6"``, ``"transgene"``, or one of your own.
+    reference : float
+        Area at which the term is 0. [unit]
+    unit : str, optional
+        Of the area; by default that of the measure times days.
+    prior : Prior
+        Of the coefficient per factor e.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     area = unit if unit is not None else f"{_unit(variable, None)}*day"
     return Term(variable, "auc", reference=reference, unit=area, prior=prior)
@@ -302,13 +321,44 @@ def final(
 ) -> Term:  # fmt: skip
     """Return the ln of a course's last level in the window, such as that of cumulative killing.
 
-    Parameters are those of :func:`peak`.
+    Parameters
+    ----------
+    variable : str
+        Name of the course: ``"il6"``, ``"transgene"``, or one of your own.
+    reference : float
+        Level at which the term is 0. [unit]
+    unit : str, optional
+        By default the usual one of the measure.
+    floor : float
+        Smaller values count as this much. [unit]
+    prior : Prior
+        Of the coefficient per factor e.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return _of_course(variable, "final", reference, unit, floor=floor, prior=prior)
 
 
 def peak_time(variable: str, *, reference: float = 10.0, prior: Prior = COEFFICIENT_PRIOR) -> Term:
-    """Return the day of a course's peak, minus the reference [day]."""
+    """Return the day of a course's peak, minus the reference [day].
+
+    Parameters
+    ----------
+    variable : str
+        Name of the course: ``"il6"``, ``"transgene"``, or one of your own.
+    reference : float
+        Day at which the term is 0. [day]
+    prior : Prior
+        Of the coefficient per day.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
+    """
     return Term(variable, "peak_time", "linear", reference, "day", prior=prior)
 
 
@@ -318,7 +368,23 @@ def level(
 ) -> Term:  # fmt: skip
     """Return the ln of a course's level at each time; for hazards.
 
-    Parameters are those of :func:`peak`.
+    Parameters
+    ----------
+    variable : str
+        Name of the course: ``"il6"``, ``"transgene"``, or one of your own.
+    reference : float, optional
+        Level at which the term is 0; a round typical one for measures known by name. [unit]
+    unit : str, optional
+        By default the usual one of the measure.
+    floor : float
+        Smaller values count as this much. [unit]
+    prior : Prior
+        Of the coefficient per factor e.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return _of_course(variable, "level", reference, unit, floor=floor, prior=prior)
 
@@ -329,7 +395,23 @@ def running_max(
 ) -> Term:  # fmt: skip
     """Return the ln of the highest level so far at each time; for hazards.
 
-    Parameters are those of :func:`peak`.
+    Parameters
+    ----------
+    variable : str
+        Name of the course: ``"il6"``, ``"transgene"``, or one of your own.
+    reference : float, optional
+        Level at which the term is 0; a round typical one for measures known by name. [unit]
+    unit : str, optional
+        By default the usual one of the measure.
+    floor : float
+        Smaller values count as this much. [unit]
+    prior : Prior
+        Of the coefficient per factor e.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return _of_course(variable, "running_max", reference, unit, floor=floor, prior=prior)
 
@@ -352,6 +434,11 @@ def covariate(
         ln(value / reference), or value − reference.
     prior : Prior
         Of the coefficient per 1 of the term.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return Term(variable, "covariate", scale, reference, unit, prior=prior)
 
@@ -374,6 +461,11 @@ def ordered(
         Unit of the levels.
     prior : Prior
         Of the coefficient per step.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     lowest = levels[0] if len(levels) else 0.0
     chosen = lowest if reference is None else reference
@@ -391,5 +483,10 @@ def category(variable: str, is_: str | float, *, prior: Prior = COEFFICIENT_PRIO
         The category that counts 1.
     prior : Prior
         Of the coefficient.
+
+    Returns
+    -------
+    Term
+        For a part of the layer: the number it stands for, and the prior of its coefficient.
     """
     return Term(variable, "covariate", "is", is_, prior=prior)

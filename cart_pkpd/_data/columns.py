@@ -32,7 +32,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
            "VALUE", "RESULT", "MEASUREMENT", "Y"),
     "DVTEXT": ("AVALC", "PCSTRESC", "LBSTRESC", "DVTEXT"),
     "DVID": ("DVID", "YTYPE", "PARAMCD", "PCTESTCD", "LBTESTCD", "ENDPOINT", "ANALYTE", "PARAM",
-             "PARAMETER", "TEST", "MEASURE"),
+             "PARAMETER", "TEST", "MEASURE", "ASSAY"),
     "UNIT": ("UNIT", "UNITS", "DVUNIT", "DVU", "AVALU", "PCSTRESU", "LBSTRESU", "PARAMU"),
     "CENS": ("CENS", "CENSORING", "CENSORED"),
     "LIMIT": ("LIMIT",),
@@ -55,6 +55,9 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 REQUIRED = ("ID", "TIME", "DV")
+
+OF_PATIENTS = ("AMT", "AMTUNIT", "INFUSION")
+"""Roles that a column of the table of patients may have."""
 
 PLANNED = "DOSELEVEL"
 """Not a role: `columns=` may name the header of the planned dose by it."""
@@ -99,6 +102,12 @@ DOSE_LEVEL = vocabulary(
     "NOMINALDOSE DOSECOHORT COHORTDOSE ASSIGNEDDOSE TARGETDOSE PROTOCOLDOSE"
 )
 
+# Free text of a laboratory about a sample: "Lab comment", "QC remarks".
+_REMARK = re.compile(r".*(COMMENT|REMARK|FOOTNOTE)S?")
+
+_CODED = re.compile(r"\s*[(\[](y/n|n/y|yes/no|no/yes|0/1|1/0|0, ?1|m/f|f/m)[)\]]$", re.IGNORECASE)
+"""How headers say what the cells of a column hold: "DLT (Y/N)"."""
+
 _BRACKET = re.compile(r"^(?P<name>.*?)\s*[(\[](?P<unit>[^)\]]*)[)\]]$")
 
 
@@ -108,7 +117,11 @@ def key(header: str) -> str:
 
 
 def split_unit(header: str) -> tuple[str, str | None]:
-    """Return ``("Time", "h")`` for ``"Time (h)"``; the unit is None if it is not one."""
+    """Return ``("Time", "h")`` for ``"Time (h)"``; the unit is None if it is not one.
+
+    What says how cells are coded is left out: ``("DLT", None)`` for ``"DLT (Y/N)"``.
+    """
+    header = _CODED.sub("", header)
     match = _BRACKET.match(header.strip())
     if not match or not match["name"] or not match["unit"].strip():
         return header, None
@@ -140,7 +153,11 @@ def is_special(header: str) -> bool:
 def describes_records(header: str) -> bool:
     """Say whether a header is known to describe records and not patients."""
     name = key(header)
-    return name in _PER_RECORD or name in _ADAM or bool(_CDISC.fullmatch(name))
+    return (
+        name in _PER_RECORD
+        or name in _ADAM
+        or bool(_CDISC.fullmatch(name) or _REMARK.fullmatch(name))
+    )
 
 
 def is_study_day(header: str) -> bool:
@@ -171,6 +188,10 @@ class Columns:
         Header -> name of the subjects table that it comes from.
     planned : str
         Header of the planned dose, where `columns=` names it.
+    elsewhere : dict of str to str
+        Role -> header in the subjects table.
+    off : set of str
+        Roles that the user has switched off with None.
     """
 
     header: dict[str, str] = field(default_factory=dict)
@@ -179,6 +200,8 @@ class Columns:
     unused: dict[str, str] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
     planned: str = ""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    off: set[str] = field(default_factory=set)
 
     def unit(self, role: str) -> str | None:
         """Return the unit that the header of `role` states, in brackets or by its words."""
@@ -201,15 +224,23 @@ class Columns:
         return (*roles, *covariates, *joined, *unused)
 
 
-def assign(headers: Sequence[str], mapping: Mapping[str, str | None] | None, log: Log) -> Columns:
-    """Give every header its role; what cannot be told is a DataError."""
+def assign(
+    headers: Sequence[str],
+    mapping: Mapping[str, str | None] | None,
+    log: Log,
+    subjects: Sequence[str] = (),
+) -> Columns:
+    """Give every header its role; what cannot be told is a DataError.
+
+    `subjects` are the headers of the table of patients, which may have the infusions.
+    """
     columns = Columns()
-    off = _apply_mapping(headers, mapping or {}, columns, log)
+    _apply_mapping(headers, mapping or {}, columns, log, subjects)
     log.stop_if_any()
     taken = set(columns.header.values())
     free = [h for h in headers if h not in taken]
     for role in ROLES:
-        if role not in columns.header and role not in off:
+        if role not in columns.header and role not in columns.off:
             _guess_role(role, free, columns, log)
     for role, other in _NEEDS.items():
         if columns.how.get(role) in ("exact", "guessed") and other not in columns.header:
@@ -220,24 +251,30 @@ def assign(headers: Sequence[str], mapping: Mapping[str, str | None] | None, log
 
 
 def _apply_mapping(
-    headers: Sequence[str], mapping: Mapping[str, str | None], columns: Columns, log: Log
-) -> set[str]:
-    """Use `columns=`; return the roles that the user has switched off with None."""
-    off: set[str] = set()
+    headers: Sequence[str],
+    mapping: Mapping[str, str | None],
+    columns: Columns,
+    log: Log,
+    subjects: Sequence[str],
+) -> None:
+    """Use `columns=`."""
     used: dict[str, str] = {}
     for name, header in mapping.items():
         role = str(name).upper()
         if role not in (*ROLES, PLANNED):
             _unknown_role(str(name), header, headers, log)
         elif header is None:
-            off.add(role)
-        elif role == PLANNED and header in headers:
+            columns.off.add(role)
+        elif role == PLANNED and header in (*headers, *subjects):
             columns.planned = header
+        elif role in OF_PATIENTS and header not in headers and header in subjects:
+            columns.elsewhere[role] = header
         elif header not in headers:
             log.problem(
                 "column_not_in_file",
                 f"columns= names the header {header!r} for {role}, which is not in the table."
-                f"{did_you_mean(header, headers)} Its headers: {', '.join(headers)}.",
+                f"{did_you_mean(header, headers)} Its headers: {', '.join(headers)}."
+                + _of_patients(role, subjects),
                 column=header,
                 value=header,
             )
@@ -252,7 +289,13 @@ def _apply_mapping(
         else:
             used[header] = role
             columns.header[role], columns.how[role] = header, "columns="
-    return off
+
+
+def _of_patients(role: str, subjects: Sequence[str]) -> str:
+    """Return what the table of patients has, for a role that it may have."""
+    if not subjects or role not in (*OF_PATIENTS, PLANNED):
+        return ""
+    return f" Those of the table of patients: {', '.join(subjects)}."
 
 
 def _unknown_role(name: str, header: str | None, headers: Sequence[str], log: Log) -> None:

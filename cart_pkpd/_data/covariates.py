@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from cart_pkpd._core.validate import did_you_mean
-from cart_pkpd._data.columns import DOSE_LEVEL, is_special, key, role_of, snake, split_unit
+from cart_pkpd._data.columns import (
+    DOSE_LEVEL,
+    OF_PATIENTS,
+    is_special,
+    key,
+    role_of,
+    snake,
+    split_unit,
+)
 from cart_pkpd._data.log import Log, some
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import (
@@ -109,8 +117,8 @@ def collect(
 
 
 def _subjects_block(table: Table, grid: Grid, id_header: str | None) -> Block:
-    header = _subject_id_header(grid, id_header, table.log)
-    ids = _plain_ids(grid.cells[header])
+    header = subject_id_header(grid, id_header, table.log)
+    ids = plain_ids(grid.cells[header])
     nameless = np.array([t in table.missing for t in ids], dtype=bool)
     for i in np.flatnonzero(nameless):
         row = int(grid.row[i])
@@ -130,7 +138,7 @@ def _subjects_block(table: Table, grid: Grid, id_header: str | None) -> Block:
         check_lookalikes(table.patients, table.log)
     known = {name: i for i, name in enumerate(table.patients)}
     patient = np.array([known[str(n)] for n in ids[keep]], dtype=np.int64)
-    used = {h for h in grid.header if role_of(h) == "INFUSION"} | {header}
+    used = {h for role, h in table.columns.elsewhere.items() if role in OF_PATIENTS} | {header}
     cells = {h: grid.cells[h][keep] for h in grid.header if h not in used}
     table.columns.subjects |= dict.fromkeys(cells, grid.name)
     if not grid.sep:
@@ -147,7 +155,8 @@ def _with_points(cells: Text, sign: str) -> Text:
     return np.array([str(c).replace(",", ".") for c in cells], dtype=object)
 
 
-def _subject_id_header(grid: Grid, id_header: str | None, log: Log) -> str:
+def subject_id_header(grid: Grid, id_header: str | None, log: Log) -> str:
+    """Return the header of the patients in a table of subjects, or stop without one."""
     for header in grid.header:
         if header == id_header:
             return header
@@ -161,7 +170,8 @@ def _subject_id_header(grid: Grid, id_header: str | None, log: Log) -> str:
     )
 
 
-def _plain_ids(ids: Text) -> Text:
+def plain_ids(ids: Text) -> Text:
+    """Return names as text; whole numbers written as 1.0 lose the point."""
     if ids.size and all(re.fullmatch(r"\d+\.0+", t) for t in pd.unique(ids)):
         return np.array([t.split(".")[0] for t in ids], dtype=object)
     return ids
@@ -197,9 +207,10 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
                 column=name,
                 value=name,
             )
+    kept = {*options.covariates, table.columns.planned}
     for block in blocks:
         for header in list(block.cells):
-            if not {header, snake(split_unit(header)[0])} & set(options.covariates):
+            if not {header, snake(split_unit(header)[0])} & kept:
                 del block.cells[header]
                 table.columns.unused[header] = "not in covariates="
                 table.columns.subjects.pop(header, None)
@@ -329,22 +340,41 @@ def _check_constant(
 ) -> None:
     changed = np.flatnonzero(filled & (code != code[first[block.patient]]))
     _, once = np.unique(block.patient[changed], return_index=True)
+    if not changed.size:
+        return
+    i = int(changed[once[0]])
+    j = int(first[block.patient[i]])
+    name, more = table.patients[block.patient[i]], once.size - 1
+    others = f", and within {more} more" if more else ""
     of = f" of {block.table}" if block.table else ""
-    hint = " If it is the amount given, pass columns={'AMT': %r}." % header  # noqa: UP031
-    for i in changed[once]:
-        j = int(first[block.patient[i]])
-        name = table.patients[block.patient[i]]
-        table.log.problem(
-            "covariate_changes",
-            f"the covariate {header!r} changes within patient {name!r}: {cells[j]} in row "
-            f"{block.row[j]}, {cells[i]} in row {block.row[i]}{of}. Only numbers of the table of "
-            "records may change in time: make it constant, or leave it out with covariates=[…]."
-            + (hint if is_dose_header(header) and not table.has("AMT") else ""),
-            patient=name,
-            row=int(block.row[i]),
-            column=header,
-            value=str(cells[i]),
+    seen = f"{cells[j]} in row {block.row[j]}, {cells[i]} in row {block.row[i]}{of}"
+    table.log.problem(
+        "covariate_changes",
+        f"the covariate {header!r} changes within patient {name!r}{others}: {seen}. "
+        + _what_to_do(table, header, cells),
+        patient=name,
+        row=int(block.row[i]),
+        column=header,
+        value=str(cells[i]),
+    )
+
+
+_FEW = 20
+"""Different texts that a column of measures may have."""
+
+
+def _what_to_do(table: Table, header: str, cells: Text) -> str:
+    """Return what may be meant by a column that changes within patients."""
+    if is_dose_header(header) and not table.has("AMT"):
+        return f"If it is the amount given, pass columns={{'AMT': {header!r}}}."
+    known = (*table.columns.covariates, *table.columns.subjects)
+    kept = [h for h in known if h != header]
+    leave = f"leave it out by naming the covariates to keep, covariates={kept}"
+    if not table.has("DVID") and pd.unique(cells).size <= _FEW:
+        return (
+            f"If it says what was measured, pass columns={{'DVID': {header!r}}}; otherwise {leave}."
         )
+    return f"Only numbers of the table of records may change in time: make it constant, or {leave}."
 
 
 def _report_wrong(table: Table, block: Block, header: str, words: Text, at: Iterable[int]) -> None:
@@ -443,6 +473,25 @@ def _as_text(values: FloatArray | Text) -> Text:
     if values.dtype.kind != "f":
         return values.astype(object)
     return np.array(["" if np.isnan(v) else repr(float(v)) for v in values], dtype=object)
+
+
+_FLAGS = ("dlt", "dlt_evaluable")
+"""Patient-level variables that are 1 or 0 wherever they are read."""
+
+_YES_NO = {"y": 1.0, "yes": 1.0, "true": 1.0, "n": 0.0, "no": 0.0, "false": 0.0}
+
+
+def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
+    """Return the covariates with Y and N of `_FLAGS` as 1 and 0."""
+    return [_flag(table, c) if c.name in _FLAGS and not c.numeric else c for c in covariates]
+
+
+def _flag(table: Table, flag: Covariate) -> Covariate:
+    said = [str(v).lower() for v in flag.values]
+    if not set(said) <= {*_YES_NO, ""}:
+        return flag
+    table.log.note(f"{flag.header!r} is yes or no: {flag.name} is 1 or 0.")
+    return replace(flag, values=np.array([_YES_NO.get(v, np.nan) for v in said]))
 
 
 def split_dose_level(table: Table, covariates: list[Covariate]) -> list[Covariate]:

@@ -37,7 +37,9 @@ def days_of_dates(table: Table, records: Records, subjects: Grid | None, id_head
     id_header : str
         Header of the patients in `subjects`, where it is not a usual one.
     """
-    starts = _from_doses(table, records) | _from_subjects(subjects, id_header)
+    starts = _from_doses(table, records) | _from_subjects(
+        subjects, id_header, table.columns.elsewhere.get("INFUSION")
+    )
     starts |= _from_column(table)
     size = len(table)
     kind, value = np.full(size, NONE), np.full(size, np.nan)
@@ -106,14 +108,14 @@ def _from_column(table: Table) -> dict[str, Moment]:
     return found
 
 
-def _from_subjects(subjects: Grid | None, id_header: str) -> dict[str, Moment]:
+def _from_subjects(subjects: Grid | None, id_header: str, header: str | None) -> dict[str, Moment]:
     """Return the dates of the table of subjects; what is no date there is not used."""
-    roles = {} if subjects is None else {role_of(h): h for h in subjects.header}
-    if subjects is None or "INFUSION" not in roles:
+    if subjects is None or header is None:
         return {}
+    roles = {role_of(h): h for h in subjects.header}
     who = id_header if id_header in subjects.header else roles.get("ID")
     if who is None:
         return {}
-    read = zip(subjects.cells[who], subjects.cells[roles["INFUSION"]], strict=True)
+    read = zip(subjects.cells[who], subjects.cells[header], strict=True)
     found = {str(name): moment(str(cell)) for name, cell in read}
     return {name: seen for name, seen in found.items() if not np.isnan(seen.day)}

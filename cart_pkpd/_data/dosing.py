@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
 import numpy as np
 
 from cart_pkpd._core.errors import UnitError
-from cart_pkpd._core.units import canonical, convert, exponents
+from cart_pkpd._core.units import (
+    canonical,
+    conversion_factor,
+    convert,
+    exponents,
+    times,
+)
 from cart_pkpd._data.check import Observations
 from cart_pkpd._data.columns import snake
 from cart_pkpd._data.covariates import Covariate
 from cart_pkpd._data.infusion import has_lengths, lengths
+from cart_pkpd._data.log import Log
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray, Text
 from cart_pkpd._data.records import COMEDICATION, DOSE, OTHER, Records
@@ -210,18 +217,18 @@ def _amounts(
 ) -> tuple[FloatArray, str]:
     """Return the amounts in one unit."""
     words = _unit_words(table, rows)
-    header = table.columns.unit("AMT")
+    header = _header_unit(table)
     given = sorted({str(w) for w in words} - {""})
     target = options.dose_unit or (given[0] if given else header)
-    if target is None:
+    if target is None or (target == header and header != table.columns.unit("AMT")):
+        target = "cells/kg" if target and "/" in target else "cells"
         if rows.size:
-            table.log.guess("Doses are in cells; dose_unit= says otherwise.")
-        target = "cells"
+            table.log.guess(f"Doses are in {target}; dose_unit= says otherwise.")
     try:
         unit = canonical(target)
     except UnitError as error:
         raise table.log.fatal("dose_unit", f"the unit of the doses: {error}") from None
-    converted, same = amount.copy(), True
+    converted, same = _of_header(table, amount, words, unit), True
     for word in given:
         at = words == word
         try:
@@ -235,10 +242,65 @@ def _amounts(
     return converted, unit
 
 
+def _of_header(table: Table, amount: FloatArray, words: Text, unit: str) -> FloatArray:
+    """Return the amounts, those without a unit of their own brought from the header's to `unit`."""
+    column, header = table.columns.header.get("AMT", ""), _header_unit(table)
+    bare = words == ""
+    if header is None or not bare.any():
+        return amount.copy()
+    try:
+        factor = conversion_factor(header, unit)
+    except UnitError:
+        raise table.log.fatal(
+            "dose_unit",
+            f"the header {column!r} gives amounts in {header!r}, which can not be converted to "
+            f"{unit!r}, the unit of the doses. Correct the header, or dose_unit=.",
+            column=column,
+        ) from None
+    if factor != 1:
+        table.log.note(f"Doses were converted from {header} ({column!r}) to {unit}.")
+    with np.errstate(over="ignore"):
+        return np.where(bare, convert(amount, header, unit), amount)
+
+
+def _header_unit(table: Table) -> str | None:
+    """Return the unit of the amounts' header; a power of ten alone counts cells."""
+    unit = table.columns.unit("AMT")
+    return unit and counted(unit)
+
+
+def counted(unit: str) -> str:
+    """Return a unit of doses with the cells that a power of ten leaves out: 10^6/kg."""
+    if unit.startswith("10^") and exponents(unit) in ({}, {"g": -1}):
+        return canonical(times(unit, "cells"))
+    return unit
+
+
+def levels_in_unit(covariates: list[Covariate], doses: Doses, log: Log) -> list[Covariate]:
+    """Return the covariates with the dose level in the unit of the doses.
+
+    A level whose header gives no unit, or one of another kind, stays as it is.
+    """
+    target = doses.unit if doses.row.size else None
+    return [_in_unit(c, target, log) if c.name == "dose_level" else c for c in covariates]
+
+
+def _in_unit(level: Covariate, target: str | None, log: Log) -> Covariate:
+    source = counted(level.unit)
+    if target is None:  # amounts are not known: a power of ten is written out all the same
+        target = "cells/kg" if "/" in source else "cells"
+    if not level.numeric or not _counts_cells(source) or exponents(source) != exponents(target):
+        return level
+    if source == target:
+        return replace(level, unit=target)
+    log.note(f"Dose levels were converted from {level.unit} ({level.header!r}) to {target}.")
+    return replace(level, unit=target, values=convert(level.values, source, target))
+
+
 def _written_unit(table: Table, rows: IntArray, options: Options) -> str:
     """Return the unit that amounts are written in; all of them if there are several."""
     given = ", ".join(sorted({str(w) for w in _unit_words(table, rows)} - {""}))
-    return given or table.columns.unit("AMT") or options.dose_unit or "cells"
+    return given or _header_unit(table) or options.dose_unit or "cells"
 
 
 def _report_unit(table: Table, rows: IntArray, word: str, unit: str, error: str) -> None:

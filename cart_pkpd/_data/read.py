@@ -16,16 +16,18 @@ from cart_pkpd._data.check import (
     without_duplicates,
 )
 from cart_pkpd._data.columns import assign
-from cart_pkpd._data.covariates import collect, split_dose_level
+from cart_pkpd._data.covariates import collect, split_dose_level, with_flags
 from cart_pkpd._data.dates import days_of_dates, has_dates
 from cart_pkpd._data.dosing import (
     dose_rows,
     guess_occasions,
+    levels_in_unit,
     read_doses,
     read_events,
     with_changes,
 )
 from cart_pkpd._data.endpoints import Endpoints, find_units, name_endpoints
+from cart_pkpd._data.infused import with_infusions
 from cart_pkpd._data.log import Log
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray
@@ -41,9 +43,11 @@ def read(source: Source, subjects: Source | None, options: Options) -> xr.Datase
     log = Log()
     options.check(log)
     grid = load(source, options.sep, log)
-    columns = assign(grid.header, options.columns, log)
-    table = build(grid, columns, options.missing, options.decimal, log)
     extra = None if subjects is None else load(subjects, None, log)
+    columns = assign(grid.header, options.columns, log, () if extra is None else extra.header)
+    if extra is not None:
+        grid = with_infusions(grid, columns, extra, options, log)
+    table = build(grid, columns, options.missing, options.decimal, log)
     trial, report = _trial(grid, table, extra, options)
     trial.attrs = {
         "import_report": report.to_json(),
@@ -81,6 +85,7 @@ def _trial(
     events = read_events(table, records, time)
     id_header = table.columns.header["ID"]
     covariates = split_dose_level(table, collect(table, subjects, options, id_header, time))
+    covariates = with_flags(table, levels_in_unit(covariates, doses, log))
     build_.guess_levels(doses, covariates, log)
     events = with_changes(events, covariates)
     log.stop_if_any()

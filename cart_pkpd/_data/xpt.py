@@ -38,6 +38,11 @@ def read_dataset(source: Source) -> pd.DataFrame:
     source : path or DataFrame
         ``.xpt`` or a table of text.
 
+    Returns
+    -------
+    DataFrame
+        ``attrs["labels"]`` has the label of each header, where the file is a transport file.
+
     Raises
     ------
     DataError
@@ -106,6 +111,11 @@ def write_dataset(
         Ends in ``.xpt`` or ``.csv``; the name before it is that of the data set.
     labels : dict, optional
         Label by header; ``table.attrs["labels"]`` by default.
+
+    Returns
+    -------
+    Path
+        Of the file written.
 
     Raises
     ------

@@ -185,6 +185,9 @@ class BLRM(Design):
     def _columns(self, data: DoseData, state: State, found: Summary) -> Mapping[str, Any]:
         return self._numbers(self.fine(data))
 
+    def _attrs(self) -> Mapping[str, Any]:
+        return {"intervals": self.intervals}
+
     def _numbers(self, posterior: Posterior) -> dict[str, Floats]:
         doses = self.planned.array
         found = posterior.summary(doses, self.cutoffs())
@@ -221,7 +224,10 @@ class BLRM(Design):
                 permitted &= mask[0]
         table["permitted"] = permitted
         table.index = pd.RangeIndex(1, len(doses) + 1, name="level")
-        table.attrs |= {"units": {"dose": self.planned.unit}, "design": self.description}
+        table.attrs |= {
+            "units": {"dose": self.planned.unit}, "design": self.description,
+            "intervals": self.intervals,
+        }  # fmt: skip
         return table
 
     def curve(

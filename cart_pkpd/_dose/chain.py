@@ -162,6 +162,11 @@ def exposure_chain(result: FitResult, trial: xr.Dataset, **options: Any) -> Chai
     trial : xr.Dataset
     **options
         Those of `chain`; ``toxicity`` and ``reference`` are needed.
+
+    Returns
+    -------
+    ChainResult
+        As from `chain`.
     """
     return chain(trial, source=result, **options)
 

@@ -305,10 +305,17 @@ class ChainResult(Sampled):
 
         Parameters
         ----------
-        relative : array_like
+        relative : array_like, shape (n,)
             Exposures. [exposure unit]
         dose : float
             [unit]
+        prob : float
+            Probability of the interval.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by exposure: mean, median, lower, upper.
         """
         exposure = np.asarray(relative, dtype=float)
         _, x = self._at([dose])

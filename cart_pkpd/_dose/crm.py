@@ -47,6 +47,11 @@ def skeleton(halfwidth: float, target: float, nu: int, n: int, *, model: str = "
     intercept : float
         Of the logistic model.
 
+    Returns
+    -------
+    tuple of float, n
+        Rising guesses; that of level `nu` is the target.
+
     References
     ----------
     .. [1] Lee & Cheung (2009), Clin Trials 6:227.

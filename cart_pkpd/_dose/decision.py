@@ -111,12 +111,23 @@ class Decision:
         return {"dose": partial(words.dose, unit=self.unit)} if "dose" in self.table else {}
 
     def _repr_html_(self) -> str:
-        table = self.table.copy()
+        table = self.table[_shown(self.table)].copy()
         if "dose" in table:
             table["dose"] = [words.dose(d, self.unit) for d in table["dose"]]
         return display.block(
             self.headline, self.reason, table, flags=self.flags, notes=[self.design]
         )
+
+
+_FIRST = ("dose", "next", "mtd", "eligible")  # what a reader looks for
+_DETAILS = ("sd", "q25", "q50", "q75")  # beyond what a page of a notebook holds
+
+
+def _shown(table: pd.DataFrame) -> list[str]:
+    """Return the columns that a notebook shows, the decision before the numbers behind it."""
+    idle = [c for c in ("pending",) if c in table and not table[c].any()]
+    kept = [str(c) for c in table if c not in (*_FIRST, *_DETAILS, *idle)]
+    return [c for c in _FIRST if c in table] + kept
 
 
 def plain(value: Any) -> Any:

@@ -137,6 +137,10 @@ class Design(ABC):
         """Return the design's own columns of the decision's table."""
         return {"mean": found.mean[0]}
 
+    def _attrs(self) -> Mapping[str, Any]:
+        """Return what the decision's table says of the design's own columns."""
+        return {}
+
     def _why(self, data: DoseData, state: State, found: Summary, level: int) -> str:
         """Return why the level was chosen, as the beginning of a sentence."""
         raise NotImplementedError
@@ -388,7 +392,7 @@ class Design(ABC):
         table["blocked_by"] = blocked
         going = verdict.many.action[0] == GO
         table["next"] = (np.arange(len(table)) == verdict.many.level[0]) & going
-        table.attrs["units"] = {"dose": data.levels.unit}
+        table.attrs |= {"units": {"dose": data.levels.unit}, **self._attrs()}
         return table
 
     def _reason(self, data: DoseData, state: State, found: Summary, verdict: Verdicts) -> str:

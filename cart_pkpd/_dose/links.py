@@ -202,5 +202,16 @@ def usual_grade(cytokines: Sequence[str]) -> ProportionalOdds:
 
 
 def log_odds(p: float) -> float:
-    """Return ln(p / (1 − p))."""
+    """Return ln(p / (1 − p)).
+
+    Parameters
+    ----------
+    p : float
+        A probability above 0 and below 1.
+
+    Returns
+    -------
+    float
+        The logit.
+    """
     return float(special.logit(probability(p, "the DLT probability")))

@@ -57,6 +57,11 @@ def beta_onset(
         End of the window, a whole number of days. [day]
     first, last : float
         Days between which DLTs occur; the whole window by default. [day]
+
+    Returns
+    -------
+    Onset
+        The share of the window's DLTs that have happened by each day.
     """
     if not (a > 0 and b > 0):
         raise ValueError(f"a and b must be above 0, not {a!r} and {b!r}.")
@@ -71,6 +76,11 @@ def mixed_onset(parts: Mapping[Onset, float]) -> Onset:
     ----------
     parts : mapping of Onset to float
         Weights above 0; they are scaled to a sum of 1.
+
+    Returns
+    -------
+    Onset
+        Of the same window.
 
     Examples
     --------

@@ -159,15 +159,20 @@ def _nearly(raw: pd.DataFrame, known: fields.Headers, given: Mapping[str, str] |
     for header in (str(h) for h in raw.columns if str(h) not in mapped):
         hint = did_you_mean(header, known)
         if hint and key(header) not in recognised:
-            raise DataError(f"the records have a column {header!r}.{hint} Rename or drop it.")
+            raise DataError(
+                f"the records have a column {header!r}.{hint} Say which it is, "
+                "columns={'temperature': 'T max'}, or rename or drop it."
+            )
 
 
 def _identities(ids: list[str], days: Any, found: Found) -> None:
+    dates = any(p.code == "bad_date" for p in found.errors)  # said once for many rows
     for i, (who, day) in enumerate(zip(ids, days, strict=True)):
         row = found.row(i)
         if not who:
             found.error("no_patient", f"row {row} names no patient; fill it in.", row=row)
-        if np.isnan(day) and not any(p.row == row and p.column == "day" for p in found.errors):
+        told = dates or any(p.row == row and p.column == "day" for p in found.errors)
+        if np.isnan(day) and not told:
             found.error("bad_day", f"patient {who!r} has no day in row {row}, but must be a day.",
                         patient=who, row=row, column="day")  # fmt: skip
 

@@ -66,12 +66,38 @@ class DltRule:
 
 
 def crs_at_least(grade: int, *, lasting_hours: float = 0.0) -> DltRule:
-    """Return the rule: CRS of at least a grade, lasting longer than some hours [h]."""
+    """Return the rule: CRS of at least a grade, lasting longer than some hours [h].
+
+    Parameters
+    ----------
+    grade : int
+        Least grade that counts, 1 to 5.
+    lasting_hours : float
+        It counts only if it lasts longer than this. [h]
+
+    Returns
+    -------
+    DltRule
+        For `dlt`, which applies it.
+    """
     return DltRule("crs", grade, lasting_hours)
 
 
 def icans_at_least(grade: int, *, lasting_hours: float = 0.0) -> DltRule:
-    """Return the rule: ICANS of at least a grade, lasting longer than some hours [h]."""
+    """Return the rule: ICANS of at least a grade, lasting longer than some hours [h].
+
+    Parameters
+    ----------
+    grade : int
+        Least grade that counts, 1 to 5.
+    lasting_hours : float
+        It counts only if it lasts longer than this. [h]
+
+    Returns
+    -------
+    DltRule
+        For `dlt`, which applies it.
+    """
     return DltRule("icans", grade, lasting_hours)
 
 
@@ -93,6 +119,11 @@ def adverse_event_at_least(
     terms, except_terms : str or sequence of str
         Preferred terms that count (all by default), and those that do not, such as
         lymphopenia after lymphodepletion.
+
+    Returns
+    -------
+    DltRule
+        For `dlt`, which applies it.
     """
     counting, excepted = (_terms(given) for given in (terms, except_terms))
     return DltRule("adverse events", grade, lasting_hours, counting, excepted)

@@ -20,7 +20,7 @@ from cart_pkpd._data.xpt import read_dataset
 
 Source = str | PathLike[str] | pd.DataFrame
 Headers = Mapping[str, tuple[str, ...]]
-Infusion = Mapping[str, Any]
+Infusion = Mapping[str, Any] | pd.Series
 """Date of infusion by patient."""
 
 
@@ -250,8 +250,13 @@ class Calendar:
             _told_as_serials(read, ids, name, found)
             return from_day_one(read) if self.day_one else read
         out = np.full(len(ids), np.nan)
+        unknown: set[str] = set()  # one sentence for a patient, and one if it is all of them
         for i, (cell, is_date) in enumerate(zip(cells, dated, strict=True)):
-            if cell:
+            if cell and is_date and not seen[i].problem and ids[i] not in self.infusion:
+                if ids[i] not in unknown and (self.infusion or not unknown):
+                    self._since(cell, seen[i], is_date, i, ids, name, found)
+                unknown.add(ids[i])
+            elif cell:
                 out[i] = self._since(cell, seen[i], is_date, i, ids, name, found)
         return out
 
@@ -306,6 +311,8 @@ def calendar(
 
 
 def _given(infusion: Infusion) -> dict[str, Moment]:
+    if isinstance(infusion, pd.Series):
+        infusion = {str(who): date for who, date in infusion.items()}
     if not isinstance(infusion, Mapping):
         raise DataError(
             "infusion= must be the date of infusion by patient, such as {'01': '2026-03-09'}, not "

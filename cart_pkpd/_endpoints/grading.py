@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from cart_pkpd._core import display
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import shown
+from cart_pkpd._core.validate import as_trial, shown
+from cart_pkpd._data.log import some
 from cart_pkpd._endpoints.astct import FEVER, NEUROLOGY, VITALS, Finding, crs_of, icans_of, read
 from cart_pkpd._endpoints.fields import Infusion, Source
 
@@ -45,6 +47,54 @@ class Grades:
     records: pd.DataFrame
     days: pd.DataFrame
     patients: pd.DataFrame
+
+    def join(self, trial: xr.Dataset) -> xr.Dataset:
+        """Return the trial with the grades as patient-level variables.
+
+        Parameters
+        ----------
+        trial : xr.Dataset
+            Its own grades, if any, are replaced.
+
+        Returns
+        -------
+        xr.Dataset
+            With ``crs_grade`` and ``crs_day`` (or ``icans_grade`` and ``icans_day``), dim ``id``:
+            the highest grade, and the day of onset; NaN for patients without records.
+
+        Raises
+        ------
+        DataError
+            If a graded patient is not in the trial.
+
+        Examples
+        --------
+        >>> from cart_pkpd import datasets
+        >>> trial = datasets.load("fast01")
+        >>> records = pd.DataFrame({"id": "F01-001", "day": [2, 3], "temperature": [38.6, 37.0]})
+        >>> float(crs_grade(records).join(trial)["crs_grade"].sel(id="F01-001"))
+        1.0
+        """
+        ids = [str(i) for i in as_trial(trial)["id"].values]
+        found = self.patients.set_index(self.patients["id"].astype(str))
+        strange = sorted(set(found.index) - set(ids))
+        if strange:
+            raise DataError(
+                f"graded patients are not in the trial: {some([repr(s) for s in strange])}. Write "
+                f"the patients as in the trial, such as {ids[0]!r}."
+            )
+        found, name = found.reindex(ids), self.name.lower()
+        about = {"grade": ("grade", "Highest grade of"), "day": ("onset_day", "Onset of")}
+        return trial.assign(
+            {
+                f"{name}_{what}": (
+                    "id",
+                    found[column].to_numpy(float),
+                    {"long_name": f"{said} {self.name}", "units": "day" if what == "day" else ""},
+                )
+                for what, (column, said) in about.items()
+            }
+        )
 
     def _repr_html_(self) -> str:
         title, _, said = repr(self).partition(": ")

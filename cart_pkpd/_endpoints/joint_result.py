@@ -290,7 +290,7 @@ def joint_bayes(
     unsolved = int(sampled.unsolved.sum())
     verdict = judge(tree["posterior"].to_dataset().merge(own), stats, unsolved)
     made = provenance(**asdict(settings), fingerprint=fingerprint(structure),
-                      centred=list(sampled.centred),
+                      centred=list(sampled.centred), variance_left=sampled.left,
                       compile_seconds=round(sampled.compile_seconds, 3),
                       sample_seconds=round(sampled.sample_seconds, 3))  # fmt: skip
     name = structure.model.name or type(structure.model).__name__

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cart_pkpd._core import display
+from cart_pkpd._core import display, words
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.validate import number, probability, shown
 from cart_pkpd._endpoints.fields import events
@@ -70,9 +70,10 @@ class KaplanMeier:
         return table
 
     def _repr_html_(self) -> str:
-        said = f"Kaplan–Meier, {self.confidence:.0%} intervals, months."
+        said = f"Kaplan–Meier, {words.percent(self.confidence)} intervals, months."
+        shown = [c for c in self.summary if not str(c).startswith("follow_up")]
         return display.block(
-            f"{self.endpoint or 'Time to event'}.", said, self.summary, notes=self.notes
+            f"{self.endpoint or 'Time to event'}.", said, self.summary[shown], notes=self.notes
         )
 
     def __repr__(self) -> str:

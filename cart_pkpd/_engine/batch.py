@@ -35,7 +35,7 @@ from cart_pkpd._engine.equations import (
     record,
     weigh,
 )
-from cart_pkpd._engine.patient import SOLVED, solve
+from cart_pkpd._engine.patient import CONTROLS, SOLVED, solve
 from cart_pkpd._engine.symbols import floats, integers, release, room, truths
 
 NOT_A_NUMBER = 4
@@ -54,7 +54,7 @@ def predict(first: int, last: int, table: Any) -> int:
     ob_before, ob_start = truths(table[9]), integers(table[10])
     floors, options = floats(table[11]), floats(table[12])
     values, sens, status = floats(table[13]), floats(table[14]), integers(table[15])
-    x, control = room(TOTAL), room(3)
+    x, control = room(TOTAL), room(CONTROLS)
     for k in range(N):
         x[FLOORS + k] = floors[k]
     for i in range(first, last):
@@ -99,7 +99,7 @@ def loglik(first: int, last: int, table: Any) -> int:
     floors, options = floats(table[15]), floats(table[16])
     total, slope, sigma_slope = floats(table[17]), floats(table[18]), floats(table[19])
     status, values, sens = integers(table[20]), floats(table[21]), floats(table[22])
-    x, control = room(TOTAL), room(3)
+    x, control = room(TOTAL), room(CONTROLS)
     for k in range(N):
         x[FLOORS + k] = floors[k]
     for i in range(first, last):

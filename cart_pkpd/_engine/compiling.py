@@ -27,7 +27,9 @@ from cart_pkpd._engine import store
 from cart_pkpd._engine.kernel import (
     COPY,
     HAZARD,
+    LANES,
     LOGLIK,
+    MOVED,
     POSTERIOR,
     PREDICT,
     Kernel,
@@ -38,6 +40,7 @@ from cart_pkpd._engine.kernel import (
 from cart_pkpd._engine.linking import link, load
 from cart_pkpd._engine.translation import constants, translate
 from cart_pkpd._engine.units import definitions, unit
+from cart_pkpd._engine.widening import widened
 
 _LOG = logging.getLogger("cart_pkpd")
 _POINT_TO_VALUE = "int64(int64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
@@ -70,9 +73,11 @@ class CFunction:
 def predict_of(kernel: Kernel) -> Any:
     """Return the function ``(first, last, *arrays)`` that predicts levels and derivatives.
 
-    The arrays are those of :func:`cart_pkpd._engine.batch.predict`, in one piece each.
+    The arrays are those of :func:`cart_pkpd._engine.batch.predict`, in one piece each; a kernel of
+    LANES takes the same.
     """
-    function = _Patients(addresses(kernel.name, kernel.entries)[PREDICT])
+    (entry,) = kernel.entries
+    function = _Patients(addresses(kernel.name, kernel.entries)[entry])
 
     def predict(first: int, last: int, *arrays: NDArray[Any]) -> None:
         table = np.array([a.ctypes.data for a in arrays], dtype=np.int64)
@@ -104,6 +109,12 @@ def posterior(threads: bool) -> CFunction:
         return CFunction(_threaded_posterior().address, _Posterior)
     shared = posterior_kernel()
     return CFunction(addresses(shared.name, shared.entries)[POSTERIOR], _Posterior)
+
+
+def moved() -> CFunction:
+    """Return the C function :func:`cart_pkpd._engine.moved.moved`, for any posterior."""
+    shared = posterior_kernel()
+    return CFunction(addresses(shared.name, shared.entries)[MOVED], _Posterior)
 
 
 def copy_point() -> CFunction:
@@ -195,6 +206,8 @@ def compile_here(name: str) -> bytes:
     source = equations(name)
     said = constants(source)
     parts = [*map(unit, said["UNITS"]), translate(source)]
+    if LANES in said["ENTRIES"]:
+        parts.append(widened(source))
     places = {k: v for k, v in said.items() if isinstance(v, int)}
     code = link(name, parts, places, said["ENTRIES"])
     store.keep(_code_path(name), code)

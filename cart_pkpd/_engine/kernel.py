@@ -13,11 +13,12 @@ from cart_pkpd._engine import store, units
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
-PREDICT, LOGLIK, HAZARD = "predict", "loglik", "hazard"
-POSTERIOR, COPY = "posterior", "copy_point"
+PREDICT, LANES, LOGLIK, HAZARD = "predict", "lanes", "loglik", "hazard"
+POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
+_WIDE = ("widening", "wide")
 
 # Functions of equations that are units of their own.
 _FUNCTIONS = ("log_ndtr", "mills")
@@ -42,7 +43,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, or LOGLIK, or HAZARD, or POSTERIOR and COPY.
+        The functions: PREDICT, LANES, LOGLIK or HAZARD, or POSTERIOR, MOVED and COPY.
     """
 
     name: str
@@ -72,10 +73,21 @@ def kernel(
     return _kernel(program.name, (entry,), ["ode" if program.states else "closed", *used], text)
 
 
+@lru_cache(maxsize=128)
+def lanes_kernel(program: Program) -> Kernel:
+    """Return the kernel that predicts levels of many patients in lock-step, without derivatives.
+
+    For differential equations; a closed form has nothing to integrate.
+    """
+    text = generate(program, (), None)
+    used = [name for name in _FUNCTIONS if f"{name}(" in text]
+    return _kernel(program.name, (LANES,), used, text)
+
+
 @cache
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
-    return _kernel("posteriors", (POSTERIOR, COPY), [], "")
+    return _kernel("posteriors", (POSTERIOR, MOVED, COPY), [], "")
 
 
 @cache
@@ -88,7 +100,8 @@ def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) ->
     needed = (*used, *(n for n, unit in units.UNITS.items() if unit.function in entries))
     header = _HEADER.format(version=__version__, name=title, entries=entries, units=needed)
     source = header + text
-    said = source + units.key(*needed, also=_TOOLS)
+    tools = (*_TOOLS, *_WIDE) if LANES in entries else _TOOLS
+    said = source + units.key(*needed, also=tools)
     name = f"kernel_{hashlib.sha256(said.encode()).hexdigest()[:20]}"
     path = source_path(name)
     if not path.is_file() or path.read_bytes() != source.encode():

@@ -22,9 +22,11 @@ _LOCK = threading.Lock()
 ENTRIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "predict": ("i64", "i64", "ptr"),
+        "lanes": ("i64", "i64", "ptr"),
         "loglik": ("i64", "i64", "ptr"),
         "hazard": ("i64", "i64", "ptr"),
         "posterior": ("i64", "ptr", "ptr", "ptr", "ptr"),
+        "moved": ("i64", "ptr", "ptr", "ptr", "ptr"),
         "copy_point": ("i64", "i64", "ptr", "ptr", "ptr"),
     }
 )

@@ -40,8 +40,13 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
             _FLOATS, _INTS, _TRUTHS, _INT, _INT, _INT, _FLOATS, _FLOATS,
         ),
         "predict": _INT(_INT, _INT, _INTS),
+        "lanes": _INT(_INT, _INT, _INTS),
+        "wide_advance": _FLOAT(_FLOATS, _FLOATS),
+        "wide_between": _NONE(_FLOATS, _FLOATS),
+        "wide_show": _NONE(_INT, _FLOATS, _FLOATS),
         "loglik": _INT(_INT, _INT, _INTS),
         "posterior": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
+        "moved": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
         "hazard": _INT(_INT, _INT, _INTS),
         "copy_point": _INT(_INT, _INT, _FLOATS, _FLOATS, types.voidptr),
     }

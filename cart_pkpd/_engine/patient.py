@@ -61,6 +61,9 @@ from cart_pkpd._engine.rosenbrock import implicit_interpolate, implicit_step
 
 SOLVED, TOO_MANY_STEPS, STEP_TOO_SMALL, NOT_FINITE = 0, 1, 2, 3
 BOLUS, RATE, INPUT = 0, 1, 2
+STEP, STIFF, STEPS, NOW, END, PIECE, EVENT, OBSERVED, SWITCH, COMING = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+"""Places in ``control``, what is carried from piece to piece of a patient."""
+CONTROLS = 10
 
 PEAK_SHARE = 1e-12
 """Below this share of a state's largest value so far, absolute accuracy is enough."""
@@ -171,6 +174,15 @@ def slope_at_z(t: float, piece: float, x: Any) -> None:
 
 
 @compiled
+def first_slope(begin: float, end: float, piece: float, x: Any, h: float) -> float:
+    """Write the slope at a piece's begin to K1; return the first step, `h` if there is one."""
+    slope_at_z(begin, piece, x)
+    for i in range(N):
+        x[PEAK + i] = max(x[PEAK + i], abs(x[Z + i]))
+    return h if h > 0.0 else first_step(x, end - begin)
+
+
+@compiled
 def integrate(
     begin: float,
     end: float,
@@ -191,14 +203,10 @@ def integrate(
 
     ``control`` carries the step size, the method and the step count from piece to piece.
     """
-    t, h, stiff, steps = begin, control[0], control[1] > 0.0, int(control[2])
+    t, h, stiff, steps = begin, control[STEP], control[STIFF] > 0.0, int(control[STEPS])
     held, easy, fresh, most = 0, 0, True, MOST
     since, patience, trial, before_trial = 0, TRIAL_AFTER, 0, 0.0
-    slope_at_z(t, piece, x)
-    for i in range(N):
-        x[PEAK + i] = max(x[PEAK + i], abs(x[Z + i]))
-    if not h > 0.0:
-        h = first_step(x, end - begin)
+    h = first_slope(begin, end, piece, x, h)
     while t < end:
         wanted = h
         final = t + 1.001 * h >= end
@@ -274,7 +282,7 @@ def integrate(
         elif not stiff and since >= patience:
             # At tight tolerances errors keep steps below where stability would: try.
             stiff, easy, fresh, trial, before_trial = True, 0, True, TRIAL_STEPS, h
-    control[0], control[1], control[2] = h, 1.0 if stiff else 0.0, steps
+    control[STEP], control[STIFF], control[STEPS] = h, 1.0 if stiff else 0.0, steps
     return next_ob
 
 
@@ -318,6 +326,121 @@ def observe_next(
 
 
 @compiled
+def open_patient(
+    start: float,
+    x: Any,
+    control: Any,
+    ev_time: Any,
+    ev_kind: Any,
+    ev_index: Any,
+    ev_value: Any,
+    next_ev: int,
+    last_ev: int,
+    ob_time: Any,
+    ob_endpoint: Any,
+    next_ob: int,
+    last_ob: int,
+    shift: int,
+    values: Any,
+    sens: Any,
+) -> None:
+    """Write states at the start and samples before it; ``control`` then says how things stand."""
+    control[STEP], control[STIFF], control[STEPS] = 0.0, 0.0, 0.0
+    for i in range(N):
+        x[PEAK + i] = 0.0
+        x[RATES + i] = 0.0
+    while next_ev < last_ev and ev_time[next_ev] <= start and ev_kind[next_ev] == INPUT:
+        x[Q + ev_index[next_ev]] = ev_value[next_ev]
+        next_ev += 1
+    initial(x)
+    while next_ob < last_ob and ob_time[next_ob] < start:
+        next_ob = observe_next(start, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
+    switch_times(x)
+    sort_switches(x)
+    control[NOW], control[PIECE], control[COMING] = start, start, -1.0
+    control[EVENT], control[OBSERVED], control[SWITCH] = next_ev, next_ob, 0.0
+    control[SWITCH] = later_switch(start, x, control)
+
+
+@compiled
+def later_switch(t: float, x: Any, control: Any) -> int:
+    """Return the position in ORDER of the first switch after `t`."""
+    at = int(control[SWITCH])
+    while at < SWITCHES and not x[TIMES + int(x[ORDER + at])] > t:
+        at += 1
+    return at
+
+
+@compiled
+def next_piece(
+    x: Any,
+    control: Any,
+    ev_time: Any,
+    ev_kind: Any,
+    ev_index: Any,
+    ev_value: Any,
+    last_ev: int,
+    ob_time: Any,
+    ob_endpoint: Any,
+    ob_before: Any,
+    last_ob: int,
+    shift: int,
+    values: Any,
+    sens: Any,
+) -> bool:
+    """Do what happens between two pieces; False if all observations are written.
+
+    Else the piece from ``control[NOW]`` to ``control[END]`` waits to be integrated, after which
+    ``control[NOW]`` is its end and ``control[OBSERVED]`` the next observation.
+    """
+    t, piece, next_ev = control[NOW], control[PIECE], int(control[EVENT])
+    next_ob = int(control[OBSERVED])
+    last = ob_time[last_ob - 1]
+    while next_ob < last_ob:
+        at_switch = int(control[COMING])
+        if at_switch >= 0:
+            control[SWITCH] = later_switch(t, x, control)
+        while next_ob < last_ob and ob_time[next_ob] <= t and ob_before[next_ob]:
+            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
+        if at_switch >= 0:
+            # Slopes before the switch, while doses and inputs of this instant have not acted.
+            slope_at_z(t, piece, x)
+        before = next_ev
+        while next_ev < last_ev and ev_time[next_ev] <= t:
+            next_ev += 1
+        end = max(last, t)
+        if next_ev < last_ev and ev_time[next_ev] < end:
+            end = ev_time[next_ev]
+        control[COMING] = -1.0
+        if int(control[SWITCH]) < SWITCHES:
+            switch = int(x[ORDER + int(control[SWITCH])])
+            if x[TIMES + switch] <= end:
+                control[COMING], end = switch, x[TIMES + switch]
+        if end > t:
+            piece = 0.5 * (t + end)
+        if at_switch >= 0:
+            rhs(t, piece, x)
+            for i in range(N):
+                jump = x[K1 + i] - x[SLOPE + i]
+                for j in range(M):
+                    x[Z + SENS + i * ROW + j] += jump * x[DTIMES + at_switch * M + j]
+        for i in range(before, next_ev):
+            if ev_kind[i] == INPUT:
+                x[Q + ev_index[i]] = ev_value[i]
+            elif ev_kind[i] == RATE:
+                x[RATES + ev_index[i]] += ev_value[i]
+            else:
+                dose(ev_index[i], ev_value[i], x)
+        while next_ob < last_ob and ob_time[next_ob] <= t:
+            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
+        if end > t and next_ob < last_ob:
+            control[NOW], control[END], control[PIECE] = t, end, piece
+            control[EVENT], control[OBSERVED] = next_ev, next_ob
+            return True
+    return False
+
+
+@compiled
 def solve(
     start: float,
     x: Any,
@@ -348,68 +471,19 @@ def solve(
     """
     if next_ob >= last_ob:
         return SOLVED
-    control[0], control[1], control[2] = 0.0, 0.0, 0.0
-    for i in range(N):
-        x[PEAK + i] = 0.0
-        x[RATES + i] = 0.0
-    while next_ev < last_ev and ev_time[next_ev] <= start and ev_kind[next_ev] == INPUT:
-        x[Q + ev_index[next_ev]] = ev_value[next_ev]
-        next_ev += 1
-    initial(x)
-    t, piece, at_switch = start, start, -1
-    last = ob_time[last_ob - 1]
-    while next_ob < last_ob and ob_time[next_ob] < start:
-        next_ob = observe_next(start, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
-    switch_times(x)
-    sort_switches(x)
-    next_switch = 0
-    while next_switch < SWITCHES and not x[TIMES + int(x[ORDER + next_switch])] > start:
-        next_switch += 1
-    while next_ob < last_ob:
-        while next_ob < last_ob and ob_time[next_ob] <= t and ob_before[next_ob]:
-            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
-        if at_switch >= 0:
-            # Slopes before the switch, while doses and inputs of this instant have not acted.
-            slope_at_z(t, piece, x)
-        before = next_ev
-        while next_ev < last_ev and ev_time[next_ev] <= t:
-            next_ev += 1
-        end = max(last, t)
-        if next_ev < last_ev and ev_time[next_ev] < end:
-            end = ev_time[next_ev]
-        coming = -1
-        if next_switch < SWITCHES:
-            switch = int(x[ORDER + next_switch])
-            if x[TIMES + switch] <= end:
-                coming, end = switch, x[TIMES + switch]
-        if end > t:
-            piece = 0.5 * (t + end)
-        if at_switch >= 0:
-            rhs(t, piece, x)
-            for i in range(N):
-                jump = x[K1 + i] - x[SLOPE + i]
-                for j in range(M):
-                    x[Z + SENS + i * ROW + j] += jump * x[DTIMES + at_switch * M + j]
-        for i in range(before, next_ev):
-            if ev_kind[i] == INPUT:
-                x[Q + ev_index[i]] = ev_value[i]
-            elif ev_kind[i] == RATE:
-                x[RATES + ev_index[i]] += ev_value[i]
-            else:
-                dose(ev_index[i], ev_value[i], x)
-        while next_ob < last_ob and ob_time[next_ob] <= t:
-            next_ob = observe_next(piece, x, ob_time, ob_endpoint, next_ob, shift, values, sens)
-        at_switch = -1
-        if end > t and next_ob < last_ob:
-            next_ob = integrate(
-                t, end, piece, x, rtol, max_steps, control, ob_time, ob_endpoint, next_ob,
-                last_ob, shift, values, sens,
-            )  # fmt: skip
-            if next_ob < 0:
-                return -next_ob
-            t = end
-        if coming >= 0:
-            at_switch = coming
-            while next_switch < SWITCHES and not x[TIMES + int(x[ORDER + next_switch])] > t:
-                next_switch += 1
+    open_patient(
+        start, x, control, ev_time, ev_kind, ev_index, ev_value, next_ev, last_ev, ob_time,
+        ob_endpoint, next_ob, last_ob, shift, values, sens,
+    )  # fmt: skip
+    while next_piece(
+        x, control, ev_time, ev_kind, ev_index, ev_value, last_ev, ob_time, ob_endpoint, ob_before,
+        last_ob, shift, values, sens,
+    ):  # fmt: skip
+        next_ob = integrate(
+            control[NOW], control[END], control[PIECE], x, rtol, max_steps, control, ob_time,
+            ob_endpoint, int(control[OBSERVED]), last_ob, shift, values, sens,
+        )  # fmt: skip
+        if next_ob < 0:
+            return -next_ob
+        control[NOW], control[OBSERVED] = control[END], next_ob
     return SOLVED

@@ -119,6 +119,7 @@ def sensitivities(
     max_steps: int = MAX_STEPS,
     threads: int | None = None,
     only: NDArray[np.bool_] | None = None,
+    lanes: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Solve for every patient, with derivatives by some parameters.
 
@@ -138,6 +139,10 @@ def sensitivities(
         Patients solved at the same time; by default all processors for many patients.
     only : ndarray of bool, shape (k,), optional
         Patients to solve for; what is returned of the others is NaN.
+    lanes : bool
+        Several patients in lock-step where the equations are differential and nothing is
+        differentiated by. A patient's levels then differ by less than the tolerance from those
+        without, and are the same among any other patients.
 
     Returns
     -------
@@ -150,13 +155,15 @@ def sensitivities(
     """
     # LLVM takes a moment to import; declaring a model must not wait for it.
     from cart_pkpd._engine.compiling import predict_of
-    from cart_pkpd._engine.kernel import kernel
+    from cart_pkpd._engine.kernel import kernel, lanes_kernel
 
     k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
     # Where nothing is differentiated by, no sensitivity is written.
-    values, sens = np.full(n, np.nan), np.full((n, m) if m else (1, 1), np.nan)
+    values = np.empty(n) if only is None else np.full(n, np.nan)
+    sens = np.full((n, m) if m else (1, 1), np.nan)
     status = np.zeros(k, dtype=np.int64)
-    predict = predict_of(kernel(program, wrt, None))
+    wide = lanes and program.states and not wrt
+    predict = predict_of(lanes_kernel(program) if wide else kernel(program, wrt, None))
     rows = np.ascontiguousarray(base, dtype=float)
     given = np.ascontiguousarray(rows[:, program.columns(wrt)])
     settings = options_of(program, Solver(rtol, max_steps))
@@ -183,10 +190,11 @@ def levels(
     rtol: float = RTOL,
     max_steps: int = MAX_STEPS,
     threads: int | None = None,
+    lanes: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Solve for every patient, without derivatives; as :func:`sensitivities`."""
     values, _, status = sensitivities(
-        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads
+        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads, lanes=lanes
     )
     return values, status
 

@@ -139,6 +139,22 @@ def address_of(typing_context: Any, pointer: Any) -> Any:
 
 
 @intrinsic
+def density_at(
+    typing_context: Any, address: Any, size: Any, x: Any, gradient: Any, value: Any, table: Any
+) -> Any:
+    """Call the posterior at an address; pointers are whole numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_INT, [_INT, *[_POINTER] * 4]).as_pointer()
+        callee = builder.inttoptr(arguments[0], kind)
+        pointers = [builder.inttoptr(a, _POINTER) for a in arguments[2:]]
+        return builder.call(callee, [arguments[1], *pointers])
+
+    whole = types.int64
+    return whole(*[whole] * 6), generate
+
+
+@intrinsic
 def call_at(typing_context: Any, address: Any, first: Any, last: Any, table: Any) -> Any:
     """Call the kernel at an address."""
 

@@ -21,7 +21,7 @@ from cart_pkpd._engine.linking import PREFIX
 _FLOAT, _INT, _STATUS = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 _TRUTH, _FLOATS = ir.IntType(1), _FLOAT.as_pointer()
 _POINTER = ir.IntType(8).as_pointer()
-_FLAGS = ("contract", "nsz", "arcp")
+FLAGS = ("contract", "nsz", "arcp")
 """The order of sums stays as written, so that formulas round as their author expects."""
 
 _INTRINSICS = MappingProxyType(
@@ -31,7 +31,9 @@ _INTRINSICS = MappingProxyType(
 _LIBRARY = ("log1p", "expm1", "tanh")
 _OWN = ("log_ndtr", "mills")
 _ARITHMETIC = MappingProxyType({ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"})
-_COMPARISONS = MappingProxyType({ast.Lt: "<", ast.LtE: "<=", ast.Eq: "=="})
+_COMPARISONS = MappingProxyType(
+    {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.Gt: ">", ast.GtE: ">="}
+)
 _INTEGERS = ("endpoint", "code")
 _ARRAYS = ("x", "sigmas")
 
@@ -51,24 +53,32 @@ def translate(source: str) -> bytes:
     module, known = ir.Module("equations"), constants(source)
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef):
-            _Function(module, known, node).write()
+            Function(module, known, node).write()
     return llvm.parse_assembly(str(module)).as_bitcode()
 
 
-class _Function:
+class Function:
     """One function on its way to LLVM code."""
+
+    prefix = PREFIX
+    number: Any = _FLOAT
 
     def __init__(self, module: ir.Module, places: Mapping[str, Any], tree: ast.FunctionDef) -> None:
         names = [a.arg for a in tree.args.args]
-        kinds = [_kind(name) for name in names]
+        kinds = [self.kind(a) for a in tree.args.args]
         whole = ir.FunctionType(_STATUS, [_POINTER, _POINTER, *kinds])
-        self.function = ir.Function(module, whole, PREFIX + tree.name)
+        self.function = ir.Function(module, whole, self.prefix + tree.name)
         self.entry = ir.IRBuilder(self.function.append_basic_block("variables"))
         self.code = ir.IRBuilder(self.function.append_basic_block("code"))
         self.module, self.places, self.tree = module, places, tree
         self.given = dict(zip(names, self.function.args[2:], strict=True))
         self.known: dict[tuple[str, str], Any] = {}
         self.variables: dict[str, Any] = {}
+
+    def kind(self, given: ast.arg) -> Any:
+        if given.arg in _ARRAYS:
+            return _FLOATS
+        return _INT if given.arg in _INTEGERS else self.number
 
     def write(self) -> None:
         """Write everything."""
@@ -93,7 +103,7 @@ class _Function:
     def on_Assign(self, node: ast.Assign) -> None:
         (target,), value = node.targets, self.value(node.value)
         if isinstance(target, ast.Subscript):
-            self.code.store(self.as_float(value), self.place(target))
+            self.store(self.as_float(value), self.place(target))
             return
         assert isinstance(target, ast.Name)
         # A name may be a number in one branch and a condition in another.
@@ -106,8 +116,8 @@ class _Function:
     def on_AugAssign(self, node: ast.AugAssign) -> None:
         assert isinstance(node.target, ast.Subscript)
         place = self.place(node.target)
-        total = self.code.fadd(self.code.load(place), self.value(node.value), flags=_FLAGS)
-        self.code.store(total, place)
+        total = self.code.fadd(self.load(place), self.value(node.value), flags=FLAGS)
+        self.store(total, place)
 
     def on_For(self, node: ast.For) -> None:
         """Write ``for j in range(n)``."""
@@ -155,7 +165,10 @@ class _Function:
         if isinstance(node.value, bool):
             return _TRUTH(int(node.value))
         assert isinstance(node.value, (int, float))
-        return (_INT if isinstance(node.value, int) else _FLOAT)(node.value)
+        return _INT(node.value) if isinstance(node.value, int) else self.constant(node.value)
+
+    def constant(self, value: float) -> Any:
+        return self.number(value)
 
     def as_float(self, value: Any) -> Any:
         return self.code.sitofp(value, _FLOAT) if value.type == _INT else value
@@ -173,10 +186,16 @@ class _Function:
         return self.given[node.id]
 
     def of_Attribute(self, node: ast.Attribute) -> Any:
-        return _FLOAT(getattr(math, node.attr))
+        return self.constant(getattr(math, node.attr))
 
     def of_Subscript(self, node: ast.Subscript) -> Any:
-        return self.code.load(self.place(node))
+        return self.load(self.place(node))
+
+    def load(self, place: Any) -> Any:
+        return self.code.load(place)
+
+    def store(self, value: Any, place: Any) -> None:
+        self.code.store(value, place)
 
     def place(self, node: ast.Subscript) -> Any:
         return self.code.gep(self.value(node.value), [self.value(node.slice)], inbounds=True)
@@ -186,16 +205,16 @@ class _Function:
         if isinstance(node.op, ast.Not):
             return self.code.not_(value)
         assert isinstance(node.op, ast.USub)
-        return self.code.fneg(value, flags=_FLAGS)
+        return self.code.fneg(value, flags=FLAGS)
 
     def of_BinOp(self, node: ast.BinOp) -> Any:
         left, right = self.pair(node.left, node.right)
         if isinstance(node.op, ast.Pow):
-            return self.call(_INTRINSICS["pow"], left, right)
+            return self.call_library("pow", left, right)
         name = _ARITHMETIC[type(node.op)]
         if left.type == _INT:
             return getattr(self.code, name)(left, right, flags=("nsw",))
-        return getattr(self.code, f"f{name}")(left, right, flags=_FLAGS)
+        return getattr(self.code, f"f{name}")(left, right, flags=FLAGS)
 
     def of_BoolOp(self, node: ast.BoolOp) -> Any:
         join = self.code.and_ if isinstance(node.op, ast.And) else self.code.or_
@@ -209,7 +228,7 @@ class _Function:
         sign = _COMPARISONS[type(node.ops[0])]
         if left.type == _INT:
             return self.code.icmp_signed(sign, left, right)
-        return self.code.fcmp_ordered(sign, left, right, flags=_FLAGS)
+        return self.code.fcmp_ordered(sign, left, right, flags=FLAGS)
 
     def of_IfExp(self, node: ast.IfExp) -> Any:
         """Write ``a if condition else b``; only what is chosen is computed."""
@@ -236,17 +255,20 @@ class _Function:
         if name in ("min", "max"):
             first, second = values
             sign = "<" if name == "min" else ">"
-            other = self.code.fcmp_ordered(sign, second, first, flags=_FLAGS)
+            other = self.code.fcmp_ordered(sign, second, first, flags=FLAGS)
             return self.code.select(other, second, first)
         if name in _OWN:
             return self.call_own(name, *values)
+        return self.call_library(name, *values)
+
+    def call_library(self, name: str, *values: Any) -> Any:
         assert name in _INTRINSICS or name in _LIBRARY
         return self.call(_INTRINSICS.get(name, name), *values)
 
     def call(self, name: str, *values: Any) -> Any:
         """Call a function of numbers that LLVM or the C library knows."""
         function = self.declared(name, ir.FunctionType(_FLOAT, [_FLOAT] * len(values)))
-        return self.code.call(function, values, fastmath=_FLAGS)
+        return self.code.call(function, values, fastmath=FLAGS)
 
     def call_own(self, name: str, *values: Any) -> Any:
         """Call a function of a number that Numba compiled."""
@@ -259,9 +281,3 @@ class _Function:
     def declared(self, name: str, kind: ir.FunctionType) -> ir.Function:
         found = self.module.globals.get(name)
         return ir.Function(self.module, kind, name) if found is None else found
-
-
-def _kind(name: str) -> Any:
-    if name in _ARRAYS:
-        return _FLOATS
-    return _INT if name in _INTEGERS else _FLOAT

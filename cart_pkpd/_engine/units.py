@@ -35,9 +35,11 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "closed": Unit("solve", ("closed",)),
         "predict": Unit("predict", ("batch",)),
         "loglik": Unit("loglik", ("batch",)),
+        "lanes": Unit("lanes", ("linear", "explicit", "rosenbrock", "patient", "lanes")),
         "log_ndtr": Unit("log_ndtr", ("special",)),
         "mills": Unit("mills", ("special",)),
         "posterior": Unit("posterior", ("population", "serial", "density")),
+        "moved": Unit("moved", ("population", "moved")),
         "copy": Unit("copy_point", ("density",)),
         "hazard": Unit("hazard", ("hazard",)),
     }

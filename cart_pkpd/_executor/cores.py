@@ -26,6 +26,11 @@ def cores_here() -> int:
 
     All of them in the process of the user, a share in a worker. The environment variable
     ``CART_PKPD_CORES`` says it for workers that somebody else starts.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
     said = os.environ.get(SHARE, "")
     return max(1, int(said)) if said.isdecimal() else processors()

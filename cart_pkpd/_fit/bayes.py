@@ -49,6 +49,7 @@ def fit_structure(
             "fingerprint": fingerprint(structure),
             "sampler": "nutpie NUTS",
             "centred": list(sampled.centred),
+            "variance_left": sampled.left,
             "unsolved": {
                 str(i): int(n)
                 for i, n in zip(structure.design.ids, sampled.unsolved, strict=True)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from cart_pkpd._fit.posterior import Evaluation, Posterior, natural_values
-from cart_pkpd._fit.start import Start, on_the_line
-from cart_pkpd._stats.population import Structure
+from cart_pkpd._fit.posterior import Evaluation, Posterior
+from cart_pkpd._fit.start import on_the_line
 
 _STARTS = 8
 _SEED = 20_190_401
 _WORST = 1e10
 _WITHIN = (0.1, 0.9)
-_ROUNDS, _LEAST_SHARE = 3, 4.0
 
 
 def best_start(
@@ -35,52 +32,6 @@ def best_start(
     function.unsolved[:] = 0  # what failed on the way here is no news of the sampling
     best = min(found, key=lambda f: float(f.fun))
     return np.asarray(best.x, dtype=float) if best.fun < _WORST else centre
-
-
-def settled(structure: Structure, start: Start) -> Start:
-    """Return starting values whose patients and residual errors have been fitted to the records.
-
-    In turns: patients' own values and residual errors where the density is highest, then typical
-    values in the middle of the patients. What centring is decided on is then near the truth, also
-    where a model does not guess.
-    """
-    names = structure.random.names
-    posterior = Posterior(structure, names)
-    function = posterior.function()
-    own = len(structure.quantities)
-    fitted = [
-        i
-        for i, q in enumerate(structure.quantities)
-        if q.role == "residual" or (q.role == "typical" and q.parameter not in names)
-    ]
-    free = np.array([*fitted, *range(own, posterior.size)], dtype=np.int64)
-    for _ in range(_ROUNDS):
-        point = posterior.start(start)
-        found = _minimum(function, point, free)
-        if not found.fun < _WORST:
-            return start
-        point[free] = found.x
-        start = _read(structure, start, point)
-    return start
-
-
-def _read(structure: Structure, start: Start, point: NDArray[np.float64]) -> Start:
-    """Return the start that a point stands for, patients sampled themselves."""
-    k, own = structure.design.n_patients, len(structure.quantities)
-    names = structure.random.names
-    individual = {n: point[own + r * k : own + (r + 1) * k] for r, n in enumerate(names)}
-    typical, sigma = dict(start.typical), dict(start.sigma)
-    for i, q in enumerate(structure.quantities):
-        natural = float(natural_values(q.prior.bounds, point[i]))
-        if q.role == "residual":
-            # A fit through every record would say that there is no error.
-            sigma[q.name] = max(natural, start.sigma[q.name] / _LEAST_SHARE)
-        elif q.role == "typical" and q.parameter not in names:
-            typical[q.parameter] = float(structure.model.parameters[q.parameter].to_free(natural))
-    for name in structure.population.iiv:
-        if name != structure.population.non_expanders and not structure.effects:
-            typical[name] = float(np.mean(individual[name]))
-    return replace(start, typical=typical, individual=individual, sigma=sigma)
 
 
 def lifted(

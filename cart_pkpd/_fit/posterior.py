@@ -294,7 +294,7 @@ def _layout(
     densities = [density_of(q.prior) for q in quantities]
     k = structure.design.n_patients
     return _Layout(
-        kinds=np.array([_kind(q.prior.bounds) for q in quantities], dtype=np.int64),
+        kinds=np.array([kind_of(q.prior.bounds) for q in quantities], dtype=np.int64),
         bounds=np.array([q.prior.bounds for q in quantities]).reshape(-1, 2),
         forms=np.array([d.form for d in densities], dtype=np.int64),
         numbers=np.array([[d.a, d.b, d.c, d.constant] for d in densities]).reshape(-1, 4),
@@ -344,7 +344,8 @@ def _pairs(structure: Structure) -> NDArray[np.int64]:
     return np.where(places >= 0, at[places] if at.size else -1, -1)
 
 
-def _kind(bounds: tuple[float, float]) -> int:
+def kind_of(bounds: tuple[float, float]) -> int:
+    """Return how the sampler moves a quantity with these bounds."""
     low, high = np.isfinite(bounds)
     if low and high:
         return forms.BETWEEN
@@ -356,7 +357,7 @@ def _kind(bounds: tuple[float, float]) -> int:
 def natural_values(bounds: tuple[float, float], u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return natural values of a quantity with these bounds from where the sampler moves it."""
     low, high = bounds
-    match _kind((low, high)):
+    match kind_of((low, high)):
         case forms.BETWEEN:
             return low + (high - low) / (1.0 + np.exp(-u))
         case forms.ABOVE:

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._engine.compiling import allow_threads, copy_point
-from cart_pkpd._fit.optimum import best_start, lifted, settled
-from cart_pkpd._fit.parametrisation import centred_parameters
+from cart_pkpd._fit.coordinates import Coordinates, Moved
+from cart_pkpd._fit.optimum import best_start, lifted
+from cart_pkpd._fit.pilot import suited
 from cart_pkpd._fit.posterior import Evaluation, Extra, Posterior
 from cart_pkpd._fit.start import starting_values
 from cart_pkpd._stats.compiled import prepare_predictions
 from cart_pkpd._stats.population import Structure
 
-_JITTER = 0.1
+_JITTER = 0.5
 _POINT, _PLACE = "point", "place"
 _COUNTED = ("finished_draws", "divergences")
 _LOOK = 0.1  # how often the main thread looks whether the sampler is done [s]
@@ -64,6 +65,9 @@ class Sampled:
         What was predicted of every record, on the scale of its error.
     centred : tuple of str
         Varying parameters that were sampled themselves.
+    left : dict of str to float
+        Of the other ones, the share of the population's variance that a patient's records leave,
+        median: near 0 the individual value was sampled, near 1 its deviation.
     unsolved : ndarray of int, shape (k,)
         How often each patient's equations could not be solved.
     compile_seconds, sample_seconds : float
@@ -74,6 +78,7 @@ class Sampled:
     stats: xr.Dataset
     predictions: NDArray[np.float64]
     centred: tuple[str, ...]
+    left: dict[str, float]
     unsolved: NDArray[np.int64]
     compile_seconds: float
     sample_seconds: float
@@ -96,62 +101,78 @@ def sample(
     began = time.perf_counter()
     if on_progress:
         on_progress(Progress("compiling"))
-    start = starting_values(structure)
-    if extra is not None:
-        start = settled(structure, start)
-    centred = centred_parameters(structure, start)
-    posterior = Posterior(structure, centred, threads=threads, extra=extra)
+    posterior = Posterior(structure, centred_of(structure), threads=threads, extra=extra)
     if threads > 1:
         allow_threads(threads)
-    centre = posterior.start(start)
+    centre = posterior.start(starting_values(structure))
     function = posterior.function()
     _check_start(structure, function, centre)
     if not structure.population.iiv:
         centre = best_start(posterior, function, centre)
     elif extra is not None:
         centre = lifted(posterior, function, centre)
+    coordinates = suited(posterior, function, centre)
     middle = time.perf_counter()
-    compiled = _compiled(posterior, function, centre)
+    density = Moved(function, coordinates)
     tree = _run(
-        compiled, draws, tune, chains, cores, seed, target_accept, on_progress,
-        meanwhile=lambda: prepare_predictions(structure.model),
+        compiled(density, posterior.size), draws, tune, chains, cores, seed, target_accept,
+        on_progress, meanwhile=lambda: prepare_predictions(structure.model),
     )  # fmt: skip
-    points = tree["posterior"][_POINT].to_numpy()
+    points = coordinates.points(tree["posterior"][_POINT].to_numpy())
     return Sampled(
         posterior=posterior.variables(points),
         stats=tree["sample_stats"].to_dataset(),
         predictions=function.predictions(points, min(chains, cores or os.cpu_count() or 1)),
-        centred=centred,
+        centred=posterior.centred,
+        left=_left(posterior, coordinates),
         unsolved=function.unsolved.copy(),
         compile_seconds=middle - began,
         sample_seconds=time.perf_counter() - middle,
     )
 
 
-def _compiled(posterior: Posterior, function: Evaluation, centre: NDArray[np.float64]) -> Any:
-    """Return the function in the form that nutpie samples: compiled code all the way."""
+def centred_of(structure: Structure) -> tuple[str, ...]:
+    """Return what is sampled itself: what the user says, and non-expanders, which have two places.
+
+    Where the user does not say, all else is sampled between itself and its deviation.
+    """
+    population = structure.population
+    chosen = {*(population.centred or ()), population.non_expanders}
+    return tuple(n for n in structure.random.names if n in chosen)
+
+
+def _left(posterior: Posterior, coordinates: Coordinates) -> dict[str, float]:
+    if posterior.structure.population.centred is not None:
+        return {}
+    at = coordinates.points(np.zeros(posterior.size))
+    share = np.median(coordinates.between.left(at), axis=-1)
+    both = zip(posterior.structure.random.names, share, strict=True)
+    return {n: round(float(s), 3) for n, s in both if n not in posterior.centred}
+
+
+def compiled(density: Moved, size: int) -> Any:
+    """Return the density in the form that nutpie samples: compiled code all the way."""
     from nutpie.compile_pymc import CompiledPyMCModel
 
     def initial_point(seed: Any) -> NDArray[np.float64]:
-        rng = np.random.default_rng(seed)
-        return centre + rng.uniform(-_JITTER, _JITTER, size=centre.shape)
+        return np.random.default_rng(seed).uniform(-_JITTER, _JITTER, size=size)
 
     return CompiledPyMCModel(
         dims={_POINT: (_PLACE,)},
         reparameterized_names=None,
-        compiled_logp_func=function.c_function,
+        compiled_logp_func=density.c_function,
         compiled_expand_func=copy_point(),
         initial_point_func=initial_point,
-        shared_data={"held": function},
+        shared_data={"held": density},
         shared_var_keys={},
-        user_data=function.table,
-        n_expanded=posterior.size,
-        shape_info=([_POINT], [slice(0, posterior.size)], [(posterior.size,)]),
+        user_data=density.table,
+        n_expanded=size,
+        shape_info=([_POINT], [slice(0, size)], [(size,)]),
         logp_func=None,
         expand_func=None,
-        _n_dim=posterior.size,
-        _shapes={_POINT: (posterior.size,)},
-        _coords={_PLACE: np.arange(posterior.size)},
+        _n_dim=size,
+        _shapes={_POINT: (size,)},
+        _coords={_PLACE: np.arange(size)},
     )
 
 

@@ -78,7 +78,17 @@ def cmax(conc: ArrayLike, time: ArrayLike, *, lloq: ArrayLike | None = None, **r
 
 
 def tmax(conc: ArrayLike, time: ArrayLike, *, lloq: ArrayLike | None = None, **rules: Any) -> float:
-    """Return the time [day] of Cmax, the first of ties by default; parameters as for `cmax`.
+    """Return the time [day] of Cmax, the first of ties by default.
+
+    Parameters
+    ----------
+    conc, time, lloq, **rules
+        As for `cmax`.
+
+    Returns
+    -------
+    float
+        NaN where no level is above the LLOQ. [day]
 
     Examples
     --------
@@ -200,7 +210,17 @@ def lambda_z(
 def half_life(
     conc: ArrayLike, time: ArrayLike, *, lloq: ArrayLike | None = None, **rules: Any
 ) -> float:
-    """Return the terminal half-life [day]; parameters as for `lambda_z`.
+    """Return the terminal half-life [day].
+
+    Parameters
+    ----------
+    conc, time, lloq, **rules
+        As for `lambda_z`.
+
+    Returns
+    -------
+    float
+        NaN where there is no terminal slope; ``lambda_z`` says why. [day]
 
     Examples
     --------

@@ -177,8 +177,8 @@ def persistence(
     -------
     pandas.DataFrame
         Column ``group`` and those of `kaplan_meier` or `turnbull`; ``attrs``: ``method``,
-        ``median`` (group → day, NaN where not reached), ``left_out`` (group → patients without
-        a profile).
+        ``confidence``, ``median`` (group → day, NaN where not reached), ``left_out`` (group →
+        patients without a profile).
 
     Notes
     -----
@@ -199,7 +199,9 @@ def persistence(
         parts.append(curve)
         medians[group], left_out[group] = median(curve), int((~there).sum())
     frame = pd.concat(parts, ignore_index=True)
-    frame.attrs = {"method": method, "median": medians, "left_out": left_out}
+    frame.attrs = {
+        "method": method, "confidence": confidence, "median": medians, "left_out": left_out,
+    }  # fmt: skip
     return frame
 
 

@@ -273,6 +273,13 @@ def parameters(
 ) -> pd.DataFrame:
     """Return the catalogue of parameters.
 
+    Parameters
+    ----------
+    window : (float, float) or sequence of them
+        Days of the areas that are listed. [day]
+    rules : Rules, optional
+        Rules that decide which parameters there are; the default ones if not given.
+
     Returns
     -------
     pandas.DataFrame

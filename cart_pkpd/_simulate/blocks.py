@@ -93,14 +93,16 @@ def _records(
     at = np.broadcast_to(times, (BLOCK, times.shape[1]))[:rows]
     dv = _measured(plan, streams, level, draw[:rows])
     code = np.zeros(level.shape, dtype=np.int8)
-    with np.errstate(invalid="ignore"):
-        code[dv < plan.lloq] = BELOW
-        code[dv > plan.uloq] = ABOVE
-    dv = np.where(code == BELOW, plan.lloq, np.where(code == ABOVE, plan.uloq, dv))
-    absent = np.broadcast_to(plan.schedule.absent(streams), (BLOCK, at.shape[1]))[:rows]
-    gone = (at > last[:, None]) & (why > 0)[:, None]
+    for limit, beyond, meaning in ((plan.lloq, np.less, BELOW), (plan.uloq, np.greater, ABOVE)):
+        if not np.isnan(limit).all():
+            with np.errstate(invalid="ignore"):
+                outside = beyond(dv, limit)
+            code[outside] = meaning
+            dv = np.where(outside, limit, dv)
     code[np.isnan(level)] = UNSOLVED
-    code[absent] = MISSED
+    if plan.schedule.missed:
+        code[plan.schedule.absent(streams)[:rows]] = MISSED
+    gone = (at > last[:, None]) & (why > 0)[:, None]
     code[gone | (at > plan.follow_up)] = GONE
     code[:, ~plan.schedule.planned(plan.endpoints)] = NOT_PLANNED
     out: Arrays = {"level": level, "dv": np.where(code <= ABOVE, dv, np.nan), "censored": code}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -242,13 +242,15 @@ class Kinetics:
         plan = self._schedule(dose, times, before, order, wanted)
         found, status = solve.levels(
             program, base, plan, rtol=model.solver.rtol, max_steps=model.solver.max_steps,
-            threads=1,
+            threads=1, lanes=True,
         )  # fmt: skip
         n, e = times.shape[1], wanted.size
-        place = np.argsort(order, axis=1)
         level = found.reshape(k, n, e)
+        if (order == np.arange(n)).all():
+            return level, status
+        place = np.argsort(order, axis=1)
         if place.shape[0] == 1:
-            return level[:, place[0]], status
+            return np.take(level, place[0], axis=1), status
         return np.take_along_axis(level, place[:, :, None], axis=1), status
 
     def _schedule(
@@ -262,13 +264,13 @@ class Kinetics:
         amounts = np.where(np.isnan(dose), 0.0, dose)
         acting = fixed.ev_value + amounts[:, None] * (per_dose.ev_value - fixed.ev_value)
         return Schedule(
-            ev_time=np.tile(fixed.ev_time, k),
-            ev_kind=np.tile(fixed.ev_kind, k),
-            ev_index=np.tile(fixed.ev_index, k),
+            ev_time=_tall(fixed.ev_time[None, :], k),
+            ev_kind=_tall(fixed.ev_kind[None, :], k),
+            ev_index=_tall(fixed.ev_index[None, :], k),
             ev_value=np.ascontiguousarray(acting).ravel(),
             ev_start=np.arange(k + 1, dtype=np.int64) * m,
             ob_time=_tall(np.repeat(when, e, axis=1), k),
-            ob_endpoint=np.tile(wanted, k * n),
+            ob_endpoint=_tall(np.tile(wanted, n)[None, :], k),
             ob_before=_tall(np.repeat(early, e, axis=1), k),
             ob_start=np.arange(k + 1, dtype=np.int64) * (n * e),
             order=np.zeros(0, dtype=np.int64),
@@ -295,7 +297,15 @@ class Kinetics:
 
 def _tall(one: NDArray[Any], k: int) -> NDArray[Any]:
     """Return rows for k patients, flat; the same row for all if there is one."""
-    return np.tile(one.ravel(), k) if one.shape[0] == 1 else np.ascontiguousarray(one).ravel()
+    if one.shape[0] == 1:
+        return _repeated(one.tobytes(), one.dtype.str, k)
+    return np.ascontiguousarray(one).ravel()
+
+
+@lru_cache(maxsize=16)
+def _repeated(row: bytes, kind: str, k: int) -> NDArray[Any]:
+    """Return a row k times: what the blocks of a simulation share is made once."""
+    return np.tile(np.frombuffer(row, dtype=kind), k)
 
 
 def _named(values: Mapping[str, Any]) -> Any:

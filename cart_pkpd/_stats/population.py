@@ -83,7 +83,8 @@ class Population:
         Priors changed by name (``cmax``, ``omega_cmax``, ``sigma_log`` …).
     centred : tuple of str or None
         Parameters sampled around the population value instead of as standardised
-        deviations; None lets the data decide. Changes speed, never the model.
+        deviations; None samples each between the two, as the data call for. Changes speed,
+        never the model.
     scale : tuple of str
         Endpoints whose prediction is multiplied by an estimated factor.
     censoring : str
@@ -350,7 +351,8 @@ def population(
     priors : mapping
         Priors by name, as Prior or as ``{"kind": "halfnormal", "sigma": 1}``.
     centred : sequence of str
-        Advanced: sampling parametrisation; the default decides from the data.
+        Advanced: parameters that are sampled themselves, all others as deviations. The default
+        is between the two, as far to either side as each patient's records call for.
     scale : sequence of str
         Endpoints whose prediction is multiplied by an estimated factor ``scale_<endpoint>``
         with prior LogNormal(1, 1), such as the copies/µg that a cell/µL is measured as.

@@ -228,6 +228,11 @@ def load(path: str | Path) -> Config:
     path : str or path
         A TOML file; its relative paths count from its own folder.
 
+    Returns
+    -------
+    Config
+        Checked, with defaults filled in.
+
     Raises
     ------
     RunFileError
@@ -245,7 +250,22 @@ def load(path: str | Path) -> Config:
 
 
 def loads(text: str, *, source: str = "run file", root: Path | None = None) -> Config:
-    """Read and check the text of a run file; see `load`."""
+    """Read and check the text of a run file; see `load`.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    source : str
+        What messages call it.
+    root : Path, optional
+        Folder from which relative paths count; the current one by default.
+
+    Returns
+    -------
+    Config
+        Checked, with defaults filled in.
+    """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

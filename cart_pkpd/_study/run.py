@@ -48,7 +48,18 @@ class UnexpectedError(CartError, RuntimeError):
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code for an error: 1 usage, 2 data, 4 engine, 130 stopped."""
+    """Return the exit code for an error: 1 usage, 2 data, 4 engine, 130 stopped.
+
+    Parameters
+    ----------
+    error : BaseException
+        What ended a run.
+
+    Returns
+    -------
+    int
+        Of the command line.
+    """
     if isinstance(error, KeyboardInterrupt):
         return STOPPED
     if isinstance(error, DataError | UnitError):

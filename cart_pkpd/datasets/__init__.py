@@ -35,12 +35,28 @@ Table = Literal["lesions", "followup"]
 
 
 def names() -> list[str]:
-    """Return the names of the example trials: those to `load`, then those to `fetch`."""
+    """Return the names of the example trials: those to `load`, then those to `fetch`.
+
+    Returns
+    -------
+    list of str
+        Such as ``"fast01"``.
+    """
     return [*_BUNDLED, *_FETCHED]
 
 
 def path(name: str) -> Path:
     """Return the path of the records of a bundled trial, ready for `data.read_table`.
+
+    Parameters
+    ----------
+    name : str
+        Of a bundled trial, such as ``"fast01"``.
+
+    Returns
+    -------
+    Path
+        A CSV file inside the package.
 
     Raises
     ------
@@ -53,6 +69,18 @@ def path(name: str) -> Path:
 
 def has_table(name: str | None, table: str) -> bool:
     """Return whether a trial of this name is bundled with a further table, such as ``"lesions"``.
+
+    Parameters
+    ----------
+    name : str or None
+        Of an example trial; None is none.
+    table : str
+        Such as ``"lesions"`` or ``"followup"``.
+
+    Returns
+    -------
+    bool
+        False for names that are not known.
 
     Examples
     --------
@@ -110,6 +138,16 @@ def load(name: str, table: Table | None = None, echo: bool = False) -> xr.Datase
 
 def truth(name: str = "fast01") -> dict[str, Any]:
     """Return the true parameters behind a simulated trial, as they stand in ``truth.toml``.
+
+    Parameters
+    ----------
+    name : str
+        Of a bundled trial.
+
+    Returns
+    -------
+    dict
+        Tables of ``truth.toml`` by name; units stand beside the numbers there.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -50,6 +51,7 @@ ORIGINALS: Mapping[str, str] = MappingProxyType(
 )
 """The public files at `COMMIT` and their sha256."""
 
+LABELS: Mapping[str, str] = MappingProxyType({"car_abs": "CAR+ T cells"})
 LLOQ: Mapping[str, float] = MappingProxyType({"car_abs": 0.04})
 """Assumed, always applied: zeros are not detected, the smallest positive count is 0.0406."""
 
@@ -71,13 +73,16 @@ def fetch(
     """Return the CD22 CAR-T patients as a trial Dataset; see `cart_pkpd.datasets.fetch`."""
     folder = local_folder() or cached_folder() or download(cache())
     assumed = {**LLOQ, **FLOORS} if limits else dict(LLOQ)
-    return data.read_table(
+    trial = data.read_table(
         folder / "observations.csv",
         subjects=folder / "subjects.csv",
         lloq={**assumed, **(lloq or {})},
         uloq=dict(CEILINGS) if limits else None,
         echo=echo,
     )
+    measures = zip(trial["measure"].values, trial["label"].values, strict=True)
+    named = np.array([LABELS.get(str(name), str(label)) for name, label in measures])
+    return trial.assign(label=trial["label"].copy(data=named))
 
 
 def local_folder() -> Path | None:

@@ -123,6 +123,11 @@ def tocilizumab(dose: float = 560.0) -> Tocilizumab:
         What an event ``tocilizumab`` of value 1 gives; 8 mg/kg at 70 kg by default, and 1 where
         the table's events have the amount itself. [mg]
 
+    Returns
+    -------
+    Tocilizumab
+        A part, to be added to a model with ``+``.
+
     References
     ----------
     .. [1] Frey N, Grange S, Woodworth T (2010). J Clin Pharmacol 50:754.
@@ -143,6 +148,11 @@ def corticosteroids() -> Corticosteroids:
     Events ``steroid`` have the amount, in mg of dexamethasone. The effect, amount / (ED50 +
     amount), drives every input called ``steroid``. All numbers are assumed. Where the events only
     say on (1) and off (0), leave this part out: the input follows them by itself.
+
+    Returns
+    -------
+    Corticosteroids
+        A part, to be added to a model with ``+``.
 
     Examples
     --------

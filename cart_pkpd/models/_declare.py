@@ -336,7 +336,13 @@ def _changed(name: str, old: Parameter, change: Parameter | Mapping[str, Any]) -
 
 
 def names() -> list[str]:
-    """Return the names of all registered models."""
+    """Return the names of all registered models.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order.
+    """
     return sorted(_REGISTRY)
 
 
@@ -349,6 +355,11 @@ def get(name: str, values: str | None = None) -> Model:
         One of :func:`names`.
     values : str, optional
         One of the model's ``parameter_sets``; by default the declared values.
+
+    Returns
+    -------
+    Model
+        With the declared values, or those of the parameter set.
 
     Raises
     ------

@@ -108,6 +108,11 @@ def describe(model: str | Model | type[Model]) -> Description:
     model : str, Model or class
         A name of the registry, or a model, one of your own too.
 
+    Returns
+    -------
+    Description
+        Shows itself as text, and typeset in a notebook.
+
     Raises
     ------
     ModelError
@@ -147,6 +152,18 @@ def describe(model: str | Model | type[Model]) -> Description:
 
 def cite(model: str | Model | type[Model], style: Any = "text") -> str:
     """Return how to cite a model: one line, or BibTeX with ``style="bibtex"``.
+
+    Parameters
+    ----------
+    model : str, Model or class
+        A name of the registry, or a model, one of your own too.
+    style : {"text", "bibtex"}
+        One line, or an entry for a bibliography.
+
+    Returns
+    -------
+    str
+        Authors, year, title, journal and DOI, as far as they are known.
 
     Raises
     ------

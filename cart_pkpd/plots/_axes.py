@@ -239,7 +239,8 @@ def time_axis(
 
 def day_ticks(last: float, most: int) -> Floats:
     """Return tick days a clinic would choose: every 1, 2, 7, 14, 28, 90, … days."""
-    steps = (1, 2, 7, 14, 28, 90, 180, 365)
+    between = (56,) if last < 180 else ()  # where every 90 days would be one tick or none
+    steps = (1, 2, 7, 14, 28, *between, 90, 180, 365)
     step = next((s for s in steps if last / s <= most - 1 + 0.05), 730)
     return np.arange(0, max(last, step) * 1.02, step, dtype=float)
 

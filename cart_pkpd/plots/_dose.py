@@ -186,11 +186,7 @@ def dose_intervals(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: names[int(v)]))
     _axes.label(ax, _text.with_unit("Dose", _unit(table)), "Posterior probability"
                 if "eligible" in table else "Prior probability")  # fmt: skip
-    keys: list[Any] = [
-        Patch(color=_axes.PALE, label="under-dosing"),
-        Patch(color=_TOLERATED, label="target"),
-        Patch(color=_axes.ORANGE, label="over-dosing"),
-    ]
+    keys: list[Any] = _interval_keys(table)
     if bound is not None:
         keys.append(_axes.key(f"EWOC bound {bound:g}", color=_axes.INK, linewidth=1.2,
                               linestyle=(0, (5, 3))))  # fmt: skip
@@ -198,6 +194,19 @@ def dose_intervals(
         keys.append(_axes.key("narrow bars: prior", linestyle="none"))
     _axes.legend(ax, keys, ncols=3)  # more than three beside each other would be cut off
     return ax
+
+
+def _interval_keys(table: pd.DataFrame) -> list[Any]:
+    """Return the legend of the three parts, with the DLT probabilities that divide them."""
+    low, high = table.attrs.get("intervals", (None, None))
+    limits = ("", "", "") if low is None else (
+        f": P(DLT) < {low:g}", f": {low:g} to {high:g}", f": ≥ {high:g}"
+    )  # fmt: skip
+    parts = {"under-dosing": _axes.PALE, "target": _TOLERATED, "over-dosing": _axes.ORANGE}
+    return [
+        Patch(color=colour, label=f"{name}{limit}")
+        for (name, colour), limit in zip(parts.items(), limits, strict=True)
+    ]
 
 
 def _plain(dose: float) -> str:

@@ -459,7 +459,7 @@ def mediated_share(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     if not set(_PARTS) <= set(table.index):
         raise DataError("there is nothing to draw: pass the result of ChainResult.mediated.")
-    ax = _axes.axes(ax, size=(7.6, 2.5))
+    ax = _axes.axes(ax, size=(7.6, 2.7))
     names = list(_PARTS)[::-1]
     for at, name in enumerate(names):
         row = table.loc[name]
@@ -477,7 +477,8 @@ def mediated_share(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(False, axis="y")
     low, high, unit = (table.attrs[k] for k in ("low", "high", "unit"))
     _axes.label(ax, x=f"P(DLT) at {_text.dose(high, unit)} minus {_text.dose(low, unit)}")
-    _axes.heading(ax, _share_words(table))
+    share = _text.percent(float(table.attrs["prob"]))
+    _axes.heading(ax, _share_words(table), note=f"medians with {share} intervals")
     return ax
 
 

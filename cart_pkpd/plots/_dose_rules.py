@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,6 +21,10 @@ _CELLS = {
     "D": ("#f6d9c8", "de-escalate"),
     "U": ("#dd9a73", "de-escalate and eliminate"),
 }
+
+_STOPS = ("stop", "no MTD")
+_SAME: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none",
+                         "markeredgecolor": _axes.BLUE, "markeredgewidth": 1.8}  # fmt: skip
 
 
 @drawn_from("dose.scenarios(design, data)", kind=pd.DataFrame)
@@ -44,7 +50,7 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         If the table is not one of ``dose.scenarios``.
     """
     _needs(table, {"action", "next_dose"}, "dose.scenarios")
-    ax = _axes.axes(ax, size=(7.4, 1.5 + 0.55 * len(table)))
+    ax = _axes.axes(ax, size=(7.4, 1.8 + 0.55 * len(table)))
     places = {d: k for k, d in enumerate(_doses(table))}
     last = len(places) - 1
     for y, (_, row) in enumerate(table.iterrows()):
@@ -65,7 +71,29 @@ def dose_scenarios(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     cohort = table.attrs["cohort"]
     which = "a further" if table.attrs.get("ask") == "mtd" else "the next"
     _axes.label(ax, _text.with_unit("Dose", _unit(table)), f"DLTs in {which} {cohort}")
+    _axes.legend(ax, _scenario_keys(table))
     return ax
+
+
+def _scenario_keys(table: pd.DataFrame) -> list[Any]:
+    """Return the legend of what the rows lead to."""
+    moves = table["next_dose"] - table["dose"]
+    stops = table["action"].isin(_STOPS)
+    keys: list[Any] = [
+        _axes.key("dose of the cohort", marker="s", markersize=8, color=_axes.GREY, ls="none")
+    ]
+    if ((moves == 0) & ~stops).any():
+        keys.append(_axes.key("it stays", linestyle="none", **_SAME))
+    for there, colour, words in (
+        ((moves > 0) & ~stops, _axes.BLUE, "to a higher dose"),
+        ((moves < 0) & ~stops, _axes.ORANGE, "to a lower dose"),
+    ):
+        if there.any():
+            keys.append(_axes.key(words, color=colour, linewidth=2.0, marker=">", markersize=6))
+    if stops.any():
+        keys.append(_axes.key("the trial stops", color=_axes.ORANGE, marker="X", markersize=9,
+                              linestyle="none"))  # fmt: skip
+    return keys
 
 
 def _doses(table: pd.DataFrame) -> list[float]:
@@ -78,14 +106,13 @@ def _doses(table: pd.DataFrame) -> list[float]:
 
 def _row(ax: Axes, y: int, row: pd.Series, places: dict[float, int]) -> None:
     start = places[float(row["dose"])]
-    stops = row["action"] in ("stop", "no MTD")
+    stops = row["action"] in _STOPS
     end = start if np.isnan(row["next_dose"]) else places[float(row["next_dose"])]
     ax.plot(start, y, marker="s", markersize=8, color=_axes.GREY, zorder=3)
     if stops:
         ax.plot(end, y, marker="X", markersize=11, color=_axes.ORANGE, zorder=4)
     elif end == start:
-        ax.plot(end, y, marker="o", markersize=16, markerfacecolor="none",
-                markeredgecolor=_axes.BLUE, markeredgewidth=1.8, zorder=4)  # fmt: skip
+        ax.plot(end, y, zorder=4, **{**_SAME, "markersize": 16})
     else:
         colour = _axes.BLUE if end > start else _axes.ORANGE
         ax.annotate("", (end, y), (start, y), zorder=4, arrowprops={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from cart_pkpd._core.errors import DataError
@@ -137,9 +139,24 @@ def eta_covariates(
             one = check.sel(parameter=parameter, covariate=covariate)
             _one_covariate(panels[i, j], one)
         _axes.label(panels[i, 0], y=_name(check, parameter).replace(", ", ",\n"))
+    letters = int(13 * figure.get_figwidth() / len(columns))  # that one panel is wide
     for j, covariate in enumerate(columns):
-        _axes.label(panels[-1, j], x=_covariate_label(check, covariate))
+        label = _covariate_label(check, covariate)
+        _axes.label(panels[-1, j], x="\n".join(textwrap.wrap(label, letters)))
+    text = bool((check["text"].sel(covariate=columns).values.astype(str) != "").any())
+    _axes.figure_legend(figure, _covariate_keys(check, text), ncols=2)
     return figure
+
+
+def _covariate_keys(check: xr.Dataset, text: bool) -> list[Line2D]:
+    share = _text.percent(float(check.attrs.get("prob", 0.9)))
+    keys = [
+        _axes.key(f"patient: posterior mean, {share} interval", color=_axes.BLUE, marker="o",
+                  markersize=4, markeredgewidth=0, linestyle="none"),
+        _axes.key(f"ρ: rank correlation, {share} interval (bold: not 0)", linestyle="none"),
+    ]  # fmt: skip
+    median = _axes.key("median of the category", color=_axes.INK, linewidth=1.6)
+    return [*keys, median] if text else keys
 
 
 def _strongest(check: xr.Dataset) -> list[str]:

@@ -1,4 +1,4 @@
-"""Per-patient panels: data, individual prediction with its band, typical patient."""
+"""Per-patient panels: data, individual prediction with its band, doses and other events."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from cart_pkpd.plots._records import Records, records
 
 _TYPICAL = "#98a0a9"
 _LONGEST = 16  # characters of a patient's identifier
+_DOSE: dict[str, Any] = {"marker": "^", "markersize": 5.5, "color": _axes.ORANGE,
+                         "markeredgewidth": 0, "linestyle": "none"}  # fmt: skip
+_EVENTS = ("D", "s", "P", "X", "*", "o", "p", "h")  # one shape for each kind of event, in turn
 
 
 @drawn_from("checks.predictions(fit)", "median", "dv")
@@ -49,7 +52,9 @@ def individual(
     Returns
     -------
     Figure
-        One panel per patient with common axes, titled by patient and dose.
+        One panel per patient with common axes, titled by patient and dose. Doses are triangles on
+        the lower edge; other events, such as co-medication, marks on the upper one, open where
+        something ended.
 
     Raises
     ------
@@ -64,14 +69,16 @@ def individual(
         grid=np.flatnonzero(time <= end), obs=np.flatnonzero(predictions["time"].values <= end)
     )
     _limits(panels, shown, chosen, end, time_scale)
-    known, titles = records(shown), _titles(shown)
+    known, titles, marks = records(shown), _titles(shown), _event_marks(shown, chosen)
     for ax, patient in zip(panels, chosen, strict=True):
         one = shown[_drawn(shown)].sel(id=patient)
         _curves(ax, shown, one)
         _data(ax, known.of(patient))
+        _doses(ax, shown, patient)
+        _events(ax, shown, patient, marks)
         _axes.heading(ax, titles[patient])
     _axes.shared_labels(figure, _axes.TIME_LABEL, _text.endpoint_label(predictions))
-    _axes.figure_legend(figure, _keys(shown), ncols=3)
+    _axes.figure_legend(figure, [*_keys(shown), *_given_keys(shown, marks)], ncols=3)
     return figure
 
 
@@ -115,6 +122,47 @@ def _data(ax: Axes, mine: Records) -> None:
             color=_axes.INK, zorder=5, label="data")  # fmt: skip
     _axes.censored_marks(ax, mine.time, mine.dv, mine.censoring, _axes.INK, size=4.2)
     _axes.quantification_limit(ax, mine.lloq)
+
+
+def _doses(ax: Axes, shown: xr.Dataset, patient: str) -> None:
+    if "dose_time" not in shown.coords:
+        return
+    time = shown["dose_time"].values[shown["dose_patient"].values.astype(str) == patient]
+    _edge(ax, time, 0.035, **_DOSE)
+
+
+def _event_marks(shown: xr.Dataset, patients: list[str]) -> dict[str, str]:
+    """Return the mark of each kind of event that these patients had."""
+    if "event_name" not in shown:
+        return {}
+    here = np.isin(shown["event_patient"].values.astype(str), patients)
+    names = sorted({str(n) for n in shown["event_name"].values[here]})
+    return {name: _EVENTS[i % len(_EVENTS)] for i, name in enumerate(names)}
+
+
+def _events(ax: Axes, shown: xr.Dataset, patient: str, marks: dict[str, str]) -> None:
+    if not marks:
+        return
+    mine = shown["event_patient"].values.astype(str) == patient
+    time, name = shown["event_time"].values[mine], shown["event_name"].values[mine].astype(str)
+    ended = shown["event_value"].values[mine] == 0
+    for kind, marker in marks.items():
+        for off, face in ((False, _axes.ORANGE), (True, "white")):
+            _edge(ax, time[(name == kind) & (ended == off)], 0.955, **_event_style(marker, face))
+
+
+def _event_style(marker: str, face: str = _axes.ORANGE) -> dict[str, Any]:
+    return {"marker": marker, "markersize": 4.5, "markerfacecolor": face, "linestyle": "none",
+            "markeredgecolor": _axes.ORANGE, "markeredgewidth": 0.8}  # fmt: skip
+
+
+def _edge(ax: Axes, time: Any, height: float, **style: Any) -> None:
+    """Mark days at a height of the panel, those within its limits."""
+    low, high = ax.get_xlim()
+    inside = time[(time >= low) & (time <= high)]
+    if inside.size:
+        ax.plot(inside, np.full(inside.size, height), transform=ax.get_xaxis_transform(),
+                zorder=6, **style)  # fmt: skip
 
 
 def _titles(shown: xr.Dataset) -> dict[str, str]:
@@ -168,3 +216,10 @@ def _keys(shown: xr.Dataset) -> list[Any]:
     keys += _axes.censored_keys(shown["censoring"].values)
     units = str(shown.attrs.get("units") or shown["dv"].attrs.get("units", ""))
     return keys + _axes.limit_key(shown["lloq"].values, units)
+
+
+def _given_keys(shown: xr.Dataset, marks: dict[str, str]) -> list[Any]:
+    doses = [_axes.key("infusion", **_DOSE)] if shown.sizes.get("dosing") else []
+    return doses + [
+        _axes.key(name.replace("_", " "), **_event_style(marker)) for name, marker in marks.items()
+    ]

@@ -65,7 +65,9 @@ def operating_characteristics(
     keys: list[Any] = [Patch(color=c, label=n) for c, n in zip(_COLOURS, names, strict=False)]
     if names == [""]:
         keys = []
-    keys.append(Patch(color=_axes.PALE, alpha=0.55, label="correct"))
+    keys += [Patch(color=_axes.PALE, alpha=0.55, label="correct"),
+             _axes.key("± 2 Monte-Carlo SE", color=_axes.INK, marker="|", markersize=9,
+                       markeredgewidth=0.8, linestyle="none")]  # fmt: skip
     figure = axes[0].get_figure(root=True)
     assert figure is not None
     _axes.figure_legend(figure, keys)

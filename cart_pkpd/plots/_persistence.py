@@ -201,5 +201,6 @@ def _keys(made: list[tuple[Group, pd.DataFrame]], table: pd.DataFrame, band: boo
         keys.append(_axes.key("still quantifiable at\nthe last sample", color=_axes.INK, marker="|",
                               markersize=9, markeredgewidth=1.6, linestyle="none"))  # fmt: skip
     if band and "lower" in table:
-        keys.append(Patch(color=_axes.GREY, alpha=0.2, linewidth=0, label="confidence interval"))
+        share = _text.percent(float(table.attrs.get("confidence", 0.95)))
+        keys.append(Patch(color=_axes.GREY, alpha=0.2, linewidth=0, label=f"{share} interval"))
     return keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from cart_pkpd.plots import _axes, _text
 from cart_pkpd.plots._given import draws_of
 
 Floats = NDArray[np.float64]
+_LINE = 60  # letters in a line below the axis
 _BINS = 400  # the draws are counted in bins first: a kernel for every draw is slow
 
 
@@ -206,7 +208,7 @@ def intervals(
     -------
     Axes
         One row per parameter in the table's order. Parameters that may be negative have no
-        place on this scale; they are named below the axis.
+        place on this scale; their numbers stand below the axis.
 
     Raises
     ------
@@ -225,10 +227,18 @@ def intervals(
         ends += _interval_row(ax, float(at), row)
     _interval_axes(ax, rows, y, ends)
     _axes.legend(ax, _interval_keys(prob), ncols=2)
-    omitted = [str(name) for name in table.loc[~positive, "label"]]
-    note = f"\nNot on this scale: {', '.join(omitted)}" if omitted else ""
+    omitted = [_in_words(row) for _, row in table[~positive].iterrows()]
+    note = "\n".join(["\nNot on this scale:", *omitted]) if omitted else ""
     _axes.label(ax, f"Value relative to prior median{f', {label}' if label else ''}{note}")
     return ax
+
+
+def _in_words(row: pd.Series[Any]) -> str:
+    return "\n".join(textwrap.wrap(f"{row['label']} {_estimate(row)}", _LINE))
+
+
+def _estimate(row: pd.Series[Any]) -> str:
+    return f"{_text.number(row['median'])} ({_text.interval(row['lower'], row['upper'])})"
 
 
 def _table(value: pd.DataFrame | PopulationFit, prob: float) -> pd.DataFrame:
@@ -249,8 +259,7 @@ def _interval_row(ax: Axes, at: float, row: pd.Series[Any]) -> list[float]:
     ax.plot(prior, [at, at], color=PRIOR, linewidth=7, solid_capstyle="butt", zorder=2)
     ax.plot(found, [at, at], color=_axes.BLUE, linewidth=2.4, solid_capstyle="butt", zorder=3)
     ax.plot([row["median"] / centre], [at], marker="o", markersize=5.5, color=_axes.BLUE, zorder=4)
-    text = f"{_text.number(row['median'])} ({_text.interval(row['lower'], row['upper'])})"
-    ax.annotate(text, (1, at), xycoords=("axes fraction", "data"), xytext=(6, 0),
+    ax.annotate(_estimate(row), (1, at), xycoords=("axes fraction", "data"), xytext=(6, 0),
                 textcoords="offset points", va="center", fontsize=_axes.SMALL,
                 color=_axes.INK)  # fmt: skip
     return [*prior, *found]

@@ -36,7 +36,7 @@ def observed_vs_predicted(
     Returns
     -------
     Axes
-        Values below the LLOQ are open triangles at the LLOQ.
+        Values below the LLOQ are open triangles at the LLOQ, which is a dashed line.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def _points(ax: Axes, predictions: xr.Dataset, against: str) -> None:
     _axes.censored_marks(ax, x, y, censoring, _axes.GREY)
     ax.plot([lower, upper], [lower, upper], color=_axes.INK, linewidth=1.1, zorder=2,
             label="identity")  # fmt: skip
+    _axes.quantification_limit(ax, predictions["lloq"].values)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
@@ -95,7 +96,9 @@ def _keys(predictions: xr.Dataset) -> list[Any]:
         _axes.key("observation", color=_axes.BLUE, marker="o", markersize=4, linestyle="none"),
         _axes.key("identity", color=_axes.INK, linewidth=1.1),
     ]
-    return keys + _axes.censored_keys(predictions["censoring"].values, _axes.GREY)
+    units = str(predictions.attrs.get("units") or predictions["dv"].attrs.get("units", ""))
+    keys += _axes.censored_keys(predictions["censoring"].values, _axes.GREY)
+    return keys + _axes.limit_key(predictions["lloq"].values, units)
 
 
 @drawn_from("checks.predictions(fit)", "dv", "censoring")

@@ -65,7 +65,7 @@ def predictive_exposure(check: xr.Dataset, statistic: Statistic = "geometric_mea
     ax = panels[0, 0]
     ax.set_yticks(range(len(strata)), [_row_label(check, s) for s in strata])
     ax.set_ylim(len(strata) - 0.75, -0.95)
-    _axes.figure_legend(figure, _keys(check), ncols=3)
+    _axes.figure_legend(figure, _keys(check), ncols=4)
     return figure
 
 
@@ -121,4 +121,5 @@ def _keys(check: xr.Dataset) -> list[object]:
         Patch(color=_axes.BLUE, alpha=0.28, linewidth=0, label="simulated trials"),
         _axes.key(f"their {percent} interval", color=_axes.BLUE, linewidth=2.4),
         _axes.key("observed", color=_axes.ORANGE, marker="D", markersize=6, linestyle="none"),
+        _axes.key("p: simulated trials as extreme", linestyle="none"),
     ]

@@ -215,10 +215,11 @@ def cytokines(
         one = one.isel(obs=np.flatnonzero((time >= window[0]) & (time <= window[1])))
         _cytokine_panel(ax, one, made, window)
     _axes.shared_labels(figure, _axes.TIME_LABEL)
-    shown = trial["censoring"].values[np.isin(trial["endpoint"].values, chosen)]
-    keys = _group_keys(made)
-    if _axes.below(shown).any():
-        keys += [_axes.blq_key(), _lloq_key()]
+    time = trial["time"].values
+    drawn = np.isin(trial["endpoint"].values, chosen) & (time >= window[0]) & (time <= window[1])
+    keys = [*_group_keys(made), *_axes.censored_keys(trial["censoring"].values[drawn])]
+    if np.isfinite(trial["lloq"].values[drawn]).any():
+        keys.append(_lloq_key())
     _axes.figure_legend(figure, keys, ncols=6 if len(keys) <= 6 else 4)
     return figure
 

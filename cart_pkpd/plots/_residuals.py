@@ -66,13 +66,21 @@ def residual(
     """
     one_of(name, _SHORT, "residual")
     one_of(against, _ALONG, "what to draw along")
+    ax = _residual(_axes.axes(ax, size=(6.4, 4.6)), residuals, name, against, time_scale)
+    _axes.legend(ax, _keys(residuals, censored=_censored(residuals, name)), ncols=2)
+    return ax
+
+
+def _residual(
+    ax: Axes, residuals: xr.Dataset, name: str, against: str, time_scale: _axes.TimeScale = "log"
+) -> Axes:
+    """Draw one panel without its legend."""
     x, y = residuals[against].values.astype(float), residuals[name].values
     known = np.isfinite(x) & np.isfinite(y)
     if against != "time" and _on_log(x[known]):
         known &= x > 0
     if not known.any():
         raise DataError(f"no record has {_SHORT[name]}: see 'reason' in the residuals.")
-    ax = _axes.axes(ax, size=(4.6, 3.8))
     x, y, censoring = x[known], y[known], residuals["censoring"].values[known]
     _running(ax, x, y)
     exact = censoring == "none"
@@ -153,7 +161,7 @@ def gof(residuals: xr.Dataset, *, time_scale: _axes.TimeScale = "log") -> Figure
             row[0].get_legend().remove()
         for along, ax in zip(("time", against), row[1:], strict=True):
             if np.isfinite(residuals[name].values).any():
-                residual(residuals, name, along, time_scale=time_scale, ax=ax)  # type: ignore[arg-type]
+                _residual(ax, residuals, name, along, time_scale)
             else:
                 ax.remove()
     _axes.figure_legend(figure, _keys(residuals, censored=True, identity=True), ncols=4)
@@ -168,19 +176,16 @@ def _keys(residuals: xr.Dataset, *, censored: bool, identity: bool = False) -> l
         keys += _axes.censored_keys(residuals["censoring"].values, _axes.GREY)
     if identity:
         keys.append(_axes.key("identity", color=_axes.INK, linewidth=0.9))
+        keys += _axes.limit_key(residuals["lloq"].values, str(residuals.attrs.get("units", "")))
     percent = _text.percent(_PROB)
     return [
         *keys,
         _axes.key("median of residuals", color=_axes.INK, linewidth=1.3),
         _axes.key("5th and 95th percentile", color=_axes.INK, linewidth=1.3, linestyle=_DASHES[0]),
-        Patch(
-            color=_axes.BLUE,
-            alpha=0.22,
-            linewidth=0,
-            label=f"{percent} band of a standard normal's median",
-        ),
-        Patch(color=_axes.GREY, alpha=0.22, linewidth=0, label="and of its percentiles"),
-    ]
+        Patch(color=_axes.BLUE, alpha=0.22, linewidth=0,
+              label=f"median of a standard normal, {percent} band"),
+        Patch(color=_axes.GREY, alpha=0.22, linewidth=0, label=f"its percentiles, {percent} band"),
+    ]  # fmt: skip
 
 
 @drawn_from("checks.residuals(fit)", "npde")
@@ -216,14 +221,19 @@ def npde(
     figure, panels = _axes.grid(2, 2, (4.4, 3.5))
     _histogram(panels[0, 0], value, _SHORT[name])
     _qq(panels[0, 1], value, _SHORT[name])
-    residual(residuals, name, "time", time_scale=time_scale, ax=panels[1, 0])
-    residual(residuals, name, "pred", ax=panels[1, 1])
-    censored = np.isfinite(residuals[name].values[residuals["censoring"].values != "none"]).any()
-    keys = _keys(residuals, censored=bool(censored))
+    _residual(panels[1, 0], residuals, name, "time", time_scale)
+    _residual(panels[1, 1], residuals, name, "pred")
+    keys = _keys(residuals, censored=_censored(residuals, name))
     text = f"expected count, {_text.percent(_PROB)} band"
     keys.append(_axes.key(text, color=_axes.INK, marker="|", markersize=9, linestyle="none"))
     _axes.figure_legend(figure, keys, ncols=3)
     return figure
+
+
+def _censored(residuals: xr.Dataset, name: str) -> bool:
+    """Return whether a record beyond a limit has this residual."""
+    beyond = residuals["censoring"].values != "none"
+    return bool(np.isfinite(residuals[name].values[beyond]).any())
 
 
 def _histogram(ax: Axes, value: _axes.Floats, short: str) -> None:
@@ -257,3 +267,4 @@ def _qq(ax: Axes, value: _axes.Floats, short: str) -> None:
     ax.plot(middle, np.sort(value), marker="o", markersize=3, linestyle="none", alpha=0.6,
             color=_axes.BLUE, markeredgewidth=0, zorder=3, label="residuals")  # fmt: skip
     _axes.label(ax, "Standard normal quantile", short)
+    _axes.heading(ax, f"with the {_text.percent(_PROB)} band of each rank")

@@ -83,8 +83,7 @@ def waterfall(
     ]
     if shown["pd_by"].str.contains("new lesion", na=False).any():
         keys.append(_axes.key("progression by a new lesion", **_NEW))
-    if keys:
-        _axes.legend(ax, keys, ncols=3)
+    _axes.legend(ax, [*keys, _limit_key()], ncols=3)
     return ax
 
 
@@ -106,6 +105,11 @@ def _left_out(best: pd.DataFrame) -> str:
     if not n:
         return text
     return f"{text}\n{_text.count(n, 'patient')} without a complete sum after the baseline"
+
+
+def _limit_key() -> Any:
+    down, up = _LIMITS
+    return _axes.key(f"{up:+g} and {down:g}{_text.THIN}%".replace("-", "−"), **_REFERENCE)
 
 
 def _limits(ax: Axes) -> None:
@@ -168,7 +172,7 @@ def spider(
         if by and trial is not None
     ]
     keys += [_axes.key("progression", color=_axes.GREY, **_WORSE),
-             _axes.key("progression by a new lesion", **_NEW)]  # fmt: skip
+             _axes.key("progression by a new lesion", **_NEW), _limit_key()]  # fmt: skip
     _axes.legend(ax, keys, ncols=3)
     return ax
 

@@ -126,4 +126,5 @@ def _keys(prob: float, found: xr.Dataset, n: int, left: bool) -> list[object]:
         _axes.key(said, color=_axes.BLUE, linewidth=1.5),
         *outside,
         Patch(color=_axes.PALE, label=f"{_text.percent(prob)} of uniform ECDFs lie in it"),
+        _axes.key("p: of uniform ranks", linestyle="none"),
     ]

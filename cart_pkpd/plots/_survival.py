@@ -97,6 +97,9 @@ def _keys(found: KaplanMeier, made: list[tuple[Group, pd.DataFrame]], band: bool
         )
         for (group, _), row in zip(made, found.summary.to_dict("records"), strict=True)
     ]
+    reached = found.summary["median"].notna()
+    if found.summary.loc[reached, ["median_lower", "median_upper"]].isna().any(axis=None):
+        keys.append(_axes.key("NR: not reached", linestyle="none"))
     if (found.curve["n_censored"] > 0).any():
         keys.append(_axes.key("censored", color=_axes.INK, marker="|", markersize=9,
                               markeredgewidth=1.6, linestyle="none"))  # fmt: skip

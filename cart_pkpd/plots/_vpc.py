@@ -37,7 +37,8 @@ def vpc(check: xr.Dataset, *, time_scale: _axes.TimeScale = "linear") -> Figure:
         One column per stratum. Upper row: observed quantiles as lines over the simulated
         intervals of the same quantiles, cut at the LLOQ; levels are prediction-corrected where
         the check is, without limits then. Below it, where values are or could be censored: the
-        observed shares above the ULOQ and below the LLOQ over their simulated intervals.
+        observed shares above the ULOQ and below the LLOQ over their simulated intervals. A check
+        without its records, ``check.drop_dims("obs")``, is drawn likewise, but for the points.
 
     Raises
     ------
@@ -111,16 +112,14 @@ def _levels(ax: Axes, one: xr.Dataset, observations: xr.Dataset | None) -> None:
     floor = _floor(one)
     if observations is not None:
         censoring, dv = observations["censoring"].values, observations["dv"].values
-        corrected = "dv_corrected" in observations
-        dv = observations["dv_corrected"].values if corrected else dv
+        dv = observations["dv_corrected"].values if _corrected(one) else dv
         exact = (censoring == "none") & (dv > 0)
         at = observations["time"].values
         ax.plot(at[exact], dv[exact], marker="o", markersize=2.6, linestyle="none",
                 color=_axes.GREY, alpha=0.55, markeredgewidth=0, zorder=2)  # fmt: skip
-        if not corrected:
-            _axes.quantification_limit(ax, observations["lloq"].values)
-            if "uloq" in observations:
-                _axes.quantification_limit(ax, observations["uloq"].values, _axes.ULOQ_STYLE)
+    limited = one if observations is None else observations
+    _axes.quantification_limit(ax, _limits(limited, "lloq"))
+    _axes.quantification_limit(ax, _limits(limited, "uloq"), _axes.ULOQ_STYLE)
     for i, quantile in enumerate(one["quantile"].values):
         q = one.sel(quantile=quantile)
         colour, alpha = _BANDS[i == 1]
@@ -132,13 +131,24 @@ def _levels(ax: Axes, one: xr.Dataset, observations: xr.Dataset | None) -> None:
 
 def _floor(one: xr.Dataset) -> float:
     """Return the level down to which a band is drawn whose lower end is below the LLOQ."""
-    if "dv_corrected" in one:  # each record has a limit of its own there
+    if _corrected(one):  # each record has a limit of its own there
         return float(np.nanmin(one[["simulated_lower", "observed"]].to_array().values))
-    lloq = one["lloq"].values if "lloq" in one else np.array([])
-    limits = lloq[np.isfinite(lloq)]
+    limits = _limits(one, "lloq")
     if limits.size:
         return float(limits.min())
     return float(np.nanmin(one["simulated_lower"].values))
+
+
+def _corrected(check: xr.Dataset) -> bool:
+    return bool(check.attrs.get("prediction_corrected", 0)) or "dv_corrected" in check
+
+
+def _limits(check: xr.Dataset, name: str) -> _axes.Floats:
+    """Return the limits of the records, or where these were left out those of the bins."""
+    found = [check[key].values.ravel() for key in (name, f"bin_{name}") if key in check]
+    if _corrected(check) or not found:
+        return np.array([])
+    return found[0][np.isfinite(found[0])]
 
 
 def _band(q: xr.Dataset, floor: float) -> tuple[_axes.Floats, _axes.Floats]:
@@ -172,6 +182,7 @@ def _finish(
     span = [check[n].values.ravel() for n in ("observed", "simulated_lower", "simulated_upper")]
     if "dv" in check:
         span.append(check["dv_corrected" if "dv_corrected" in check else "dv"].values)
+    span += [_limits(check, "lloq"), _limits(check, "uloq")]
     for ax in panels[0]:
         _axes.log_levels(ax, np.concatenate(span))
     for ax in (ax for row in panels for ax in row):
@@ -185,7 +196,7 @@ def _finish(
 
 def _level_label(check: xr.Dataset) -> str:
     text = _text.endpoint_label(check)
-    return f"Prediction-corrected\n{text}" if "dv_corrected" in check else text
+    return f"Prediction-corrected\n{text}" if _corrected(check) else text
 
 
 def _keys(check: xr.Dataset) -> list[Any]:
@@ -204,9 +215,6 @@ def _keys(check: xr.Dataset) -> list[Any]:
     if "dv" in check:
         keys.append(_axes.key("observation", color=_axes.GREY, marker="o", markersize=3,
                               linestyle="none"))  # fmt: skip
-    if "dv" in check and "dv_corrected" not in check:
-        units = str(check.attrs.get("units", ""))
-        keys += _axes.limit_key(check["lloq"].values, units)
-        if "uloq" in check:
-            keys += _axes.limit_key(check["uloq"].values, units, "ULOQ", _axes.ULOQ_STYLE)
-    return keys
+    units = str(check.attrs.get("units", ""))
+    keys += _axes.limit_key(_limits(check, "lloq"), units)
+    return keys + _axes.limit_key(_limits(check, "uloq"), units, "ULOQ", _axes.ULOQ_STYLE)
