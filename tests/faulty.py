@@ -73,4 +73,4 @@ if __name__ == "__main__":
             turn_the_clock_back()
         case ["memory", mebibytes]:
             limit_memory(int(mebibytes))
-    sys.exit(cli.execute(arguments))
+    cli.main(arguments)

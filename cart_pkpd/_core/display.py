@@ -11,7 +11,8 @@ import pandas as pd
 
 from cart_pkpd._core import words
 
-_NOTE = 'style="opacity:.75;font-size:.9em;margin:.3em 0"'
+_WIDEST = "max-width:52em"  # lines that are longer are not read
+_NOTE = f'style="opacity:.75;font-size:.9em;margin:.3em 0;{_WIDEST}"'
 _MOST_ROWS = 60
 
 
@@ -21,6 +22,7 @@ def block(
     *tables: pd.DataFrame,
     notes: Iterable[str] = (),
     flags: Iterable[str] = (),
+    lists: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return a result as HTML for a notebook.
 
@@ -36,6 +38,8 @@ def block(
         Small print below.
     flags : iterable of str
         Warnings between the sentence and the tables.
+    lists : mapping of str to sequence of str, optional
+        Sentences below the tables, by their heading; an empty one is left out.
 
     Returns
     -------
@@ -43,14 +47,25 @@ def block(
         Every text is escaped. Colours and borders are the notebook's own, so it reads well in
         light and dark themes.
     """
-    marks = "".join(f"<li>{html.escape(f)}</li>" for f in flags)
+    said = f"<b>{html.escape(title)}</b> {html.escape(text)}".rstrip()
     parts = [
-        f"<p><b>{html.escape(title)}</b> {html.escape(text)}</p>".replace(" </p>", "</p>"),
-        f"<ul>{marks}</ul>" if marks else "",
-        *(table(t) for t in tables),
+        f"<p style='{_WIDEST}'>{said}</p>",
+        _listed(flags),
+        *(f"<div style='overflow-x:auto;margin:.4em 0'>{table(t)}</div>" for t in tables),
+        *(_headed(head, lines) for head, lines in (lists or {}).items()),
         *(f"<p {_NOTE}>{html.escape(n)}</p>" for n in notes if n),
     ]
     return f"<div>{''.join(parts)}</div>"
+
+
+def _listed(lines: Iterable[str]) -> str:
+    marks = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul style='{_WIDEST}'>{marks}</ul>" if marks else ""
+
+
+def _headed(head: str, lines: Sequence[str]) -> str:
+    listed = _listed(lines)
+    return f"<p style='margin:.6em 0 0'>{html.escape(head)}</p>{listed}" if listed else ""
 
 
 def table(

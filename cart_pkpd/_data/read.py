@@ -43,7 +43,7 @@ def read(source: Source, subjects: Source | None, options: Options) -> xr.Datase
     grid = load(source, options.sep, log)
     columns = assign(grid.header, options.columns, log)
     table = build(grid, columns, options.missing, options.decimal, log)
-    extra = None if subjects is None else load(subjects, None, log)
+    extra = None if subjects is None else load(subjects, None, log, settle="a line 'sep=,' above")
     trial, report = _trial(grid, table, extra, options)
     trial.attrs = {
         "import_report": report.to_json(),

@@ -183,10 +183,11 @@ def levels(
     rtol: float = RTOL,
     max_steps: int = MAX_STEPS,
     threads: int | None = None,
+    only: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Solve for every patient, without derivatives; as :func:`sensitivities`."""
     values, _, status = sensitivities(
-        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads
+        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads, only=only
     )
     return values, status
 
