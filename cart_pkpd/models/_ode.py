@@ -311,10 +311,8 @@ class OdeModel(Model):
         if states:
             solve.check_state_names(self.program)
             shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
-        events = {
-            "doses": doses_of(self, doses, patients) + event_doses_of(self, inputs, patients),
-            "changes": changes_of(self, inputs, patients),
-        }
+        given = doses_of(self, doses, patients) + event_doses_of(self, inputs, patients)
+        changes = changes_of(self, inputs, patients)
         known = known_values(self, covariates, patients)
         base = base_values(program, k, {**patients.values, **known})
         how = self.solver.changed(rtol, max_steps)
@@ -327,7 +325,8 @@ class OdeModel(Model):
                 patient=np.repeat(np.arange(k), when.size * len(shown)),
                 time=np.tile(np.repeat(when, len(shown)), k),
                 endpoint=np.tile(np.arange(len(shown)), k * when.size),
-                **events,
+                doses=given,
+                changes=changes,
             )
             level, status = solve.levels(
                 program, base, plan, rtol=how.rtol, max_steps=how.max_steps, threads=threads,
