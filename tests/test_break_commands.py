@@ -104,9 +104,8 @@ def test_a_run_with_a_damaged_fit_does_it_again(tmp_path):
 def test_compiled_code_that_is_damaged_is_made_anew(tmp_path):
     """Every file of the cache cut in half, then with a byte changed."""
     path, cache = people(tmp_path), tmp_path / "cache"
-    code, said = end(
-        start("simulate", path, "--out", tmp_path / "0.nc", CART_PKPD_CACHE=str(cache))
-    )
+    own = {"CART_PKPD_CACHE": str(cache)}
+    code, said = end(start("simulate", path, "--out", tmp_path / "0.nc", **own))
     assert code == 0, said
     files = [p for p in cache.rglob("*") if p.is_file()]
     assert files
