@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from cart_pkpd import __version__
+from cart_pkpd._cli import interrupt
 
 # Importing the commands registers them, in the order of the help.
 from cart_pkpd._cli import studies as studies
@@ -47,23 +48,28 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     """
     logging.getLogger("cart_pkpd").addHandler(logging.NullHandler())
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        code = app(args=given, prog_name="cart-pkpd", standalone_mode=False)
-    except UsageError as error:
-        command = next((a for a in given if not a.startswith("-")), "")
-        known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
-        more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
-        message = error.format_message()  # type: ignore[attr-defined]
-        end = "" if message.endswith((".", "?")) else "."
-        return failed(1, [f"{message}{end} See '{more}'."], "--json" in given)
-    except (KeyboardInterrupt, typer.Abort):
-        return failed(130, ["stopped by Ctrl-C."], "--json" in given)
-    return int(code or 0)
+    with interrupt.heard():
+        try:
+            return int(app(args=given, prog_name="cart-pkpd", standalone_mode=False) or 0)
+        except UsageError as error:
+            return _misused(error, given)
+        except (KeyboardInterrupt, typer.Abort):
+            return failed(130, ["stopped by Ctrl-C."], "--json" in given)
 
 
-def main() -> None:
+def _misused(error: Exception, given: Sequence[str]) -> int:
+    """Say what is wrong with the arguments, and where the right ones are listed."""
+    command = next((a for a in given if not a.startswith("-")), "")
+    known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
+    more = f"cart-pkpd {command} --help" if command in known else "cart-pkpd --help"
+    message = error.format_message()  # type: ignore[attr-defined]
+    end = "" if message.endswith((".", "?")) else "."
+    return failed(1, [f"{message}{end} See '{more}'."], "--json" in given)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(execute())
+    interrupt.leave_with(execute(arguments))
 
 
 if __name__ == "__main__":

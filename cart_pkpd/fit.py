@@ -305,7 +305,11 @@ def least_squares(
           several endpoints), ``n_obs``, ``n_censored``, ``loglik``, ``aic``, ``status`` (``"ok"``,
           or why there is no estimate or no trust in it)
         - ``stderr_robust``, of the pooled method only: it allows for the records of a patient
-          being alike, which ``stderr`` does not (sandwich by patient; NaN for one patient)
+          being alike, which ``stderr`` does not (sandwich by patient; NaN for one patient, or
+          where all are the same)
+
+        Records that lie on the curve leave no scatter: standard errors and limits are NaN then,
+        and ``status`` says so.
 
         Parameters held at their typical value are not listed.
 

@@ -28,6 +28,7 @@ from cart_pkpd._simulate.covariates import Categorical as Categorical
 from cart_pkpd._simulate.exposures import Exposures as Exposures
 from cart_pkpd._simulate.exposures import Risk as Risk
 from cart_pkpd._simulate.exposures import exposures_of as _exposures_of
+from cart_pkpd._simulate.files import loaded as _loaded
 from cart_pkpd._simulate.outcomes import Outcome as Outcome
 from cart_pkpd._simulate.plan import plan_of as _plan_of
 from cart_pkpd._simulate.run import CHUNK
@@ -65,6 +66,7 @@ __all__ = [
     "as_trial",
     "by_trial",
     "exposures",
+    "load",
     "patients",
     "summary",
     "trial",
@@ -222,6 +224,33 @@ def patients(
         plan, chunk=chunk, out=out, overwrite=overwrite, threads=threads, executor=executor,
         jobs=jobs, scheduler=scheduler, progress=progress,
     )  # fmt: skip
+
+
+def load(path: str | PathLike[str]) -> xr.Dataset:
+    """Return virtual patients from a file that :func:`patients` wrote.
+
+    Parameters
+    ----------
+    path : path
+        Ending in ``.nc`` or ``.zarr``.
+
+    Returns
+    -------
+    xr.Dataset
+        As :func:`patients` returned it; it is read when needed. The whole file is looked through
+        first, because neither format notices numbers that have changed on the disk.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or its content is not what was written. A file of a version
+        without checksums is read as it is.
+
+    Examples
+    --------
+    >>> people = load("patients.nc")
+    """
+    return _loaded(path)
 
 
 def summary(

@@ -62,6 +62,14 @@ def limit_memory(mebibytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+def limit_steps(most: int) -> None:
+    """Let the solver give up on who needs more steps."""
+    from cart_pkpd._engine import solve
+
+    real = solve.levels
+    solve.levels = lambda *args, **how: real(*args, **{**how, "max_steps": most})
+
+
 if __name__ == "__main__":
     fault, *arguments = sys.argv[1:]
     match fault.split():
@@ -73,4 +81,6 @@ if __name__ == "__main__":
             turn_the_clock_back()
         case ["memory", mebibytes]:
             limit_memory(int(mebibytes))
-    sys.exit(cli.execute(arguments))
+        case ["steps", most]:
+            limit_steps(int(most))
+    cli.main(arguments)

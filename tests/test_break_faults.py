@@ -6,6 +6,7 @@ Every run here is the real command in a process of its own; see also test_interr
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import pytest
 from grid_inputs import STUDY, TRIAL
 
 from cart_pkpd import fit, study
+from cart_pkpd._cli import interrupt
 from cart_pkpd._core.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
@@ -202,6 +204,76 @@ def test_ctrl_c_at_any_time_leaves_a_folder_to_go_on_with(tmp_path):
     assert taken
     assert end(start("run", path, "--out", out, "--resume"))[0] == 3
     assert status(out)["state"] == "done"
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Heed Ctrl-C even where the tests themselves run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_for_the_end_of_an_import(heeded, tmp_path, monkeypatch):
+    """Half a module breaks the next who asks for it, and callbacks of the import may take it."""
+    text = "import signal\nsignal.raise_signal(signal.SIGINT)\nwhole = True\n"
+    (tmp_path / "interrupted_module.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with interrupt.heard() as ears:
+        module = importlib.import_module("interrupted_module")
+        assert ears.asked
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(20)
+    assert module.whole
+
+
+def test_ctrl_c_that_a_destructor_swallows_is_raised_again(heeded):
+    class Deaf:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with interrupt.heard():
+        one = Deaf()
+        del one
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(20)
+
+
+def test_ctrl_c_is_heeded_again_after_a_command(heeded):
+    with pytest.raises(KeyboardInterrupt), interrupt.heard():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_ctrl_c_ends_what_does_not_end_by_itself():
+    program = (
+        "import signal, time; from cart_pkpd._cli import interrupt\n"
+        "with interrupt.heard():\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    finally: signal.raise_signal(signal.SIGINT); time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("code", [0, 3, 130])
+def test_a_command_that_is_over_keeps_its_code(code):
+    """While the interpreter takes itself apart, which takes a second."""
+    program = (
+        "import atexit, signal; from cart_pkpd._cli import interrupt\n"
+        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        f"interrupt.leave_with({code})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, b"")
 
 
 def test_a_process_killed_before_its_first_file_leaves_a_folder_to_begin_in(tmp_path):

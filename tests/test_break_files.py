@@ -16,11 +16,12 @@ import xarray as xr
 from interrupted import known_fit
 from test_engine_cache import DOUBLE
 
-from cart_pkpd import fit
+from cart_pkpd import fit, simulate
+from cart_pkpd._core import sealed
 from cart_pkpd._core.errors import DataError, FitError
+from cart_pkpd._core.sealed import intact
 from cart_pkpd._engine import kernel, store
-from cart_pkpd._fit import trees
-from cart_pkpd._fit.trees import intact, write_tree
+from cart_pkpd._fit.trees import write_tree
 from cart_pkpd.datasets import _car22
 
 # --- fits -----------------------------------------------------------------------------------
@@ -73,9 +74,93 @@ def test_the_checksum_disturbs_no_other_reader_of_netcdf(saved, tmp_path):
 def test_a_file_without_a_checksum_is_read(tmp_path):
     path = write_tree(xr.Dataset({"x": 1.5}), tmp_path / "x.nc")
     assert intact(path)
-    path.write_bytes(path.read_bytes()[: -trees._END])
+    path.write_bytes(path.read_bytes()[: -sealed.END])
     assert intact(path)
     assert xr.open_dataset(path, engine="h5netcdf")["x"].item() == 1.5
+
+
+# --- virtual patients -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["nc", "zarr"])
+def people(request, tmp_path_factory) -> Path:
+    """5000 virtual patients in three chunks."""
+    path = tmp_path_factory.mktemp("people") / f"people.{request.param}"
+    simulate.patients(
+        "stein2019", 5000, times=[1, 7, 28], error=0.3, seed=1, out=path, chunk=2048
+    ).close()
+    return path
+
+
+def content(path: Path) -> list[Path]:
+    """Return the files that hold something."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [p for p in files if p.is_file() and p.stat().st_size]
+
+
+@pytest.mark.parametrize("way", ["cut", "flip", "swap", "empty"])
+def test_virtual_patients_that_changed_on_the_disk_are_refused(people, way):
+    rng = random.Random(2)
+    for _ in range(8):
+        file = rng.choice(content(people))
+        good = file.read_bytes()
+        at = rng.randrange(1, max(2, len(good) - sealed.END))
+        bad = bytearray(good)
+        match way:
+            case "cut":
+                del bad[at:]
+            case "flip":
+                bad[at] ^= 1 << rng.randrange(8)
+            case "swap":
+                bad[:at], bad[at:] = bad[-at:], bad[:-at]
+            case "empty":
+                bad.clear()
+        if bytes(bad) == good:
+            continue
+        file.write_bytes(bad)
+        try:
+            with pytest.raises(DataError, match=r"people\.\w+' .*damaged.*simulate again"):
+                simulate.load(people)
+        finally:
+            file.write_bytes(good)
+
+
+def test_virtual_patients_of_which_a_part_is_missing_are_refused(people):
+    """A zarr folder without a chunk holds NaN there, and no reader says so."""
+    if people.is_file():
+        pytest.skip("one file")
+    file = people / "dv" / "1.0.0"
+    good = file.read_bytes()
+    file.unlink()
+    with pytest.raises(DataError, match="its content is not what was written"):
+        simulate.load(people)
+    file.write_bytes(good)
+    (people / "dv" / ".DS_Store").touch()  # which a system leaves in folders
+    simulate.load(people).close()
+
+
+def test_virtual_patients_are_read_back_and_by_others(people):
+    again = simulate.patients("stein2019", 5000, times=[1, 7, 28], error=0.3, seed=1)
+    engine = {"engine": "zarr", "consolidated": False} if people.is_dir() else {}
+    with simulate.load(people) as found:
+        xr.testing.assert_equal(found.load(), again)
+        assert set(found.attrs) == set(again.attrs)
+    with xr.open_dataset(people, decode_times=False, **engine) as found:
+        xr.testing.assert_equal(found.load(), again)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("none.nc", "there is no file"), ("x.csv", r"end in \.nc or \.zarr"),
+     ("other.nc", "holds no virtual patients"), ("text.nc", "holds no virtual patients, or it is"),
+     ("none.zarr", "there is no file"), ("folder.zarr", "holds no virtual patients, or it is")],
+)  # fmt: skip
+def test_what_holds_no_virtual_patients_is_refused(name, words, tmp_path):
+    write_tree(xr.Dataset({"x": 1.5}), tmp_path / "other.nc")
+    (tmp_path / "text.nc").write_text("no netCDF")
+    (tmp_path / "folder.zarr").mkdir()
+    with pytest.raises(DataError, match=words):
+        simulate.load(tmp_path / name)
 
 
 # --- compiled code --------------------------------------------------------------------------

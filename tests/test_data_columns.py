@@ -138,6 +138,41 @@ def test_chosen_covariates_and_text_among_numbers(tmp_path):
 # --- rows, files and frames ----------------------------------------------------------------
 
 
+GENDER = "ID,TIME,DV,{}\n1,1,5,M\n1,2,6,M\n2,1,7,F\n"
+
+
+@pytest.mark.parametrize("header", ["GENDER", "Gender", "gender "])
+def test_gender_is_the_sex(tmp_path, header):
+    """Said in a note; asked for by either name."""
+    content = GENDER.format(header)
+    trial = read(tmp_path, content)
+    assert trial["sex"].values.tolist() == ["M", "F"]
+    assert f"Covariate {header.strip()!r} is called 'sex'." in notes(trial)
+    for name in ("sex", header.strip()):
+        assert "sex" in read(tmp_path, content, covariates=[name])
+
+
+def test_gender_beside_sex_keeps_its_name(tmp_path):
+    content = GENDER.format("GENDER,SEX").replace("M\n", "x,M\n").replace("F\n", "y,F\n")
+    trial = read(tmp_path, content)
+    assert trial["gender"].values.tolist() == ["x", "y"]
+    assert trial["sex"].values.tolist() == ["M", "F"]
+
+
+def test_separators_of_both_tables_are_told_once_each(tmp_path):
+    records = "ID;TIME;DV\n1;1;5,5\n2;1;7,5\n"
+    subjects = tmp_path / "subjects.csv"
+    subjects.write_text("ID;AGE\n1;60\n2;50\n", encoding="utf-8")
+    report = data.import_report(read(tmp_path, records, subjects=subjects))
+    told = [g for g in report.guesses if "separated" in g]
+    assert len(told) == 2
+    assert told[0].endswith("are separated by a semicolon; sep= says otherwise.")
+    assert told[1].startswith("Cells of subjects.csv are separated by a semicolon;")
+    subjects.write_text("sep=;\nID;AGE\n1;60\n2;50\n", encoding="utf-8")
+    report = data.import_report(read(tmp_path, records, subjects=subjects))
+    assert [g for g in report.guesses if "separated" in g] == told[:1]
+
+
 def test_comment_lines_are_listed(tmp_path):
     text = "#made by hand\nID,TIME,DV\n1,0,5\nC2,1,6\nC,1,6\n@1,1,6\n#1,1,6\n"
     trial = read(tmp_path, text)

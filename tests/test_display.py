@@ -115,6 +115,31 @@ def test_a_trial_is_described_by_counts_of_its_own_table():
     assert "table" in shown(found).seen
 
 
+def test_an_import_report_is_tables_and_lists():
+    """The counts of the text, without a font of its own."""
+    trial = datasets.load("fast01")
+    report = data.import_report(trial)
+    html = shown(report)
+    assert "pre" not in html.seen
+    assert html.seen.count("table") == 1  # every header is called as expected
+    words = " ".join(html.text.split())
+    for line in (*report.guesses, *report.notes, f"Import report: {report.source}"):
+        assert line in words
+    for count in report.endpoints:
+        assert f"{count.endpoint} {count.unit}" in words
+
+
+def test_wide_tables_scroll_and_long_lines_break():
+    many = pd.DataFrame({f"column {i}": [i] for i in range(60)})
+    html = display.block(
+        "Title", "word " * 200, many, flags=["word " * 100], lists={"a": [], "b": ["c"]}
+    )
+    assert "<div style='overflow-x:auto;margin:.4em 0'><table>" in html
+    assert html.count("max-width") == 3  # the sentence, the flags and the list
+    assert ">b<" in html
+    assert ">a<" not in html
+
+
 def test_a_trial_without_dose_levels_is_described(records):
     found = data.describe(records)
     assert found.doses.empty
@@ -190,6 +215,8 @@ def test_dose_results_show_their_sentence():
     assert "9 evaluable with 1 DLT" in found.text
     assert "3×10⁶ cells" in found.text
     assert repr(seen).startswith("9 patients treated")
+    assert "the same at every dose: pending 0, eliminated no, eligible yes." in shown(decision).text
+    assert "pending" in str(decision)
     free = dose.order_free(seen)
     assert free.sentence in shown(free).text
 

@@ -77,6 +77,23 @@ def test_dates_count_from_the_infusion(tmp_path, first, second):
     assert endpoints.read_lesions(written(tmp_path, column))["day"].tolist() == [-7, 28]
 
 
+def test_dates_of_infusion_may_be_a_series(tmp_path):
+    """As a table of subjects has them: by an index of names or numbers, some missing."""
+    text = LESIONS.replace("-7", "2026-03-02").replace("28", "2026-04-06").replace("DAY", "DATE")
+    path = written(tmp_path, text)
+    dates = pd.to_datetime(pd.Series({"01": "2026-03-09", "02": None}))
+    assert endpoints.read_lesions(path, infusion=dates)["day"].tolist() == [-7, 28]
+    path = written(tmp_path, text.replace("01,", "1,"))
+    dates = pd.Series(["2026-03-09", "2026-03-10"], index=[1.0, 2.0])
+    assert endpoints.read_lesions(path, infusion=dates)["day"].tolist() == [-7, 28]
+    with pytest.raises(DataError, match="infusion= has two dates for patient 1; days count from"):
+        endpoints.read_lesions(path, infusion=pd.Series(["2026-03-09"] * 2, index=[1, 1]))
+    with pytest.raises(DataError, match="the date of the infusion is not known"):
+        endpoints.read_lesions(path, infusion=pd.Series([pd.NaT], index=["1"]))
+    follow = pd.DataFrame({"ID": ["1"], "DEATH_DAY": ["2026-03-19"]})
+    assert endpoints.read_followup(follow, infusion=dates)["death_day"].tolist() == [10]
+
+
 def test_adsl_is_a_follow_up_of_dates():
     """Infusion 2026-03-09: death on 17 June is day 100, the last contact of 02 day 60."""
     adsl = pd.DataFrame(

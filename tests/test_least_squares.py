@@ -62,7 +62,7 @@ def test_least_squares_recovers_noiseless_parameters():
     values = {"cmax": 8000.0, "tmax": 8.3, "rho": 0.7, "alpha": 0.25, "fb": 0.03, "beta": 0.008}
     times = np.array([0.5, 1, 2, 4, 6, 8, 9, 10, 12, 15, 21, 28, 45, 60, 90, 180, 270, 365])
     found = fit.least_squares(MODEL, noiseless(times, values))
-    assert found["status"].item() == "ok"
+    assert "the records lie on the curve" in found["status"].item()
     for name, value in values.items():
         assert_allclose(float(found["estimate"].sel(parameter=name).item()), value, rtol=1e-4)
 
@@ -220,6 +220,29 @@ def test_only_what_is_not_told_is_blamed():
     sigma = np.sqrt(np.mean((np.log(dv) - x @ b) ** 2))
     se = np.sqrt(np.diag(sigma**2 * np.linalg.inv(x.T @ x)))
     assert_allclose(known, se * np.exp([b[0], 0]), rtol=0.02)
+
+
+@pytest.mark.parametrize("interval", ["wald", "profile"])
+def test_records_on_the_curve_have_estimates_and_no_standard_errors(interval):
+    """Exact levels: the parameters to 1e-5, and no number where only rounding is left."""
+    t = np.linspace(1, 20, 9)
+    exact = as_trial({"p": (t, 500.0 * np.exp(-0.12 * t))})
+    found = fit.least_squares(Line(), exact, interval=interval).isel(id=0)
+    assert_allclose(found["estimate"], [500.0, 0.12], rtol=1e-5)
+    assert found["status"].item() == (
+        "fitted, but the records lie on the curve, so that they have no standard errors"
+    )
+    assert np.isnan(found[["stderr", "lower", "upper"]].to_array()).all()
+
+
+def test_patients_who_are_all_the_same_have_no_robust_standard_errors():
+    """Their slopes are 0 each; what rounding leaves of them was told as an error of 1e-17."""
+    t, dv = line(3)
+    for levels in (dv, 500.0 * np.exp(-0.12 * t)):
+        trial = as_trial({"a": (t, levels), "b": (t, levels)})
+        found = fit.least_squares(Line(), trial, method="pooled").isel(id=0)
+        assert np.isnan(found["stderr_robust"]).all()
+        assert np.isfinite(found["stderr"]).all() == (levels is dv)
 
 
 # --- pooled --------------------------------------------------------------------------------

@@ -120,6 +120,30 @@ def test_what_is_doubtful_is_told_once(sentence):
     endpoints.recist(found)  # not told again: warnings are errors here
 
 
+def test_a_word_in_place_of_a_size_is_the_status():
+    """As hospitals write non-targets: X1 is present, then gone; T1 is 40, then too small (5 mm)."""
+    words = lesions({"T1": 40, "X1": "present"}, {"T1": 30, "X1": "present"}).astype(object)
+    words = words.drop(columns="STATUS").assign(DIAMETER=[40, "present", "too small", "absent"])
+    with pytest.warns(DataWarning, match=r"words such as 'present' \(row 3\)"):
+        found = endpoints.read_lesions(words)
+    told = dict(zip(zip(found["lesion"], found["day"], strict=True), found["status"], strict=True))
+    assert told["X1", -7] == "present"
+    assert told["X1", 28] == "absent"
+    assert found.set_index(["lesion", "day"])["diameter"]["T1"].tolist() == [40, 5]
+    with pytest.warns(DataWarning, match="words such as 'present'"):
+        endpoints.read_lesions(two().assign(DIAMETER=[40, "present", 30, None]))
+
+
+@pytest.mark.parametrize(
+    ("cell", "status", "sentence"),
+    [("present", "absent", "is 'present'; write a number"), ("about 30", "", "write a number"),
+     ("present", "", "is 'present'; write one of: measured")],
+)  # fmt: skip
+def test_a_word_in_place_of_a_size_that_contradicts_is_refused(cell, status, sentence):
+    with pytest.raises(DataError, match=sentence):
+        endpoints.read_lesions(two(DIAMETER=cell, STATUS=status))
+
+
 def test_centimetres_are_converted():
     with pytest.warns(DataWarning, match="cm"):
         guessed = endpoints.read_lesions(lesions({"T1": 4.2}, {"T1": 3.0}))

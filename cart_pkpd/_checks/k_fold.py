@@ -24,10 +24,11 @@ from cart_pkpd._checks.leave_out import (
 from cart_pkpd._checks.marginal import Marginal, integrated, proposals, sampled
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.progress import listener
+from cart_pkpd._core.sealed import DAMAGED, intact
 from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._core.words import count
 from cart_pkpd._fit.laplace_result import LaplaceResult
-from cart_pkpd._fit.trees import DAMAGED, intact, write_tree
+from cart_pkpd._fit.trees import write_tree
 
 if TYPE_CHECKING:
     from cart_pkpd._checks.proposal import Component

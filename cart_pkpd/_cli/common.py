@@ -74,7 +74,7 @@ def command(work: Callable[..., int]) -> Callable[..., int]:
         try:
             return work(*args, **options)
         except KeyboardInterrupt:
-            return failed(130, ["stopped by Ctrl-C; what was finished is kept."], as_json)
+            return failed(130, [_stopped(work.__name__)], as_json)
         except CartError as error:
             return failed(_code(error), faults.sentences(error), as_json)
         except BrokenPipeError:  # who reads the output, such as head, has had enough
@@ -85,6 +85,12 @@ def command(work: Callable[..., int]) -> Callable[..., int]:
             return failed(4, [faults.of_the_program(error, log)], as_json)
 
     return guarded
+
+
+def _stopped(name: str) -> str:
+    """Return what is said of a command that was stopped: how a run goes on."""
+    how = "; the same command with --resume goes on from there" if name == "run" else ""
+    return f"stopped by Ctrl-C; what was finished is kept{how}."
 
 
 def _code(error: CartError) -> int:

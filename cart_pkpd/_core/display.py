@@ -11,7 +11,8 @@ import pandas as pd
 
 from cart_pkpd._core import words
 
-_NOTE = 'style="opacity:.75;font-size:.9em;margin:.3em 0"'
+_WIDEST = "max-width:52em"  # lines that are longer are not read
+_NOTE = f'style="opacity:.75;font-size:.9em;margin:.3em 0;{_WIDEST}"'
 _MOST_ROWS = 60
 _SHORT = 26  # letters of a text that stays on one line
 _TABLE = "border-collapse:collapse;font-size:.95em;line-height:1.35"
@@ -26,6 +27,7 @@ def block(
     *tables: pd.DataFrame,
     notes: Iterable[str] = (),
     flags: Iterable[str] = (),
+    lists: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return a result as HTML for a notebook.
 
@@ -41,6 +43,8 @@ def block(
         Small print below.
     flags : iterable of str
         Warnings between the sentence and the tables.
+    lists : mapping of str to sequence of str, optional
+        Sentences below the tables, by their heading; an empty one is left out.
 
     Returns
     -------
@@ -48,11 +52,12 @@ def block(
         Every text is escaped. Colours are the notebook's own, so it reads well in light and dark
         themes; a table wider than the page can be moved sideways.
     """
-    marks = "".join(f"<li>{html.escape(f)}</li>" for f in flags)
+    said = f"<b>{html.escape(title)}</b> {html.escape(text)}".rstrip()
     parts = [
-        f"<p><b>{html.escape(title)}</b> {html.escape(text)}</p>".replace(" </p>", "</p>"),
-        f"<ul>{marks}</ul>" if marks else "",
+        f"<p style='{_WIDEST}'>{said}</p>",
+        _listed(flags),
         *(table(t, columns=_with_something(t)) for t in tables),
+        *(_headed(head, lines) for head, lines in (lists or {}).items()),
         *(f"<p {_NOTE}>{html.escape(n)}</p>" for n in notes if n),
     ]
     return f"<div>{''.join(parts)}</div>"
@@ -64,6 +69,16 @@ def _with_something(frame: pd.DataFrame) -> list[Any]:
         return list(frame.columns)
     blank = {c: [isinstance(v, str) and not v.strip() for v in frame[c]] for c in frame.columns}
     return [c for c in frame.columns if not all(blank[c])]
+
+
+def _listed(lines: Iterable[str]) -> str:
+    marks = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul style='{_WIDEST}'>{marks}</ul>" if marks else ""
+
+
+def _headed(head: str, lines: Sequence[str]) -> str:
+    listed = _listed(lines)
+    return f"<p style='margin:.6em 0 0'>{html.escape(head)}</p>{listed}" if listed else ""
 
 
 def table(

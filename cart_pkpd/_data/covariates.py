@@ -43,6 +43,9 @@ _RESERVED = vocabulary(
     "event_name event_value unit label kind n dose_level"
 )
 
+_USUAL = {"GENDER": "sex"}
+"""Header -> the name by which every other table calls the same."""
+
 _WRONG = ("infinite", "thousands_separator", "spreadsheet_error", "decimal_comma")
 
 
@@ -199,7 +202,7 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
         return
     headers = [h for block in blocks for h in block.cells]
     for name in options.covariates:
-        if not any(name in (h, snake(split_unit(h)[0])) for h in headers):
+        if not any(name in _names(h) for h in headers):
             table.log.problem(
                 "covariate_not_in_table",
                 f"covariates= names {name!r}, which is not a covariate column of the table."
@@ -210,13 +213,18 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
     kept = {*options.covariates, table.columns.planned}
     for block in blocks:
         for header in list(block.cells):
-            if not {header, snake(split_unit(header)[0])} & kept:
+            if not _names(header) & kept:
                 del block.cells[header]
                 table.columns.unused[header] = "not in covariates="
                 table.columns.subjects.pop(header, None)
     table.columns.covariates[:] = [
         h for h in table.columns.covariates if h not in table.columns.unused
     ]
+
+
+def _names(header: str) -> set[str]:
+    """Return the names by which a covariate can be asked for."""
+    return {header, snake(split_unit(header)[0]), _USUAL.get(key(header), header)}
 
 
 def _covariate(table: Table, block: Block, header: str, cells: Text, time: FloatArray) -> Covariate:
@@ -440,11 +448,18 @@ def _free_name(table: Table, header: str, title: str) -> str:
     planned = table.columns.planned
     if header == planned or (not planned and key(header) in DOSE_LEVEL):
         return "dose_level"
-    name = snake(title) or "covariate"
+    name, usual = snake(title) or "covariate", _USUAL.get(key(title))
+    if usual and not any(key(h) == key(usual) for h in _headers(table)):
+        table.log.note(f"Covariate {header!r} is called {usual!r}.")
+        return usual
     if name in _RESERVED or is_special(name):
         table.log.note(f"Covariate {header!r} is called {name + '_covariate'!r}.")
         return f"{name}_covariate"
     return name
+
+
+def _headers(table: Table) -> tuple[str, ...]:
+    return (*table.columns.covariates, *table.columns.subjects)
 
 
 def _joined(table: Table, a: Covariate, b: Covariate, block: Block) -> Covariate:

@@ -43,7 +43,8 @@ def read(source: Source, subjects: Source | None, options: Options) -> xr.Datase
     log = Log()
     options.check(log)
     grid = load(source, options.sep, log)
-    extra = None if subjects is None else load(subjects, None, log)
+    settle = "a line 'sep=,' above"
+    extra = None if subjects is None else load(subjects, None, log, settle=settle)
     columns = assign(grid.header, options.columns, log, () if extra is None else extra.header)
     if extra is not None:
         grid = with_infusions(grid, columns, extra, options, log)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
+
+import pandas as pd
+
+from cart_pkpd._core import display
+
+type Cells = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+"""Heads and rows of a table."""
 
 
 @dataclass(frozen=True)
@@ -113,41 +119,65 @@ class ImportReport:
         return "\n\n".join(block for block in blocks if block)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        head, rows = self._roles()
+        usual = [header for _, header, how in rows if how == "exact"]
+        told = [row for row in rows if row[2] != "exact"]
+        tables = [pd.DataFrame(r, columns=list(h)) for h, r in (self._counts(), (head, told)) if r]
+        names = {
+            "Columns as they are called": [", ".join(usual)] if usual else [],
+            "Covariates": self._covariates(),
+        }
+        title, lists = f"Import report: {self.source}", names | self._titled()
+        return display.block(title, self._sums(), *tables, lists=lists)
 
-    def _head(self) -> str:
-        counts = (
+    def _sums(self) -> str:
+        return (
             f"{_count(self.n_patients, 'patient')}, {_count(self.n_records, 'record')}: "
             f"{_count(self.n_observations, 'observation')}, {_count(self.n_doses, 'dose')}, "
             f"{_count(self.n_events, 'event')}, {len(self.exclusions)} excluded"
         )
-        return f"Import report: {self.source}\n  {counts}"
+
+    def _head(self) -> str:
+        return f"Import report: {self.source}\n  {self._sums()}"
+
+    def _covariates(self) -> list[str]:
+        named = [c.header for c in self.columns if c.column == "covariate"]
+        return [", ".join(named)] if named else []
+
+    def _roles(self) -> Cells:
+        rows = [astuple(c) for c in self.columns if c.column != "covariate"]
+        return ("column", "header", "how"), rows
 
     def _columns(self) -> str:
-        by_name = [c for c in self.columns if c.column == "covariate"]
-        roles = [(c.column, c.header, c.how) for c in self.columns if c not in by_name]
-        text = _aligned(("column", "header", "how"), roles)
-        if not by_name:
-            return text
-        names = f"covariates: {', '.join(c.header for c in by_name)}"
-        return f"{text}\n{textwrap.fill(names, 96, initial_indent='  ', subsequent_indent='    ')}"
+        text = _aligned(*self._roles())
+        for names in self._covariates():
+            wrapped = textwrap.fill(
+                f"covariates: {names}", 96, initial_indent="  ", subsequent_indent="    "
+            )
+            text = f"{text}\n{wrapped}"
+        return text
 
-    def _endpoints(self) -> str:
+    def _counts(self) -> Cells:
         head = ("endpoint", "unit", "patients", "records", "quantified", "< LLOQ", "> ULOQ")
         rows = [(e.endpoint, e.unit or "?", *astuple(e)[2:]) for e in self.endpoints]
         if any(e.interval for e in self.endpoints):
-            return _aligned((*head, "interval"), rows)
-        return _aligned(head, [row[:-1] for row in rows])
+            return (*head, "interval"), rows
+        return head, [row[:-1] for row in rows]
 
-    def _lists(self) -> list[str]:
+    def _endpoints(self) -> str:
+        return _aligned(*self._counts())
+
+    def _titled(self) -> dict[str, Sequence[str]]:
         missing = [f"{name} {n}" for name, n in self.missing_covariates.items()]
-        titled = {
+        return {
             "Guessed (say otherwise if wrong)": self.guesses,
             "Notes": self.notes,
             "Covariates missing (number of patients)": [", ".join(missing)] if missing else [],
             "Excluded": _grouped(self.exclusions),
         }
-        return [_bullets(title, lines) for title, lines in titled.items() if lines]
+
+    def _lists(self) -> list[str]:
+        return [_bullets(title, lines) for title, lines in self._titled().items() if lines]
 
 
 _NESTED: dict[str, type] = {

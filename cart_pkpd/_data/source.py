@@ -69,10 +69,13 @@ class Grid:
     sep: str
 
 
-def load(source: Source, sep: str | None, log: Log, *, rows: bool = True) -> Grid:
+def load(
+    source: Source, sep: str | None, log: Log, *, rows: bool = True, settle: str = "sep="
+) -> Grid:
     """Return the cells of `source`; every way of not being a table is a DataError.
 
-    With `rows`, a header without any row below it is one of them.
+    With `rows`, a header without any row below it is one of them. `settle` is what settles a
+    separator that was guessed wrong.
     """
     if isinstance(source, pd.DataFrame):
         return _with_rows(_from_frame(source, log), rows, log)
@@ -80,7 +83,7 @@ def load(source: Source, sep: str | None, log: Log, *, rows: bool = True) -> Gri
     content, name = _content(path, log), visible(path.name)
     text = _shown(_decoded(content, name, log), log)
     checksum = hashlib.sha256(content).hexdigest()
-    return _with_rows(_from_text(text, name, checksum, sep, log), rows, log)
+    return _with_rows(_from_text(text, name, checksum, sep, log, settle), rows, log)
 
 
 def _with_rows(grid: Grid, needed: bool, log: Log) -> Grid:
@@ -201,7 +204,7 @@ _HIDDEN = (
 _EXCEL_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
 
 
-def _from_text(text: str, name: str, checksum: str, sep: str | None, log: Log) -> Grid:
+def _from_text(text: str, name: str, checksum: str, sep: str | None, log: Log, settle: str) -> Grid:
     told = _EXCEL_SEPARATOR.match(text)
     if told:  # written by Excel for itself; the empty line keeps the count
         sep, text = sep or told[1], text[told.end() - 1 :]
@@ -209,7 +212,7 @@ def _from_text(text: str, name: str, checksum: str, sep: str | None, log: Log) -
     if not header_text:
         raise log.fatal("empty_file", f"{name!r} is empty but for remarks.")
     if sep is None:
-        sep = _guess_separator(header_text, name, log)
+        sep = _guess_separator(header_text, name, log, settle)
     lines = _records(text, sep, name, log)
     header: list[str] | None = None
     rows: list[list[str]] = []
@@ -259,15 +262,16 @@ def _header_line(text: str) -> str:
     return ""
 
 
-def _guess_separator(line: str, name: str, log: Log) -> str:
+def _guess_separator(line: str, name: str, log: Log, settle: str) -> str:
     counts = Counter({s: line.count(s) for s in _SEPARATORS})
     best, n = counts.most_common(1)[0]
     if n:
         if best != ",":
-            log.guess(f"Cells are separated by a {_SEPARATOR_NAMES[best]}; sep= says otherwise.")
+            sign = f"a {_SEPARATOR_NAMES[best]}"
+            log.guess(f"Cells of {name} are separated by {sign}; {settle} says otherwise.")
         return best
     if len(line.split()) > 1 and is_header(line.split()):
-        log.guess("Cells are separated by blanks; sep= says otherwise.")
+        log.guess(f"Cells of {name} are separated by blanks; {settle} says otherwise.")
         return " "
     raise log.fatal(
         "one_column",

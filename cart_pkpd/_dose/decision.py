@@ -12,6 +12,9 @@ import pandas as pd
 
 from cart_pkpd._core import display, words
 
+_TOLD_APART = ("pending", "eliminated", "eligible", "blocked_by")
+"""Columns that are left out of a notebook's table where all doses have the same."""
+
 Action = Literal["escalate", "stay", "de-escalate", "stop", "wait", "select", "recommend"]
 
 
@@ -111,11 +114,12 @@ class Decision:
         return {"dose": partial(words.dose, unit=self.unit)} if "dose" in self.table else {}
 
     def _repr_html_(self) -> str:
-        table = self.table[_shown(self.table)].copy()
+        table, same = _without_the_same(self.table)
+        table = table[_shown(table)].copy()
         if "dose" in table:
-            table["dose"] = [words.dose(d, self.unit) for d in table["dose"]]
+            table["dose"] = [_unbroken(words.dose(d, self.unit)) for d in table["dose"]]
         return display.block(
-            self.headline, self.reason, table, flags=self.flags, notes=[self.design]
+            self.headline, self.reason, table, flags=self.flags, notes=[same, self.design]
         )
 
 
@@ -125,9 +129,30 @@ _DETAILS = ("sd", "q25", "q50", "q75")  # beyond what a page of a notebook holds
 
 def _shown(table: pd.DataFrame) -> list[str]:
     """Return the columns that a notebook shows, the decision before the numbers behind it."""
-    idle = [c for c in ("pending",) if c in table and not table[c].any()]
-    kept = [str(c) for c in table if c not in (*_FIRST, *_DETAILS, *idle)]
+    kept = [str(c) for c in table if c not in (*_FIRST, *_DETAILS)]
     return [c for c in _FIRST if c in table] + kept
+
+
+def _without_the_same(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return a table without columns that tell no doses apart, and a sentence with their values."""
+    found = {
+        c: table[c].iloc[0]
+        for c in _TOLD_APART
+        if c in table and table[c].nunique(dropna=False) == 1
+    }
+    said = [f"{c} {_said(v)}" for c, v in found.items() if _said(v)]
+    kept = table.drop(columns=list(found))
+    return kept, f"Not shown, the same at every dose: {', '.join(said)}." if said else ""
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def plain(value: Any) -> Any:

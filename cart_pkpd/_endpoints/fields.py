@@ -21,7 +21,7 @@ from cart_pkpd._data.xpt import read_dataset
 Source = str | PathLike[str] | pd.DataFrame
 Headers = Mapping[str, tuple[str, ...]]
 Infusion = Mapping[str, Any] | pd.Series
-"""Date of infusion by patient."""
+"""Date of infusion by patient; of a Series, its index names the patients."""
 
 
 @dataclass
@@ -312,7 +312,7 @@ def calendar(
 
 def _given(infusion: Infusion) -> dict[str, Moment]:
     if isinstance(infusion, pd.Series):
-        infusion = {str(who): date for who, date in infusion.items()}
+        infusion = _by_patient(infusion)
     if not isinstance(infusion, Mapping):
         raise DataError(
             "infusion= must be the date of infusion by patient, such as {'01': '2026-03-09'}, not "
@@ -324,6 +324,24 @@ def _given(infusion: Infusion) -> dict[str, Moment]:
             why = seen.problem or "that is no date, such as 2026-03-09"
             raise DataError(f"infusion= has {str(infusion.get(who))!r} for patient {who}: {why}.")
     return found
+
+
+def _by_patient(infusion: pd.Series) -> dict[str, Any]:
+    """Return dates by the index of a Series; a patient without one has no date.
+
+    Raises
+    ------
+    DataError
+        If a patient has two.
+    """
+    dates = infusion.dropna()
+    ids = text(dates.index.to_series(), len(dates))
+    twice = next((who for i, who in enumerate(ids) if who in ids[:i]), None)
+    if twice is not None:
+        raise DataError(
+            f"infusion= has two dates for patient {twice}; days count from one, keep the first."
+        )
+    return dict(zip(ids, dates.tolist(), strict=True))
 
 
 _YES, _NO = ("1", "Y", "YES", "TRUE", "T"), ("0", "N", "NO", "FALSE", "F")

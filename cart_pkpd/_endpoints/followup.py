@@ -62,7 +62,7 @@ def read_followup(
         say which date is that of the infusion: ``{"infusion": "TRTSDT"}``.
     day_one : bool
         Whether numbers call the day of infusion day 1; days from 1 on are moved by one.
-    infusion : mapping, optional
+    infusion : mapping or Series, optional
         Date of infusion by patient, where the days are dates and no column has it.
 
     Returns

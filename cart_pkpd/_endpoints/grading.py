@@ -129,7 +129,7 @@ def crs_grade(
         Once CRS has been over for longer than this, fever is required anew; by default never. [day]
     day_one : bool
         Whether numbers call the day of infusion day 1; days from 1 on are moved by one.
-    infusion : mapping, optional
+    infusion : mapping or Series, optional
         Date of infusion by patient, where the days are dates and no column has it.
 
     Returns

@@ -66,7 +66,8 @@ def read_lesions(
     columns : dict, optional
         Headers by our names, where they are not recognised: ``{"diameter": "Size"}``. Needed are
         id, day, lesion, kind, diameter; visit, site, node, measure (such as "short axis"), status,
-        baseline (a flag) and infusion (its date) are used where they are.
+        baseline (a flag) and infusion (its date) are used where they are. A word for the status
+        ("present") may stand in place of a diameter.
     unit : {"mm", "cm"}, optional
         Unit of the diameters. By default mm, unless no target reaches 10 at the baseline: then
         they are taken to be cm, and a warning says so.
@@ -82,7 +83,7 @@ def read_lesions(
         default. [day]
     day_one : bool
         Whether numbers call the day of infusion day 1; days from 1 on are moved by one.
-    infusion : mapping, optional
+    infusion : mapping or Series, optional
         Date of infusion by patient, where the days are dates and no column has it.
 
     Returns
@@ -104,7 +105,7 @@ def read_lesions(
     DataWarning
         More than 5 targets or more than 2 per organ (all lymph nodes are one organ), a baseline
         earlier than `baseline_window`, no baseline, diameters taken to be cm, lesions taken to be
-        nodes by their site or short axis.
+        nodes by their site or short axis, words for a status among the diameters.
 
     Notes
     -----
@@ -157,6 +158,7 @@ def _cells(
     calendar = fields.calendar(infusion, given.get("infusion"), ids, day_one, found)
     days = calendar.days(given["day"], ids, "day", found)
     kinds = fields.text(given["kind"], size)
+    diameters, statuses = _sizes(given, size, found)
     made = [
         Record(*cells)
         for cells in zip(
@@ -164,14 +166,34 @@ def _cells(
             fields.text(given["lesion"], size), [words.kind(cell) for cell in kinds],
             fields.text(given.get("site"), size), _nodes(given, ids, found),
             fields.flags(given.get("baseline"), ids, "baseline", found).tolist(),
-            fields.numbers(given["diameter"], ids, "diameter", found).tolist(),
-            fields.text(given.get("status"), size),
+            fields.numbers(diameters, ids, "diameter", found).tolist(),
+            statuses,
             strict=True,
         )
     ]  # fmt: skip
     for record, cell in zip(made, kinds, strict=True):
         _identity(record, cell, found)
     return made
+
+
+def _sizes(given: dict[str, pd.Series], size: int, found: Found) -> tuple[pd.Series, list[str]]:
+    """Return diameters and statuses; a word for a status among the diameters is the status."""
+    cells, statuses = fields.text(given["diameter"], size), fields.text(given.get("status"), size)
+    moved = [
+        i for i, (cell, said) in enumerate(zip(cells, statuses, strict=True))
+        if words.is_status(cell) and (not said or words.same_status(cell, said))
+    ]  # fmt: skip
+    if not moved:
+        return given["diameter"], statuses
+    found.warn(
+        "word_for_diameter",
+        f"the diameters hold words such as {cells[moved[0]]!r} (row {found.row(moved[0])}), which "
+        "are taken to be the status of the lesion.",
+        row=found.row(moved[0]), column="diameter", value=cells[moved[0]],
+    )  # fmt: skip
+    for i in moved:
+        statuses[i], cells[i] = cells[i], ""
+    return pd.Series(cells, dtype=object), statuses
 
 
 def _nodes(given: dict[str, pd.Series], ids: list[str], found: Found) -> list[bool]:

@@ -87,6 +87,16 @@ def status(cell: str, of: str, diameter: float) -> str:
     return found if found in ALLOWED.get(of, ()) else ""
 
 
+def is_status(cell: str) -> bool:
+    """Return whether a cell is a word for the status of a lesion."""
+    return bool(_word(cell, STATUSES))
+
+
+def same_status(cell: str, other: str) -> bool:
+    """Return whether two words for a status mean the same."""
+    return _word(cell, STATUSES) == _word(other, STATUSES)
+
+
 def _word(cell: str, known: dict[str, tuple[str, ...]]) -> str:
     plain = cell.lower().replace("_", " ")
     return next((name for name, words in known.items() if plain in words), "")

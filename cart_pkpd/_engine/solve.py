@@ -190,11 +190,20 @@ def levels(
     rtol: float = RTOL,
     max_steps: int = MAX_STEPS,
     threads: int | None = None,
+    only: NDArray[np.bool_] | None = None,
     lanes: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Solve for every patient, without derivatives; as :func:`sensitivities`."""
     values, _, status = sensitivities(
-        program, (), base, schedule, rtol=rtol, max_steps=max_steps, threads=threads, lanes=lanes
+        program,
+        (),
+        base,
+        schedule,
+        rtol=rtol,
+        max_steps=max_steps,
+        threads=threads,
+        only=only,
+        lanes=lanes,
     )
     return values, status
 

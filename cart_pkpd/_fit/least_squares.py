@@ -39,6 +39,9 @@ _UNDETERMINED = 2.0
 _FLAT = 1e-9
 _AGAIN = 4
 _Z95 = 1.959963984540054
+# A robust variance below this share of the usual one is what the search left of slopes of 0.
+_ALIKE = 1e-5
+ON_THE_CURVE = "the records lie on the curve, so that they have no standard errors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +138,11 @@ def fitted(problem: Problem, interval: str) -> Outcome:
         curved, moved = hessian(x, problem)
         covariance = _covariance(curved, moved, x.size)
         stderr = np.sqrt(np.diag(covariance))[: len(problem.names)]
+        status, exact = _status(stderr, problem, x), _on_the_curve(x, problem)
+        if exact:  # what is left is the least scatter that is allowed, and no number of the data
+            covariance, stderr = np.full_like(covariance, np.nan), np.full_like(stderr, np.nan)
         lower, upper = x[: stderr.size] - _Z95 * stderr, x[: stderr.size] + _Z95 * stderr
-        if interval == "wald":
+        if interval == "wald" or exact:
             break
         whole = np.zeros((x.size, x.size))
         whole[np.ix_(moved, moved)] = curved
@@ -146,7 +152,7 @@ def fitted(problem: Problem, interval: str) -> Outcome:
             break
         x, value = limits.better, problem.minus_loglik(limits.better)
     return Outcome(
-        status=_status(stderr, problem),
+        status=status,
         free=x[: stderr.size],
         lower=lower,
         upper=upper,
@@ -204,7 +210,8 @@ def _robust(x: Vector, covariance: Matrix, problem: Problem) -> Matrix:
     """Return the covariance if only patients, not records, are independent of each other.
 
     H⁻¹ (Σ gᵢ gᵢ') H⁻¹ with the slopes gᵢ of each patient's log-likelihood (Liang & Zeger 1986,
-    Biometrika 73:13). NaN for one patient, whose slope is 0 and tells nothing of its scatter.
+    Biometrika 73:13). NaN for one patient, whose slope is 0 and tells nothing of its scatter, and
+    for patients who are all alike.
     """
     scores = np.nan_to_num(problem.scores(x))
     of = problem.records.patient
@@ -215,7 +222,10 @@ def _robust(x: Vector, covariance: Matrix, problem: Problem) -> Matrix:
         return out
     inner = covariance[np.ix_(known, known)]
     middle = by_patient[:, known].T @ by_patient[:, known]
-    out[np.ix_(known, known)] = inner @ middle @ inner
+    found = inner @ middle @ inner
+    alike = np.diag(found) < _ALIKE * np.diag(inner)
+    found[alike, :] = found[:, alike] = np.nan
+    out[np.ix_(known, known)] = found
     return out
 
 
@@ -231,9 +241,23 @@ def _too_few(problem: Problem) -> str:
     return ""
 
 
-def _status(stderr: Vector, problem: Problem) -> str:
+def _status(stderr: Vector, problem: Problem, x: Vector) -> str:
     bad = [n for n, s in zip(problem.names, stderr, strict=True) if not s < _UNDETERMINED]
-    return f"fitted, but the data do not determine {', '.join(bad)}" if bad else "ok"
+    said = [f"the data do not determine {', '.join(bad)}"] if bad else []
+    said += [ON_THE_CURVE] if _on_the_curve(x, problem) else []
+    return f"fitted, but {'; '.join(said)}" if said else "ok"
+
+
+def determined(status: str) -> bool:
+    """Return whether the records determine every parameter, by the status of a fit."""
+    return status in ("ok", f"fitted, but {ON_THE_CURVE}")
+
+
+def _on_the_curve(x: Vector, problem: Problem) -> bool:
+    """Return whether the records of a measure have no scatter but the least that is allowed."""
+    scatters = problem.can_move(x)[len(problem.names) :]
+    of = np.array([m for m, _ in problem.scatters])
+    return any(not scatters[of == m].any() for m in np.unique(of))
 
 
 def _dataset(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import sys
@@ -15,11 +14,7 @@ import xarray as xr
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.files import whole_file
-
-_SEAL = b"\nsha256 of all before: "
-# HDF5 and its readers say of a damaged file whatever they stumble over.
-DAMAGED = (AttributeError, OSError, KeyError, RuntimeError, TypeError, ValueError)
-_END = len(_SEAL) + hashlib.sha256().digest_size
+from cart_pkpd._core.sealed import DAMAGED, intact, sealed
 
 
 def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
@@ -39,8 +34,7 @@ def write_tree(tree: xr.DataTree | xr.Dataset, path: Path) -> Path:
     with _here():
         tree.to_netcdf(content, engine="h5netcdf")
     with whole_file(path) as part:
-        made = content.getvalue()
-        part.write_bytes(made + _SEAL + hashlib.sha256(made).digest())
+        part.write_bytes(sealed(content.getvalue()))
     return path
 
 
@@ -54,14 +48,6 @@ def _here() -> contextlib.AbstractContextManager[Any]:
     import dask
 
     return dask.config.set(scheduler="synchronous")
-
-
-def intact(path: Path) -> bool:
-    """Return whether a file is as it was written; True for one without a checksum."""
-    content = path.read_bytes()
-    made, end = content[:-_END], content[-_END:]
-    sealed = end.startswith(_SEAL)
-    return not sealed or hashlib.sha256(made).digest() == end.removeprefix(_SEAL)
 
 
 def read_tree(

@@ -10,7 +10,13 @@ import xarray as xr
 
 from cart_pkpd._core.errors import FitError
 from cart_pkpd._core.validate import one_of
-from cart_pkpd._fit.least_squares import Outcome, checked_errors, fitted, names_to_estimate
+from cart_pkpd._fit.least_squares import (
+    Outcome,
+    checked_errors,
+    determined,
+    fitted,
+    names_to_estimate,
+)
 from cart_pkpd._fit.objective import Matrix, Problem, Vector
 from cart_pkpd._fit.slopes import slope_of
 from cart_pkpd._stats.design import Design
@@ -82,7 +88,7 @@ def two_stage(
 def _usable(outcome: Outcome, method: str) -> bool:
     """Return whether a patient counts: wholly determined, or at all."""
     if method == "standard":
-        return outcome.status == "ok"
+        return determined(outcome.status)
     return bool(outcome.information.any())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,9 +16,11 @@ import xarray as xr
 
 from cart_pkpd._core.errors import DataError, WriteError
 from cart_pkpd._core.files import PART, whole_file
+from cart_pkpd._core.sealed import DAMAGED, intact, of_files, seal
 from cart_pkpd._core.validate import as_path
 
 SUFFIXES = {".nc": "netcdf", ".zarr": "zarr"}
+_ABOUT, _SEAL = ".zattrs", "sha256_of_the_rest"  # the attributes of a zarr folder
 
 
 def target_of(out: Any, overwrite: bool) -> Path:
@@ -62,17 +66,77 @@ def write(path: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
     if SUFFIXES[path.suffix] == "netcdf":
         with whole_file(path) as part:
             _netcdf(part, chunks, total)
+            seal(part)
         return
     with whole_folder(path) as folder:
         for i, chunk in enumerate(chunks):
             _zarr(folder, chunk, first=i == 0)
+        _seal_folder(folder)
 
 
 def opened(path: Path) -> xr.Dataset:
     """Return written patients; their numbers are read when they are needed."""
     if SUFFIXES[path.suffix] == "zarr":
-        return xr.open_zarr(path, chunks=None, consolidated=False, decode_times=False)
-    return xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+        found = xr.open_zarr(path, chunks=None, consolidated=False, decode_times=False)
+    else:
+        found = xr.open_dataset(path, engine="h5netcdf", decode_times=False)
+    found.attrs.pop(_SEAL, None)
+    return found
+
+
+def loaded(source: Any) -> xr.Dataset:
+    """Return patients of an earlier day, if they are what was written.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is something else or damaged.
+    """
+    path = as_path(source, "the file of virtual patients")
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path.name!r} is no file of virtual patients; they end in .nc or .zarr.")
+    if not path.exists():
+        raise DataError(
+            f"there is no file {str(path)!r}; simulate.patients(..., out=...) writes one."
+        )
+    try:
+        whole = intact(path) if path.is_file() else _intact_folder(path)
+        found = opened(path) if whole else None
+    except DAMAGED as problem:
+        raise DataError(
+            f"{path.name!r} holds no virtual patients, or it is damaged; simulate again."
+        ) from problem
+    if found is None:
+        raise DataError(
+            f"{path.name!r} is damaged: its content is not what was written; take a copy of it, or "
+            "simulate again (the same seed gives the same patients)."
+        )
+    if "individual" not in found or "id" not in found.dims:
+        found.close()
+        raise DataError(f"{path.name!r} holds no virtual patients; simulate.patients writes them.")
+    return found
+
+
+def _seal_folder(folder: Path) -> None:
+    """Write a checksum of all its files, and of its other attributes, into the attributes."""
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    about[_SEAL] = _digest(folder, about)
+    (folder / _ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+
+def _intact_folder(folder: Path) -> bool:
+    """Return whether a folder is as it was sealed; True for one without a seal."""
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    told = about.pop(_SEAL, None)
+    return told is None or told == _digest(folder, about)
+
+
+def _digest(folder: Path, about: dict[str, Any]) -> str:
+    """Return the checksum of a folder; files that systems hide in it are not of it."""
+    own = [p for p in folder.rglob("*") if p.is_file() and _is_own(p.name)]
+    names = [p.relative_to(folder).as_posix() for p in own]
+    files = of_files(folder, [n for n in names if n != _ABOUT])
+    return hashlib.sha256(f"{files} {json.dumps(about, sort_keys=True)}".encode()).hexdigest()
 
 
 def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
@@ -161,3 +225,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(".z") or not name.startswith(".")

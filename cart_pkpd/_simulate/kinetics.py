@@ -23,6 +23,7 @@ from cart_pkpd._engine.schedule import BOLUS, RATE, Schedule, base_values, sched
 from cart_pkpd._simulate.streams import Floats, Ints
 from cart_pkpd.models import ClosedFormModel, Model, OdeModel
 from cart_pkpd.models._courses import changes_of, doses_of, event_doses_of
+from cart_pkpd.models._rounding import without_rounding
 from cart_pkpd.models._simulated import Patients
 
 METRICS = ("cmax", "tmax", "auc")
@@ -245,7 +246,7 @@ class Kinetics:
             threads=1, lanes=True,
         )  # fmt: skip
         n, e = times.shape[1], wanted.size
-        level = found.reshape(k, n, e)
+        level = without_rounding(found.reshape(k, n, e), model.solver.rtol)
         if (order == np.arange(n)).all():
             return level, status
         place = np.argsort(order, axis=1)

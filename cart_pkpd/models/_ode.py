@@ -35,6 +35,7 @@ from cart_pkpd.models._courses import (
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
 from cart_pkpd.models._parameters import Parameter
+from cart_pkpd.models._rounding import looks, without_rounding
 from cart_pkpd.models._simulated import Patients, simulated, times_of
 from cart_pkpd.models._trace import trace_ode
 from cart_pkpd.models.math import Value
@@ -295,7 +296,8 @@ class OdeModel(Model):
         xr.Dataset
             Every endpoint (and state), dims (id, time), or (time) for one patient without a
             label; ``status`` by patient: ``"solved"``, or why there is no solution, in which
-            case the levels are NaN.
+            case the levels are NaN. What the solver leaves below 0 by less than ten times its
+            tolerance of the patient's largest level is 0.
 
         Raises
         ------
@@ -309,23 +311,33 @@ class OdeModel(Model):
         if states:
             solve.check_state_names(self.program)
             shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
-        plan = schedule(
-            k,
-            patient=np.repeat(np.arange(k), t.size * len(shown)),
-            time=np.tile(np.repeat(t, len(shown)), k),
-            endpoint=np.tile(np.arange(len(shown)), k * t.size),
-            doses=doses_of(self, doses, patients) + event_doses_of(self, inputs, patients),
-            changes=changes_of(self, inputs, patients),
-        )
+        given = doses_of(self, doses, patients) + event_doses_of(self, inputs, patients)
+        changes = changes_of(self, inputs, patients)
         known = known_values(self, covariates, patients)
         base = base_values(program, k, {**patients.values, **known})
         how = self.solver.changed(rtol, max_steps)
-        level, status = solve.levels(
-            program, base, plan, rtol=how.rtol, max_steps=how.max_steps, threads=threads
-        )
-        asked = np.empty_like(level)
-        asked[plan.order] = level  # the solver goes by time, the caller need not
-        cube = asked.reshape(k, t.size, len(shown))
+
+        def at(
+            when: NDArray[np.float64], only: NDArray[np.bool_] | None = None
+        ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+            plan = schedule(
+                k,
+                patient=np.repeat(np.arange(k), when.size * len(shown)),
+                time=np.tile(np.repeat(when, len(shown)), k),
+                endpoint=np.tile(np.arange(len(shown)), k * when.size),
+                doses=given,
+                changes=changes,
+            )
+            level, status = solve.levels(
+                program, base, plan, rtol=how.rtol, max_steps=how.max_steps, threads=threads,
+                only=only,
+            )  # fmt: skip
+            asked = np.empty_like(level)
+            asked[plan.order] = level  # the solver goes by time, the caller need not
+            return asked.reshape(k, when.size, len(shown)), status
+
+        cube, status = at(t)
+        cube = without_rounding(cube, how.rtol, lambda only: at(looks(t), only)[0])
         out = simulated(
             {name: (cube[:, :, i], unit) for i, (name, unit) in enumerate(shown.items())},
             t,
