@@ -90,8 +90,7 @@ def test_columns_of_empty_texts_are_left_out_of_a_result():
 def test_a_decision_comes_before_the_numbers_behind_it():
     seen = dose.counts({1e6: (0, 3), 3e6: (1, 6)}, levels=(1e6, 3e6, 1e7))
     words = Wellformed(dose.BOIN(0.25).recommend(seen)._repr_html_()).text.split()
-    assert words.index("next") < words.index("eligible") < words.index("treated")
-    assert "pending" not in words  # nobody is
+    assert words.index("next") < words.index("treated") < words.index("pending")
 
 
 def test_a_long_table_is_cut_and_says_so():
@@ -134,7 +133,7 @@ def test_wide_tables_scroll_and_long_lines_break():
     html = display.block(
         "Title", "word " * 200, many, flags=["word " * 100], lists={"a": [], "b": ["c"]}
     )
-    assert "<div style='overflow-x:auto;margin:.4em 0'><table>" in html
+    assert html.index("overflow-x:auto") < html.index("<table")
     assert html.count("max-width") == 3  # the sentence, the flags and the list
     assert ">b<" in html
     assert ">a<" not in html

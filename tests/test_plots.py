@@ -257,7 +257,7 @@ def test_intervals_are_relative_to_the_prior_median() -> None:
     assert len(ax.get_yticks()) == 5
     spans = [list(line.get_xdata()) for line in ax.lines]
     assert [1.0, 4.0] in spans
-    assert "Not on this scale: slow decline rate" in ax.get_xlabel()
+    assert "Not on this scale:\nslow decline rate" in ax.get_xlabel()
     assert "48,000 (24,000–96,000)" in [t.get_text() for t in ax.texts]
 
 

@@ -1,7 +1,8 @@
 """Coordinates in which a posterior is nearly a standard normal, so that samplers move freely.
 
 Three steps lead from such coordinates to a point of :class:`cart_pkpd._fit.posterior.Posterior`.
-All are exact: they change where the sampler walks, not what it samples.
+All are exact: they change where the sampler walks, not what it samples. Where some patients are
+non-expanders, so that individual values have two places, only the third is made.
 
 1. A linear step whitens what is known only together. The information about a hierarchy is an
    arrow: one block per patient, one of the population, and what couples each patient with the

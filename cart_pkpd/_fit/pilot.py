@@ -257,6 +257,10 @@ class Pilot:
         between = replace(between, information=information, place=place)
         origin = x.copy()
         origin[p:] = np.where(known, 0.0, own / np.sqrt(between.left(x))).ravel()
+        if self.structure.population.non_expanders:
+            # Individual values have two places, which is far from normal: quantities keep their
+            # own axes. Measured: benchmarks/NOTES.md.
+            return shifted(self.shape, origin, between)
         arrow = self.information(shifted(self.shape, origin, between))
         # In a linear model nothing else depends on a standard deviation in these coordinates.
         sds: NDArray[np.int64] = np.unique(between.sds)
