@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, OMEGA, TYPICAL
 from cart_pkpd._stats.design import QUANTIFIED, Design
 from cart_pkpd._stats.occasions import first_ends
 from cart_pkpd._stats.population import Structure
@@ -112,33 +110,6 @@ def _sigma(structure: Structure) -> dict[str, float]:
             q = own[sigma.name]
             out[q.name] = _inside(q.prior, _RESIDUAL_SD * size)
     return out
-
-
-def unconstrained(
-    structure: Structure, start: Start, centred: tuple[str, ...]
-) -> dict[str, NDArray[np.float64]]:
-    """Return where the sampler's variables start, by name, on the scale it moves on."""
-    typical = {n: start.typical[n] for n in structure.located}
-    omega = {n: start.omega[n] for n in structure.population.iiv}
-    both = zip(structure.random.names, start.whitened(structure), strict=True)
-    deviations = [z for n, z in both if n not in centred]
-    known: dict[str, Any] = {
-        TYPICAL: list(typical.values()),
-        OMEGA: np.log(list(omega.values())),
-        DEVIATION: deviations,
-        **{f"{INDIVIDUAL}_{n}": start.individual[n] for n in centred},
-    }
-    for q in structure.quantities:
-        if q.role == "typical":
-            natural = structure.model.parameters[q.parameter].to_natural(typical[q.parameter])
-            known[f"typical_{q.name}"] = on_the_line(q.prior, float(natural))
-        elif q.role == "omega":
-            known[q.name] = on_the_line(q.prior, omega[q.parameter])
-        elif q.role == "iov":
-            known[q.name] = on_the_line(q.prior, start.omega[q.name])
-        elif q.role == "residual":
-            known[q.name] = on_the_line(q.prior, start.sigma[q.name])
-    return {name: np.asarray(value, dtype=float) for name, value in known.items()}
 
 
 def on_the_line(prior: Prior, value: float) -> float:
