@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import executor_tasks as tasks
@@ -21,6 +22,7 @@ import xarray as xr
 
 from cart_pkpd import executor
 from cart_pkpd._core.errors import ConfigError, ExecutorError
+from cart_pkpd._executor import processes
 from cart_pkpd._fit.trees import write_tree
 
 HERE = Path(__file__).parent
@@ -206,6 +208,14 @@ def test_a_script_without_a_guard_is_told(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "ended before it was ready" in done.stderr
     assert "__main__" in done.stderr
+
+
+def test_a_worker_that_is_killed_before_it_is_ready_is_no_script_without_a_guard() -> None:
+    line = SimpleNamespace(close=lambda: None)
+    worker = SimpleNamespace(ready=False, task=None, line=line, end=lambda: "signal SIGKILL")
+    with pytest.raises(ExecutorError, match=r"signal SIGKILL.*run it again") as caught:
+        processes._Round([worker], 1, abs, [1], lambda *_: None)._bury(worker)
+    assert "__main__" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

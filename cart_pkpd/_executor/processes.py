@@ -153,10 +153,12 @@ class _Round:
         how = worker.end()
         worker.line.close()
         if not worker.ready:
-            raise ExecutorError(
-                f"a worker process ended before it was ready ({how}). In a script, keep what is "
-                'to run once under `if __name__ == "__main__":`.'
+            what_to_do = (
+                "Something outside ended it, such as a limit of memory; run it again."
+                if how.startswith("signal")
+                else 'In a script, keep what is to run once under `if __name__ == "__main__":`.'
             )
+            raise ExecutorError(f"a worker process ended before it was ready ({how}). {what_to_do}")
         if worker.task is None:
             return
         self._lost[worker.task] += 1
