@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from cart_pkpd import crs, datasets, dose, nca, plots
 from cart_pkpd._core.errors import DataError, FitError, ModelError
 from cart_pkpd._dose import averaged
 from cart_pkpd._dose.chain import fitted
+from cart_pkpd._dose.chained import ChainResult
 from cart_pkpd._dose.free import beta_above
 from cart_pkpd._dose.joint import build
 from cart_pkpd._dose.links import Links
@@ -539,3 +542,15 @@ class TestPictures:
         assert spread == pytest.approx(1.645 * np.mean(sd), rel=0.05)
         figure = plots.peaks_by_dose(found)
         assert len(figure.axes) == 1
+
+
+def test_dlts_by_grade_are_counted_with_exact_intervals():
+    """Clopper & Pearson: closed form at 0 of 2; 0.0127 to 0.7514 at 1 of 4, as in tables."""
+    grade = np.array([0, 0, 2, 2, 2, 2, np.nan, 2])
+    dlt = np.array([0, 0, 0, 1, 0, 0, 1, np.nan])  # the last two are not known both
+    seen = SimpleNamespace(patients=xr.Dataset({"grade": ("id", grade), "dlt": ("id", dlt)}))
+    found = ChainResult.grades_and_dlts(seen, prob=0.9)
+    assert found[["dlts", "n"]].to_numpy().tolist() == [[0, 2], [1, 4]]
+    assert found.index.tolist() == [0, 2]
+    assert found.loc[0, "upper"] == pytest.approx(1 - 0.05**0.5, abs=1e-9)
+    assert found.loc[2, ["lower", "upper"]].tolist() == pytest.approx([0.0127, 0.7514], abs=5e-5)

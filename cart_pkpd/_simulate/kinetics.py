@@ -7,7 +7,7 @@ largest of the same levels, refined on the polynomial through ln of the five lev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -406,8 +406,3 @@ def _peak(edges: Floats, level: Floats, piece: Ints) -> tuple[Floats, Floats]:
     value = np.where(higher, own[rows, node], value)
     share = np.where(higher, _NODES[node], share)
     return value, left + share * length
-
-
-def describe_status(status: Sequence[int] | Ints) -> list[str]:
-    """Return what happened to each patient in words."""
-    return [solve.REASONS[int(s)] for s in status]
