@@ -27,8 +27,9 @@ N, M, S, SENS, ROW, SIZE, SWITCHES, VALUES = 1, 1, 1, 1, 1, 2, 0, 1
 """Counts: states, parameters differentiated by, residual parameters, where the sensitivities
 begin in a vector of states, the length of their rows and of all, switches, and all values."""
 
-FEW, TIMED = 1, 0
-"""Whether triangular systems are written out, and whether slopes depend on time."""
+FEW, TIMED, TERMS = 1, 0, 0
+"""Whether triangular systems are written out, whether slopes depend on time, and the order of the
+solution's Taylor series, 0 where there is none."""
 
 Z, NEW, WORK, SLOPE, ERR, FT, AT = range(0, 14, 2)
 K1, K2, K3, K4, K5, K6, K7 = range(14, 28, 2)
@@ -36,7 +37,7 @@ U1, U2, U3, U4, U5, U6, U7, U8 = range(28, 44, 2)
 JAC, LU, PIVOT = range(44, 47)
 HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(48, 53)
 TIMES = DTIMES = ORDER = 53
-GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, TOTAL = range(53, 62)
+GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, SERIES, TOTAL = range(53, 63)
 """Places in the array `x` of a solve."""
 
 
@@ -51,6 +52,18 @@ def rhs(t: float, t_piece: float, x: Any) -> None:
     """Write the slopes of the states and sensitivities in WORK to SLOPE."""
     x[SLOPE] = -x[Q] * x[WORK] + x[RATES]
     x[SLOPE + 1] = -x[Q] * x[WORK + 1] - x[WORK]
+
+
+@compiled
+def series(t: float, t_piece: float, x: Any) -> None:
+    """Write the coefficients of the states' series to SERIES, for the states there."""
+    return
+
+
+@compiled
+def along(c: float, x: Any) -> None:
+    """Write to AT where the series lead after a time."""
+    return
 
 
 @compiled

@@ -18,7 +18,7 @@ POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
-_WIDE = ("widening", "wide")
+_WIDE = ("widening", "wide", "wide_series")
 
 # Functions of equations that are units of their own.
 _FUNCTIONS = ("log_ndtr", "mills")
@@ -79,7 +79,7 @@ def lanes_kernel(program: Program) -> Kernel:
 
     For differential equations; a closed form has nothing to integrate.
     """
-    text = generate(program, (), None)
+    text = generate(program, (), None, with_series=True)
     used = [name for name in _FUNCTIONS if f"{name}(" in text]
     return _kernel(program.name, (LANES,), used, text)
 

@@ -18,9 +18,9 @@ from cart_pkpd._engine.batch import NOT_A_NUMBER
 from cart_pkpd._engine.equations import (
     FLOORS,
     K1,
-    NEW,
     PEAK,
     RATES,
+    TERMS,
     TOTAL,
     U1,
     U2,
@@ -150,7 +150,9 @@ def await_sample(lane: int, table: Any, control: Any, lanes: Any) -> float:
 @compiled
 def enter(lane: int, table: Any, control: Any, own: Any, lanes: Any, x: Any) -> None:
     """Put the piece at hand into a lane."""
-    h = first_slope(control[NOW], control[END], control[PIECE], own, control[STEP])
+    h = control[STEP]
+    if TERMS == 0:
+        h = first_slope(control[NOW], control[END], control[PIECE], own, h)
     for k in range(N):
         x[(U1 + k) * WIDTH + lane] = own[Z + k]
         x[(U2 + k) * WIDTH + lane] = own[K1 + k]
@@ -174,7 +176,7 @@ def enter(lane: int, table: Any, control: Any, own: Any, lanes: Any, x: Any) -> 
 def leave(lane: int, control: Any, own: Any, lanes: Any, x: Any) -> None:
     """Take a lane's states at the end of its piece."""
     for k in range(N):
-        own[Z + k] = x[(NEW + k) * WIDTH + lane]
+        own[Z + k] = x[(U1 + k) * WIDTH + lane]
         own[PEAK + k] = max(x[(PEAK + k) * WIDTH + lane], abs(own[Z + k]))
     control[STEP], control[STEPS] = lanes[NEXT * WIDTH + lane], lanes[COUNT * WIDTH + lane]
     control[NOW], control[OBSERVED] = control[END], control[AHEAD]

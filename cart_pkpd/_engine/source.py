@@ -29,6 +29,7 @@ from cart_pkpd._engine.program import (
     state_symbol,
     value_symbol,
 )
+from cart_pkpd._engine.series import TERMS, series
 
 _PLACE = re.compile(r"x\[([A-Z]\w*)((?: \+ \d+)+)")
 
@@ -132,7 +133,12 @@ class _Equations:
         return found
 
 
-def generate(program: Program, wrt: Sequence[str], likelihood: Likelihood | None) -> str:
+def generate(
+    program: Program,
+    wrt: Sequence[str],
+    likelihood: Likelihood | None,
+    with_series: bool = False,
+) -> str:
     """Return the source of the functions of a program.
 
     Parameters
@@ -143,6 +149,8 @@ def generate(program: Program, wrt: Sequence[str], likelihood: Likelihood | None
         Parameters that derivatives are taken by.
     likelihood : Likelihood or None
         Record likelihoods, if the module is to compute those.
+    with_series : bool
+        Write the Taylor series of the solution too, where there is one.
 
     Returns
     -------
@@ -165,8 +173,11 @@ def generate(program: Program, wrt: Sequence[str], likelihood: Likelihood | None
     ]
     if likelihood is not None:
         blocks.append(_record(likelihood))
+    taylor = series(eq.rhs(), eq.y, eq.places("Z")) if with_series else None
+    blocks += taylor or []
     functions = ("\n".join(b) for b in blocks)
-    layout = _layout(eq, second, 0 if likelihood is None else len(likelihood.sigmas))
+    sigmas = 0 if likelihood is None else len(likelihood.sigmas)
+    layout = _layout(eq, second, sigmas, 0 if taylor is None else TERMS)
     listed = "\n".join(f"{k} = {v}" for k, v in layout.items())
     return "\n\n\n".join([listed, *(_resolved(f, layout) for f in functions)]) + "\n\n\n"
 
@@ -182,17 +193,17 @@ _VECTORS = (
 )  # fmt: skip
 
 
-def _layout(eq: _Equations, second: int, sigmas: int) -> dict[str, int]:
+def _layout(eq: _Equations, second: int, sigmas: int, terms: int) -> dict[str, int]:
     """Return the constants: counts, and where everything lies in the one array."""
     n, m, k = eq.n, eq.m, len(eq.program.switches)
     counts = {"N": n, "M": m, "S": sigmas, "SENS": eq.at(0), "ROW": eq.row}
     counts |= {"SIZE": eq.at(n), "SWITCHES": k, "FEW": int(n <= _FEW), "TIMED": int(eq.timed)}
-    counts["VALUES"] = len(eq.program.values)
+    counts |= {"VALUES": len(eq.program.values), "TERMS": terms}
     lengths = dict.fromkeys(_VECTORS, counts["SIZE"])
     lengths |= {"JAC": n * n, "LU": n * n, "PIVOT": n + 1, "HESSIAN": second, "PEAK": n, "BEST": n}
     lengths |= {"FLOORS": n, "COLUMN": eq.row, "TIMES": k, "DTIMES": k * m, "ORDER": k, "GAIN": n}
     lengths |= {"DGAIN": n * m, "Q": counts["VALUES"], "RATES": n, "GIVEN": m, "PER": eq.row}
-    lengths |= {"CHAIN": m, "SIGMA": sigmas}
+    lengths |= {"CHAIN": m, "SIGMA": sigmas, "SERIES": (terms + 1) * n if terms else 0}
     places, at = {}, 0
     for name, length in lengths.items():
         places[name] = at

@@ -34,6 +34,8 @@ _ARITHMETIC = MappingProxyType({ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul",
 _COMPARISONS = MappingProxyType(
     {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.Gt: ">", ast.GtE: ">="}
 )
+SERIES = ("series", "along")
+"""Functions that only lanes have."""
 _INTEGERS = ("endpoint", "code")
 _ARRAYS = ("x", "sigmas")
 
@@ -52,7 +54,7 @@ def translate(source: str) -> bytes:
     """
     module, known = ir.Module("equations"), constants(source)
     for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and node.name not in SERIES:
             Function(module, known, node).write()
     return llvm.parse_assembly(str(module)).as_bitcode()
 

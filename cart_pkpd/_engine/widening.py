@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from cart_pkpd._engine.linking import PREFIX
-from cart_pkpd._engine.translation import FLAGS, Function, constants
+from cart_pkpd._engine.translation import FLAGS, SERIES, Function, constants
 
 WIDTH = 8
 """Lanes: enough to hide that each operation waits for the one before."""
@@ -29,15 +29,14 @@ _WIDE = PREFIX + "wide_"
 _FLOAT, _INT, _POINTER = ir.DoubleType(), ir.IntType(64), ir.IntType(8).as_pointer()
 _FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 _FOLDER = Path(__file__).parent
-_PARTS = (
+_FUNCTIONS = ("show", "exp", "log", "pow", "rough_power", "whole_part")
+_BY_SLOPES = (
     ("explicit", ("explicit_step", "explicit_interpolate")),
     ("patient", ("weigh_states", "step_error", "spread")),
-    (
-        "wide",
-        ("advance", "go_on", "between", "show", "exp", "log", "pow", "rough_power", "whole_part"),
-    ),
+    ("wide", ("advance", "go_on", "between", *_FUNCTIONS)),
 )
-_EQUATIONS = ("rhs", "observe")
+_BY_SERIES = (("patient", ()), ("wide", _FUNCTIONS), ("wide_series", ("advance", "between")))
+_EQUATIONS = ("rhs", "observe", *SERIES)
 _OWN = ("exp", "log", "pow")
 _INTRINSICS = ("abs", "sqrt")
 _NAMES = {"abs": "fabs"}
@@ -53,7 +52,7 @@ def widened(source: str) -> bytes:
     call, under those names with ``wide_`` before.
     """
     module, known, trees = ir.Module("lanes"), constants(source), _trees(source, _EQUATIONS)
-    for file, names in _PARTS:
+    for file, names in _BY_SERIES if known["TERMS"] else _BY_SLOPES:
         known = _numbers(file) | known
         trees += _trees(_text(file), names)
     for function in [_Wide(module, known, tree) for tree in trees]:
