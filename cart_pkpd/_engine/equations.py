@@ -37,7 +37,7 @@ U1, U2, U3, U4, U5, U6, U7, U8 = range(28, 44, 2)
 JAC, LU, PIVOT = range(44, 47)
 HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(48, 53)
 TIMES = DTIMES = ORDER = 53
-GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, SERIES, TOTAL = range(53, 63)
+GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, SERIES, LEVELS, TOTAL = range(53, 64)
 """Places in the array `x` of a solve."""
 
 
@@ -58,6 +58,15 @@ def rhs(t: float, t_piece: float, x: Any) -> None:
 def series(t: float, t_piece: float, x: Any) -> None:
     """Write the coefficients of the states' series to SERIES, for the states there."""
     return
+
+
+@compiled
+def compare(soon: float, x: Any) -> None:
+    """Write to BEST one over the size that each state's last terms are compared with.
+
+    A state at 0 is compared with what it will be a little later.
+    """
+    x[BEST] = 1.0 / max(abs(x[SERIES]), x[FLOORS])
 
 
 @compiled

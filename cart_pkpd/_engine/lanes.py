@@ -18,6 +18,7 @@ from cart_pkpd._engine.batch import NOT_A_NUMBER
 from cart_pkpd._engine.equations import (
     FLOORS,
     K1,
+    LEVELS,
     PEAK,
     RATES,
     TERMS,
@@ -53,7 +54,6 @@ from cart_pkpd._engine.wide import (
     COUNT,
     FROM,
     HELD,
-    LEVEL,
     LIMIT,
     LOST,
     MIDDLE,
@@ -70,9 +70,14 @@ from cart_pkpd._engine.wide import between as wide_between
 from cart_pkpd._engine.wide import show as wide_show
 from cart_pkpd._engine.widening import BYTES, WIDTH
 
-PATIENT, AHEAD, LAST_OB = CONTROLS, CONTROLS + 1, CONTROLS + 2
-"""A lane's patient, or -1, its next sample, and one past its last; these follow on ``control``."""
-OWN = CONTROLS + 3
+PATIENT, AHEAD, LAST_OB, SHIFT = CONTROLS, CONTROLS + 1, CONTROLS + 2, CONTROLS + 3
+"""A lane's patient, or -1, its next sample, one past its last, and by how much the places of its
+samples differ from those of their levels; these follow on ``control``."""
+OWN = CONTROLS + 4
+SHARED = 4
+"""Place in ``options``: above 0 if the samples of one patient are those of everybody."""
+MANY = 62
+"""As many endpoints fit into the bits of a whole number."""
 
 
 @compiled
@@ -88,11 +93,13 @@ def begin(i: int, table: Any, control: Any, x: Any) -> None:
     ob_start = integers(table[10])
     for k in range(VALUES):
         x[Q + k] = base[i * VALUES + k]
-    control[PATIENT], control[LAST_OB] = i, ob_start[i + 1]
+    first_ob = 0 if options[SHARED] > 0.0 else ob_start[i]
+    last_ob = first_ob + ob_start[i + 1] - ob_start[i]
+    control[PATIENT], control[LAST_OB], control[SHIFT] = i, last_ob, first_ob - ob_start[i]
     open_patient(
         options[2], x, control, floats(table[2]), integers(table[3]), integers(table[4]),
         floats(table[5]), ev_start[i], ev_start[i + 1], floats(table[7]), integers(table[8]),
-        ob_start[i], ob_start[i + 1], 0, floats(table[13]), floats(table[14]),
+        first_ob, last_ob, first_ob - ob_start[i], floats(table[13]), floats(table[14]),
     )  # fmt: skip
 
 
@@ -114,11 +121,11 @@ def finish(reason: int, table: Any, control: Any) -> None:
 @compiled
 def alone(table: Any, control: Any, x: Any) -> None:
     """Integrate the piece at hand outside the lanes, from its begin."""
-    options, ob_start = floats(table[12]), integers(table[10])
+    options = floats(table[12])
     next_ob = integrate(
         control[NOW], control[END], control[PIECE], x, options[0], int(options[1]), control,
         floats(table[7]), integers(table[8]), int(control[OBSERVED]),
-        ob_start[int(control[PATIENT]) + 1], 0, floats(table[13]), floats(table[14]),
+        int(control[LAST_OB]), int(control[SHIFT]), floats(table[13]), floats(table[14]),
     )  # fmt: skip
     if next_ob < 0:
         finish(-next_ob, table, control)
@@ -129,11 +136,11 @@ def alone(table: Any, control: Any, x: Any) -> None:
 @compiled
 def another(table: Any, control: Any, x: Any) -> bool:
     """Bring the patient to the next piece; False if there is none, and all levels are written."""
-    i, ev_start, ob_start = int(control[PATIENT]), integers(table[6]), integers(table[10])
+    i, ev_start = int(control[PATIENT]), integers(table[6])
     return next_piece(
         x, control, floats(table[2]), integers(table[3]), integers(table[4]), floats(table[5]),
-        ev_start[i + 1], floats(table[7]), integers(table[8]), truths(table[9]), ob_start[i + 1], 0,
-        floats(table[13]), floats(table[14]),
+        ev_start[i + 1], floats(table[7]), integers(table[8]), truths(table[9]),
+        int(control[LAST_OB]), int(control[SHIFT]), floats(table[13]), floats(table[14]),
     )  # fmt: skip
 
 
@@ -210,37 +217,49 @@ def resume(lane: int, queue: Any, table: Any, memory: int, lanes: Any, x: Any) -
 
 @compiled
 def show_samples(waiting: int, table: Any, memory: int, lanes: Any, x: Any) -> None:
-    """Write the levels of all samples within the step, time by time, endpoint by endpoint."""
-    ob_time, ob_endpoint, values = floats(table[7]), integers(table[8]), floats(table[13])
+    """Write the levels of all samples within the step: in each lane at its next time, until none is
+    left."""
     while waiting != 0:
         wide_between(lanes, x)
-        left = waiting
-        while left != 0:
-            endpoint = -1
-            for lane in range(WIDTH):
-                if (left >> lane) & 1:
-                    control = own_of(lane, memory)
-                    at = int(control[AHEAD])
-                    if endpoint < 0:
-                        endpoint = ob_endpoint[at]
-                        wide_show(endpoint, lanes, x)
-                    if ob_endpoint[at] == endpoint:
-                        values[at] = lanes[LEVEL * WIDTH + lane]
-                        control[AHEAD] = at + 1
-                        if not (at + 1 < control[LAST_OB] and ob_time[at + 1] == ob_time[at]):
-                            left ^= 1 << lane
+        shown = 0
         for lane in range(WIDTH):
-            arrived = lanes[TIME * WIDTH + lane] + lanes[H * WIDTH + lane]
-            awaited = (waiting >> lane) & 1
-            if awaited and await_sample(lane, table, own_of(lane, memory), lanes) > arrived:
-                waiting ^= 1 << lane
+            if (waiting >> lane) & 1:
+                control = own_of(lane, memory)
+                shown = show_levels(lane, shown, table, control, lanes, x)
+                arrived = lanes[TIME * WIDTH + lane] + lanes[H * WIDTH + lane]
+                if await_sample(lane, table, control, lanes) > arrived:
+                    waiting ^= 1 << lane
+
+
+@compiled
+def show_levels(lane: int, shown: int, table: Any, control: Any, lanes: Any, x: Any) -> int:
+    """Write the levels of one lane's samples at its next time.
+
+    An endpoint is computed for all lanes when the first asks for it; `shown`, which is returned,
+    says as bits which have been.
+    """
+    ob_time, ob_endpoint, values = floats(table[7]), integers(table[8]), floats(table[13])
+    at, last, shift = int(control[AHEAD]), int(control[LAST_OB]), int(control[SHIFT])
+    when = ob_time[at]
+    while at < last and ob_time[at] == when:
+        endpoint = ob_endpoint[at]
+        if endpoint >= MANY:
+            wide_show(endpoint, lanes, x)
+        elif not (shown >> endpoint) & 1:
+            wide_show(endpoint, lanes, x)
+            shown |= 1 << endpoint
+        values[at - shift] = x[(LEVELS + endpoint) * WIDTH + lane]
+        at += 1
+    control[AHEAD] = at
+    return shown
 
 
 @compiled
 def lanes(first: int, last: int, table: Any) -> int:
     """Write the level of every observation of patients `first` to `last`.
 
-    The table is that of :func:`cart_pkpd._engine.batch.predict`; no parameter is differentiated by.
+    The table is that of :func:`cart_pkpd._engine.batch.predict`, with one option more; no parameter is
+    differentiated by.
     """
     floors, options = floats(table[11]), floats(table[12])
     room_x, room_lanes = room((TOTAL + 1) * WIDTH), room((SLOTS + 1) * WIDTH)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,8 @@ class Schedule:
         Where each patient's observations begin.
     order : ndarray of int, shape (n,)
         Position in the caller's observations of each sorted one.
+    shared : bool
+        Times, endpoints and order of observations are given for one patient, and are everybody's.
     """
 
     ev_time: NDArray[np.float64]
@@ -82,6 +84,7 @@ class Schedule:
     ob_before: NDArray[np.bool_]
     ob_start: NDArray[np.int64]
     order: NDArray[np.int64]
+    shared: bool = False
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
@@ -92,6 +95,19 @@ class Schedule:
     def n_patients(self) -> int:
         """Number of patients."""
         return self.ob_start.size - 1
+
+    @property
+    def n_observations(self) -> int:
+        """Number of observations of all patients."""
+        return int(self.ob_start[-1])
+
+    def written_out(self) -> Schedule:
+        """Return the same with the observations of every patient where one stood for all."""
+        if not self.shared:
+            return self
+        names = ("ob_time", "ob_endpoint", "ob_before")
+        tall = {n: np.tile(getattr(self, n), self.n_patients) for n in names}
+        return replace(self, **tall, shared=False)
 
 
 def schedule(

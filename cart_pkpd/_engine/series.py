@@ -33,6 +33,8 @@ from cart_pkpd._engine.expression import (
 )
 from cart_pkpd._engine.program import TIME
 
+PEAK_SHARE, TINY = 1e-12, 1e-290
+
 TERMS = 12
 """Order of the series: at a tolerance of 1e-6 the least work, and near it at others."""
 MOST_PRODUCTS = 6_000
@@ -45,12 +47,15 @@ _SMOOTH = frozenset(
 
 
 def series(
-    rhs: Sequence[Expression], states: Sequence[Expression], places: Mapping[str, str]
+    rhs: Sequence[Expression],
+    states: Sequence[Expression],
+    places: Mapping[str, str],
+    floors: Sequence[float],
 ) -> list[list[str]] | None:
-    """Return the lines of the functions `series` and `along`, or None where there is no series.
+    """Return the lines of `series`, `along` and `compare`, or None where there is no series.
 
-    `series` writes the coefficients of every state to SERIES, those of one order together, for the
-    states in SERIES at the time `t`; `along` writes to AT where the series lead after a time `c`.
+    What these functions do, :mod:`cart_pkpd._engine.equations` says. The coefficients of one order
+    lie together.
 
     Parameters
     ----------
@@ -60,13 +65,15 @@ def series(
         Their symbols.
     places : mapping
         Where the other symbols are found.
+    floors : sequence of float
+        Per state: the size below which accuracy does not matter; 0 for none.
     """
     slopes = _factored(rhs, states)
     work = _Series(states, places)
     if not work.has(slopes) or work.products(slopes) > MOST_PRODUCTS:
         return None
     n = len(states)
-    return [["def series(t, t_piece, x):", *work.lines(slopes)], _along(n)]
+    return [["def series(t, t_piece, x):", *work.lines(slopes)], _along(n), _compare(n, floors)]
 
 
 def _along(n: int) -> list[str]:
@@ -77,6 +84,25 @@ def _along(n: int) -> list[str]:
         for i in range(n):
             lines.append(f"    s{i} = x[SERIES + {k * n + i}] + c * s{i}")
     return lines + [f"    x[AT + {i}] = s{i}" for i in range(n)]
+
+
+def _compare(n: int, floors: Sequence[float]) -> list[str]:
+    """Return the code of the sizes of states; those without a floor need some care near 0."""
+    lines = ["def compare(soon, x):"]
+    for i in range(n):
+        size = f"    s{i} = max(abs(x[SERIES + {i}]), "
+        if i < len(floors) and floors[i] > 0.0:
+            lines.append(f"{size}x[FLOORS + {i}])")
+            continue
+        rise = "soon * abs(x[SERIES + {}])"
+        for k in (2, 1):
+            rise = f"soon * (abs(x[SERIES + {k * n + i}]) + {rise.format(3 * n + i)})"
+        lines += [
+            f"    x[PEAK + {i}] = max(x[PEAK + {i}], abs(x[SERIES + {i}]))",
+            f"{size}{PEAK_SHARE!r} * x[PEAK + {i}])",
+            f"    s{i} = max(s{i} if s{i} > 0.0 else {rise}, {TINY!r})",
+        ]
+    return lines + [f"    x[BEST + {i}] = rough_inverse(s{i})" for i in range(n)]
 
 
 def _changing(roots: Sequence[Expression], states: Sequence[Expression]) -> set[int]:

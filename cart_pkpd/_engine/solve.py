@@ -157,7 +157,7 @@ def sensitivities(
     from cart_pkpd._engine.compiling import predict_of
     from cart_pkpd._engine.kernel import kernel, lanes_kernel
 
-    k, n, m = schedule.n_patients, schedule.ob_time.size, len(wrt)
+    k, n, m = schedule.n_patients, schedule.n_observations, len(wrt)
     # Where nothing is differentiated by, no sensitivity is written.
     values = np.empty(n) if only is None else np.full(n, np.nan)
     sens = np.full((n, m) if m else (1, 1), np.nan)
@@ -167,6 +167,10 @@ def sensitivities(
     rows = np.ascontiguousarray(base, dtype=float)
     given = np.ascontiguousarray(rows[:, program.columns(wrt)])
     settings = options_of(program, Solver(rtol, max_steps))
+    if wide:
+        settings = np.append(settings, float(schedule.shared))
+    else:
+        schedule = schedule.written_out()
 
     def some(first: int, last: int) -> None:
         predict(

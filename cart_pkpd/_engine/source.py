@@ -173,7 +173,7 @@ def generate(
     ]
     if likelihood is not None:
         blocks.append(_record(likelihood))
-    taylor = series(eq.rhs(), eq.y, eq.places("Z")) if with_series else None
+    taylor = series(eq.rhs(), eq.y, eq.places("Z"), program.floors) if with_series else None
     blocks += taylor or []
     functions = ("\n".join(b) for b in blocks)
     sigmas = 0 if likelihood is None else len(likelihood.sigmas)
@@ -204,6 +204,7 @@ def _layout(eq: _Equations, second: int, sigmas: int, terms: int) -> dict[str, i
     lengths |= {"FLOORS": n, "COLUMN": eq.row, "TIMES": k, "DTIMES": k * m, "ORDER": k, "GAIN": n}
     lengths |= {"DGAIN": n * m, "Q": counts["VALUES"], "RATES": n, "GIVEN": m, "PER": eq.row}
     lengths |= {"CHAIN": m, "SIGMA": sigmas, "SERIES": (terms + 1) * n if terms else 0}
+    lengths["LEVELS"] = len(eq.program.endpoints)
     places, at = {}, 0
     for name, length in lengths.items():
         places[name] = at

@@ -34,7 +34,7 @@ _ARITHMETIC = MappingProxyType({ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul",
 _COMPARISONS = MappingProxyType(
     {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.Gt: ">", ast.GtE: ">="}
 )
-SERIES = ("series", "along")
+SERIES = ("series", "along", "compare")
 """Functions that only lanes have."""
 _INTEGERS = ("endpoint", "code")
 _ARRAYS = ("x", "sigmas")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cart_pkpd._engine.equations import K1, K6, K7, NEW, PEAK, SIZE, U1, U2, WORK, Z, observe
+from cart_pkpd._engine.equations import K1, K6, K7, LEVELS, NEW, PEAK, SIZE, U1, U2, WORK, Z, observe
 from cart_pkpd._engine.explicit import STABLE, explicit_interpolate, explicit_step
 from cart_pkpd._engine.patient import LEAST, MOST, SAFETY, STIFF_STEPS, spread, step_error
 
@@ -24,11 +24,10 @@ FROM, NEXT, LIMIT, HELD = 4, 5, 6, 7
 """Begin and length of the step after, the most that it grows by, steps held back by stability."""
 COUNT, BOUND, ACCURACY, SHORTEST = 8, 9, 10, 11
 """Steps of the patient and the most of them, relative tolerance, shortest step."""
-SAMPLE, LEVEL = 12, 13
-"""The next sample before the end of the piece, and a level at that time."""
-LOST = 14
-"""1 where this is no work for lanes: the equations are stiff, or there is no solution."""
-SLOTS = 15
+SAMPLE, LOST = 12, 13
+"""The next sample before the end of the piece; and 1 where this is no work for lanes: the equations
+are stiff, or there is no solution."""
+SLOTS = 14
 
 MILD = 200.0
 """More steps than this held back by stability are left to the implicit method.
@@ -100,7 +99,7 @@ def between(lanes: Any, x: Any) -> None:
 
 def show(endpoint: int, lanes: Any, x: Any) -> None:
     """Write the levels of an endpoint at the times of the next samples, for the states in AT."""
-    lanes[LEVEL] = observe(endpoint, lanes[SAMPLE], lanes[MIDDLE], x)
+    x[LEVELS + endpoint] = observe(endpoint, lanes[SAMPLE], lanes[MIDDLE], x)
 
 
 def exp(v: float) -> float:
@@ -161,15 +160,35 @@ def pow(base: float, power: float) -> float:
 
 def rough_power(base: float, power: float) -> float:
     """Return a power of a positive number to a relative 1e-4 at least, for lengths of steps."""
-    f = fraction(base) - 1.0
-    s = f / (2.0 + f)
+    return rough_exp2(power * rough_log2(base))
+
+
+def rough_log2(v: float) -> float:
+    """Return the logarithm of a positive number to base 2, to 1e-5 at least."""
+    f = fraction(v) - 1.0
+    s = f * rough_inverse(2.0 + f)
     w = s * s
-    k = power * (exponent(base) + LOG2E * s * (2.0 + w * (2.0 / 3.0 + w * (2.0 / 5.0))))
-    shifted = min(max(k, -1000.0), 1000.0) + SHIFT
+    return exponent(v) + LOG2E * s * (2.0 + w * (2.0 / 3.0 + w * (2.0 / 5.0)))
+
+
+def rough_exp2(v: float) -> float:
+    """Return a power of 2 to a relative 1e-4 at least; its exponent counts within ±1000."""
+    k = min(max(v, -1000.0), 1000.0)
+    shifted = k + SHIFT
     r = (k - (shifted - SHIFT)) / LOG2E
     r2 = r * r
     found = (1.0 + r) + r2 * ((1.0 / 2.0 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0))
     return times_power_of_2(found, shifted)
+
+
+def rough_inverse(v: float) -> float:
+    """Return one over a positive number between 1e-300 and 1e300 to a relative 1e-5.
+
+    From a guess to 5 %, by two of Newton's steps: a division takes as long as all of this.
+    """
+    guess = inverse_guess(v)
+    guess = guess * (2.0 - v * guess)
+    return guess * (2.0 - v * guess)
 
 
 def whole_part(v: float) -> float:
@@ -188,6 +207,11 @@ def bits(first: bool, second: bool) -> float:
 def times_power_of_2(v: float, shifted: float) -> float:
     """Return `v` times a power of 2 of which SHIFT more is given; the result is normal."""
     return math.ldexp(v, int(shifted - SHIFT))
+
+
+def inverse_guess(v: float) -> float:
+    """Return nearly one over a positive number."""
+    return 1.0 / v
 
 
 def exponent(v: float) -> float:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cart_pkpd._engine.equations import AT, FLOORS, PEAK, SERIES, TERMS, U1, N, along, series
-from cart_pkpd._engine.patient import PEAK_SHARE, TINY
+from cart_pkpd._engine.equations import AT, BEST, SERIES, TERMS, U1, N, along, compare, series
 from cart_pkpd._engine.wide import (
     ACCURACY,
     BOUND,
@@ -28,7 +27,8 @@ from cart_pkpd._engine.wide import (
     TIME,
     H,
     bits,
-    rough_power,
+    rough_exp2,
+    rough_log2,
 )
 
 WIDER = 2.0
@@ -43,32 +43,17 @@ def advance(lanes: Any, x: Any) -> float:
     """Make a step; return the lanes to look after, as the function of the explicit method does."""
     for i in range(N):
         x[SERIES + i] = x[U1 + i]
-        x[PEAK + i] = max(x[PEAK + i], abs(x[U1 + i]))
     t = lanes[FROM]
     end = lanes[STOP]
     series(t, lanes[MIDDLE], x)
-    soon = SOON * (end - t)
-    first = 0.0
-    before = 0.0
-    last = 0.0
-    for i in range(N):
-        least = x[FLOORS + i]
-        least = least if least > 0.0 else PEAK_SHARE * x[PEAK + i]
-        size = max(abs(x[SERIES + i]), least)
-        rise = abs(x[SERIES + 2 * N + i]) + soon * abs(x[SERIES + 3 * N + i])
-        rise = soon * (abs(x[SERIES + N + i]) + soon * rise)
-        size = size if size > 0.0 else rise
-        best = 1.0 / max(size, TINY)
-        share = best * x[SERIES + N + i]
-        first += share * share
-        share = best * x[SERIES + (TERMS - 1) * N + i]
-        before += share * share
-        share = best * x[SERIES + TERMS * N + i]
-        last += share * share
-    allowed = 1.0 / (WIDER * lanes[ACCURACY])
-    allowed = allowed * allowed / N
-    h = rough_power(allowed * last, -0.5 / TERMS)
-    h = min(h, rough_power(allowed * before, -0.5 / (TERMS - 1)))
+    compare(SOON * (end - t), x)
+    first = size_of(1, x)
+    before = size_of(TERMS - 1, x)
+    last = size_of(TERMS, x)
+    # The squares of what is allowed are N times the square of the tolerance.
+    allowed = rough_log2(N * (WIDER * WIDER) * lanes[ACCURACY] * lanes[ACCURACY])
+    h = (allowed - rough_log2(last)) * (0.5 / TERMS)
+    h = rough_exp2(min(h, (allowed - rough_log2(before)) * (0.5 / (TERMS - 1))))
     final = end <= t + 1.001 * h
     step = end - t if final else h
     along(step, x)
@@ -89,6 +74,15 @@ def advance(lanes: Any, x: Any) -> float:
     lanes[COUNT] = lanes[COUNT] + 1.0
     showing = lanes[SAMPLE] <= arrived and not lost
     return bits(showing, lost or final)
+
+
+def size_of(order: int, x: Any) -> float:
+    """Return the sum of squares of the coefficients of an order, relative to the states' sizes."""
+    total = 0.0
+    for i in range(N):
+        share = x[BEST + i] * x[SERIES + order * N + i]
+        total += share * share
+    return total
 
 
 def between(lanes: Any, x: Any) -> None:

@@ -29,13 +29,16 @@ _WIDE = PREFIX + "wide_"
 _FLOAT, _INT, _POINTER = ir.DoubleType(), ir.IntType(64), ir.IntType(8).as_pointer()
 _FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 _FOLDER = Path(__file__).parent
-_FUNCTIONS = ("show", "exp", "log", "pow", "rough_power", "whole_part")
+_FUNCTIONS = (
+    "show", "exp", "log", "pow", "rough_power", "rough_log2", "rough_exp2", "rough_inverse",
+    "whole_part",
+)  # fmt: skip
 _BY_SLOPES = (
     ("explicit", ("explicit_step", "explicit_interpolate")),
     ("patient", ("weigh_states", "step_error", "spread")),
     ("wide", ("advance", "go_on", "between", *_FUNCTIONS)),
 )
-_BY_SERIES = (("patient", ()), ("wide", _FUNCTIONS), ("wide_series", ("advance", "between")))
+_BY_SERIES = (("wide", _FUNCTIONS), ("wide_series", ("size_of", "advance", "between")))
 _EQUATIONS = ("rhs", "observe", *SERIES)
 _OWN = ("exp", "log", "pow")
 _INTRINSICS = ("abs", "sqrt")
@@ -43,6 +46,8 @@ _NAMES = {"abs": "fabs"}
 _ROOT_HALF, _ONE, _SHARE = 0x3FE6A09E667F3BCD, 0x3FF0000000000000, 52
 _WHOLE = 0x4330000000000000
 """Bits of √½, of 1 and of 2^52, and how many of a number's bits are its fraction."""
+_INVERSE = 0x7FDE600000000000
+"""Twice the bits of 1, less so much that errors of a guess are as large above as below."""
 
 
 def widened(source: str) -> bytes:
@@ -247,9 +252,15 @@ def _fraction(code: ir.IRBuilder, v: Any) -> Any:
     return code.bitcast(code.sub(number, power), _FLOATS)
 
 
+def _inverse_guess(code: ir.IRBuilder, v: Any) -> Any:
+    """Return one over a number to 5.1 %: a difference of bits is nearly one of logarithms."""
+    return code.bitcast(code.sub(_same(_INVERSE), code.bitcast(v, _INTS)), _FLOATS)
+
+
 _BUILT: Mapping[str, Any] = {
     "bits": _bits,
     "times_power_of_2": _times_power_of_2,
+    "inverse_guess": _inverse_guess,
     "exponent": _exponent,
     "fraction": _fraction,
 }

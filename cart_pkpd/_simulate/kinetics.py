@@ -270,11 +270,12 @@ class Kinetics:
             ev_index=_tall(fixed.ev_index[None, :], k),
             ev_value=np.ascontiguousarray(acting).ravel(),
             ev_start=np.arange(k + 1, dtype=np.int64) * m,
-            ob_time=_tall(np.repeat(when, e, axis=1), k),
-            ob_endpoint=_tall(np.tile(wanted, n)[None, :], k),
-            ob_before=_tall(np.repeat(early, e, axis=1), k),
+            ob_time=np.ascontiguousarray(np.repeat(when, e, axis=1)).ravel(),
+            ob_endpoint=_tall(np.tile(wanted, n)[None, :], when.shape[0]),
+            ob_before=np.ascontiguousarray(np.repeat(early, e, axis=1)).ravel(),
             ob_start=np.arange(k + 1, dtype=np.int64) * (n * e),
             order=np.zeros(0, dtype=np.int64),
+            shared=when.shape[0] == 1,
         )
 
     @cached_property
