@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,11 +36,23 @@ def simulated(task: tuple[Plan, int, int, int | None]) -> Arrays:
     plan, first, last, wanted = task
     numbers, threads = range(first, last), wanted or cores_here()
     if threads == 1 or len(numbers) == 1:
-        parts = [block(plan, b) for b in numbers]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = [*pool.map(lambda b: block(plan, b), numbers)]
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return _together((block(plan, b) for b in numbers), plan.patients - first * BLOCK, numbers)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(lambda b: block(plan, b), numbers)
+        return _together(parts, plan.patients - first * BLOCK, numbers)
+
+
+def _together(parts: Iterable[Arrays], left: int, numbers: range) -> Arrays:
+    """Return blocks as one, each copied and let go before the next: they need their memory once."""
+    total, at = min(left, len(numbers) * BLOCK), 0
+    out: Arrays = {}
+    for part in parts:
+        out = out or {k: np.empty((total, *v.shape[1:]), v.dtype) for k, v in part.items()}
+        rows = part["id"].size
+        for name, values in part.items():
+            out[name][at : at + rows] = values
+        at += rows
+    return out
 
 
 def block(plan: Plan, number: int) -> Arrays:
@@ -99,13 +112,19 @@ def _records(
                 outside = beyond(dv, limit)
             code[outside] = meaning
             dv = np.where(outside, limit, dv)
-    code[np.isnan(level)] = UNSOLVED
+    if courses.status.any():
+        code[np.isnan(level)] = UNSOLVED
     if plan.schedule.missed:
         code[plan.schedule.absent(streams)[:rows]] = MISSED
-    gone = (at > last[:, None]) & (why > 0)[:, None]
-    code[gone | (at > plan.follow_up)] = GONE
-    code[:, ~plan.schedule.planned(plan.endpoints)] = NOT_PLANNED
-    out: Arrays = {"level": level, "dv": np.where(code <= ABOVE, dv, np.nan), "censored": code}
+    if why.any() or (times > plan.follow_up).any():
+        gone = (at > last[:, None]) & (why > 0)[:, None]
+        code[gone | (at > plan.follow_up)] = GONE
+    planned = plan.schedule.planned(plan.endpoints)
+    if not planned.all():
+        code[:, ~planned] = NOT_PLANNED
+    if (code > ABOVE).any():
+        dv = np.where(code <= ABOVE, dv, np.nan)
+    out: Arrays = {"level": level, "dv": dv, "censored": code}
     if plan.schedule.window:
         out["actual_time"] = np.ascontiguousarray(at)
     return out

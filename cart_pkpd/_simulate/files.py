@@ -140,7 +140,7 @@ def _digest(folder: Path, about: dict[str, Any]) -> str:
 
 
 def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
-    import h5netcdf
+    import h5py
 
     done = 0
     file: Any = None
@@ -149,11 +149,13 @@ def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
             n = chunk.sizes["id"]
             if file is None:
                 _template(part, chunk)
-                file = h5netcdf.File(part, "a")
-                file.resize_dimension("id", total)
-            for name, variable in chunk.variables.items():
-                if variable.dims[:1] == ("id",):
-                    file.variables[name][done : done + n] = _stored(variable.to_numpy())
+                # By HDF5 itself: the library above it looks at every dimension at every write.
+                file = h5py.File(part, "a")
+                own = [str(k) for k, v in chunk.variables.items() if v.dims[:1] == ("id",)]
+                for name in own:
+                    file[name].resize(total, axis=0)
+            for name in own:
+                file[name][done : done + n] = _stored(chunk[name].to_numpy())
             done += n
     finally:
         if file is not None:

@@ -357,7 +357,7 @@ def exposure_of(edges: Floats, level: Floats) -> Floats:
     out[:, :, 2] = area
     for i in range(e):
         one = by_piece[:, :, :, i]
-        at = np.argmax(np.nan_to_num(one.reshape(k, -1), nan=-np.inf), axis=1)
+        at = np.argmax(one.reshape(k, -1), axis=1)  # a level that is NaN makes all three NaN
         out[:, i, 0], out[:, i, 1] = _peak(edges, one, at // 5)
         # The peak may lie on the other side of an edge, whose two nodes differ by rounding.
         other = np.clip(at // 5 + (at % 5 == 4) - 1 * (at % 5 == 0), 0, p - 1)

@@ -191,7 +191,8 @@ class Source:
         out = {}
         for name in self.model.estimated:
             parameter = self.model.parameters[name]
-            free = np.asarray(parameter.to_free(self.quantities[name]))[draw]
+            free = np.asarray(parameter.to_free(self.quantities[name]))
+            free = free[0] if self.draws == 1 else free[draw]
             for c in self.coefficients:
                 if c.parameter == name:
                     column = c.column(covariates[c.covariate])
