@@ -94,13 +94,13 @@ def _compare(n: int, floors: Sequence[float]) -> list[str]:
         if i < len(floors) and floors[i] > 0.0:
             lines.append(f"{size}x[FLOORS + {i}])")
             continue
-        rise = "soon * abs(x[SERIES + {}])"
-        for k in (2, 1):
-            rise = f"soon * (abs(x[SERIES + {k * n + i}]) + {rise.format(3 * n + i)})"
+        lines.append(f"    r{i} = abs(x[SERIES + {TERMS * n + i}])")
+        for k in reversed(range(1, TERMS)):
+            lines.append(f"    r{i} = abs(x[SERIES + {k * n + i}]) + soon * r{i}")
         lines += [
             f"    x[PEAK + {i}] = max(x[PEAK + {i}], abs(x[SERIES + {i}]))",
             f"{size}{PEAK_SHARE!r} * x[PEAK + {i}])",
-            f"    s{i} = max(s{i} if s{i} > 0.0 else {rise}, {TINY!r})",
+            f"    s{i} = max(s{i} if s{i} > 0.0 else soon * r{i}, {TINY!r})",
         ]
     return lines + [f"    x[BEST + {i}] = rough_inverse(s{i})" for i in range(n)]
 

@@ -31,8 +31,6 @@ from cart_pkpd._engine.wide import (
     rough_log2,
 )
 
-WIDER = 2.0
-"""The last terms are held to this times the tolerance; what is left out is smaller than they."""
 SLOW = 0.1
 """A step in which states change by less than this, relatively, is held back by stability."""
 SOON = 1e-3
@@ -51,7 +49,7 @@ def advance(lanes: Any, x: Any) -> float:
     before = size_of(TERMS - 1, x)
     last = size_of(TERMS, x)
     # The squares of what is allowed are N times the square of the tolerance.
-    allowed = rough_log2(N * (WIDER * WIDER) * lanes[ACCURACY] * lanes[ACCURACY])
+    allowed = rough_log2(N * lanes[ACCURACY] * lanes[ACCURACY])
     h = (allowed - rough_log2(last)) * (0.5 / TERMS)
     h = rough_exp2(min(h, (allowed - rough_log2(before)) * (0.5 / (TERMS - 1))))
     final = end <= t + 1.001 * h
