@@ -34,6 +34,7 @@ from cart_pkpd._engine.kernel import (
     PREDICT,
     Kernel,
     equations,
+    exposure_kernel,
     hazard_kernel,
     posterior_kernel,
 )
@@ -95,6 +96,16 @@ def loglik_of(kernel: Kernel) -> CFunction:
 def levels_of(kernel: Kernel) -> CFunction:
     """Return the C function that :func:`cart_pkpd._engine.batch.predict` has become."""
     return CFunction(addresses(kernel.name, kernel.entries)[PREDICT], _Patients)
+
+
+def exposure_of(*arrays: NDArray[Any]) -> None:
+    """Write the exposure of all courses, by :func:`cart_pkpd._engine.exposure.exposure`."""
+    _exposure()(0, arrays[0].shape[0], *arrays)
+
+
+@cache
+def _exposure() -> Any:
+    return predict_of(exposure_kernel())
 
 
 def hazard() -> CFunction:

@@ -17,3 +17,6 @@ NOWHERE = -1
 
 LOG, LOGIT, IDENTITY = 0, 1, 2
 """Free scales of model parameters."""
+
+NODES, FINE = 5, 33
+"""Nodes of a piece of a course, and points at which the polynomial through them is looked at."""

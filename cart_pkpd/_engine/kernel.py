@@ -14,6 +14,7 @@ from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
 PREDICT, LANES, LOGLIK, HAZARD = "predict", "lanes", "loglik", "hazard"
+EXPOSURE = "exposure"
 POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
@@ -43,7 +44,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, LANES, LOGLIK or HAZARD, or POSTERIOR, MOVED and COPY.
+        The functions: PREDICT, LANES, LOGLIK, HAZARD or EXPOSURE, or POSTERIOR, MOVED and COPY.
     """
 
     name: str
@@ -94,6 +95,12 @@ def posterior_kernel() -> Kernel:
 def hazard_kernel() -> Kernel:
     """Return the kernel of times whose hazard follows a model, which serves all models."""
     return _kernel("hazards", (HAZARD,), [], "")
+
+
+@cache
+def exposure_kernel() -> Kernel:
+    """Return the kernel of peaks and areas, which serves all models."""
+    return _kernel("exposures", (EXPOSURE,), [], "")
 
 
 def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) -> Kernel:

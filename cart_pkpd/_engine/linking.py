@@ -25,6 +25,7 @@ ENTRIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "lanes": ("i64", "i64", "ptr"),
         "loglik": ("i64", "i64", "ptr"),
         "hazard": ("i64", "i64", "ptr"),
+        "exposure": ("i64", "i64", "ptr"),
         "posterior": ("i64", "ptr", "ptr", "ptr", "ptr"),
         "moved": ("i64", "ptr", "ptr", "ptr", "ptr"),
         "copy_point": ("i64", "i64", "ptr", "ptr", "ptr"),

@@ -48,6 +48,7 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
         "posterior": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
         "moved": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),
         "hazard": _INT(_INT, _INT, _INTS),
+        "exposure": _INT(_INT, _INT, _INTS),
         "copy_point": _INT(_INT, _INT, _FLOATS, _FLOATS, types.voidptr),
     }
 )  # fmt: skip

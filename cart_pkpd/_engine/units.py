@@ -42,6 +42,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "moved": Unit("moved", ("population", "moved")),
         "copy": Unit("copy_point", ("density",)),
         "hazard": Unit("hazard", ("hazard",)),
+        "exposure": Unit("exposure", ("exposure",)),
     }
 )
 

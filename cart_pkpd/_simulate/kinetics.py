@@ -19,6 +19,7 @@ from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import shown
 from cart_pkpd._engine import solve
 from cart_pkpd._engine.expression import evaluate
+from cart_pkpd._engine.forms import FINE
 from cart_pkpd._engine.schedule import BOLUS, RATE, Schedule, base_values, schedule
 from cart_pkpd._simulate.streams import Floats, Ints
 from cart_pkpd.models import ClosedFormModel, Model, OdeModel
@@ -30,7 +31,7 @@ METRICS = ("cmax", "tmax", "auc")
 _EDGE = float(np.sqrt(3.0 / 7.0))
 _NODES = (np.array([-1.0, -_EDGE, 0.0, _EDGE, 1.0]) + 1.0) / 2.0
 _WEIGHTS = np.array([9.0, 49.0, 64.0, 49.0, 9.0]) / 180.0
-_FINE = np.linspace(0.0, 1.0, 33)
+_FINE = np.linspace(0.0, 1.0, FINE)
 _SHORT, _LONG, _LATE = 1.0, 7.0, 28.0  # longest pieces, early and after a month [day]
 
 
@@ -160,8 +161,8 @@ class Kinetics:
         visits = np.broadcast_to(times[: max(rows, 1)], (rows, v)) if times.shape[0] > 1 else times
         pieces = self._pieces(values, own) if self.window else None
         if pieces is None:
-            level, status = self._levels(values, own, dose[:rows], visits, np.zeros(v, bool))
-            return Courses(level, None, status)
+            level, place, status = self._levels(values, own, dose[:rows], visits, np.zeros(v, bool))
+            return Courses(_in_order(level, place), None, status)
         nodes = _nodes_of(pieces)
         last = np.tile(np.arange(_NODES.size) == _NODES.size - 1, pieces.shape[1] - 1)
         shared = visits.shape[0] == 1 and nodes.shape[0] == 1
@@ -170,9 +171,10 @@ class Kinetics:
             [np.broadcast_to(nodes, (tall, nodes.shape[1])), np.broadcast_to(visits, (tall, v))], 1
         )
         before = np.concatenate([last, np.zeros(v, bool)])
-        level, status = self._levels(values, own, dose[:rows], both, before)
-        inside = level[:, : nodes.shape[1]]
-        return Courses(level[:, nodes.shape[1] :], exposure_of(pieces, inside), status)
+        level, place, status = self._levels(values, own, dose[:rows], both, before)
+        n = nodes.shape[1]
+        exposure = exposure_of(pieces, level, place[:, :n])
+        return Courses(_in_order(level, place[:, n:]), exposure, status)
 
     def _pieces(self, values: Mapping[str, Floats], covariates: Mapping[str, Any]) -> Floats:
         """Return the edges of smooth pieces of the window, shape (k, p + 1) or (1, p + 1)."""
@@ -209,15 +211,19 @@ class Kinetics:
     def _levels(
         self, values: Mapping[str, Floats], covariates: Mapping[str, Any], dose: Floats,
         times: Floats, before: NDArray[np.bool_],
-    ) -> tuple[Floats, Ints]:  # fmt: skip
-        """Return levels at times of shape (k, n) or (1, n), shape (k, n, e), and the status."""
+    ) -> tuple[Floats, Ints, Ints]:  # fmt: skip
+        """Return levels at times of shape (k, n) or (1, n), in some order, and the status.
+
+        Levels have the shape (k, n, e); the second array, of the shape of `times`, says where each
+        time's are among n.
+        """
         if isinstance(self.model, ClosedFormModel):
             return self._closed(values, times, before, dose.size)
         return self._solved(values, covariates, dose, times, before)
 
     def _closed(
         self, values: Mapping[str, Floats], times: Floats, before: NDArray[np.bool_], k: int
-    ) -> tuple[Floats, Ints]:
+    ) -> tuple[Floats, Ints, Ints]:
         # The end of a piece belongs to it: what jumps there has not yet jumped.
         t = np.where(before, np.nextafter(times, -np.inf), times)
         held: dict[str, Any] = {f"p_{n}": v for n, v in self.model.fixed.items()}
@@ -226,12 +232,13 @@ class Kinetics:
         with np.errstate(all="ignore"):
             level = np.exp(np.broadcast_to(np.asarray(ln, dtype=float), (k, t.shape[1])))
         bad = np.isnan(level).any(axis=1)
-        return level[:, :, None], np.where(bad, 4, 0).astype(np.int64)
+        asked = np.arange(t.shape[1])[None, :]
+        return level[:, :, None], asked, np.where(bad, 4, 0).astype(np.int64)
 
     def _solved(
         self, values: Mapping[str, Floats], covariates: Mapping[str, Any], dose: Floats,
         times: Floats, before: NDArray[np.bool_],
-    ) -> tuple[Floats, Ints]:  # fmt: skip
+    ) -> tuple[Floats, Ints, Ints]:  # fmt: skip
         model, k = self.model, dose.size
         assert isinstance(model, OdeModel)
         program = solve.observing_states(model.program)
@@ -247,12 +254,7 @@ class Kinetics:
         )  # fmt: skip
         n, e = times.shape[1], wanted.size
         level = without_rounding(found.reshape(k, n, e), model.solver.rtol)
-        if (order == np.arange(n)).all():
-            return level, status
-        place = np.argsort(order, axis=1)
-        if place.shape[0] == 1:
-            return np.take(level, place[0], axis=1), status
-        return np.take_along_axis(level, place[:, :, None], axis=1), status
+        return level, np.argsort(order, axis=1), status
 
     def _schedule(
         self, dose: Floats, times: Floats, before: NDArray[np.bool_], order: Ints, wanted: Ints
@@ -337,35 +339,13 @@ def _nodes_of(edges: Floats) -> Floats:
     return np.reshape(left * (1.0 - _NODES) + right * _NODES, (edges.shape[0], -1))
 
 
-def exposure_of(edges: Floats, level: Floats) -> Floats:
-    """Return peak, its day and area of each patient and endpoint, shape (k, e, 3).
-
-    Parameters
-    ----------
-    edges : ndarray, shape (k, p + 1) or (1, p + 1)
-        Of the pieces. [day]
-    level : ndarray, shape (k, 5 p, e)
-        At their nodes.
-    """
-    k, e, p = level.shape[0], level.shape[2], edges.shape[1] - 1
-    length = np.diff(edges, axis=1)
-    weights = (length[:, :, None] * _WEIGHTS).reshape(edges.shape[0], -1)
-    # One patient's pieces stand for all if only the first row is there.
-    area = np.einsum("kn,kne->ke", np.broadcast_to(weights, (k, 5 * p)), level, optimize=False)
-    by_piece = level.reshape(k, p, 5, e)
-    out = np.empty((k, e, 3))
-    out[:, :, 2] = area
-    for i in range(e):
-        one = by_piece[:, :, :, i]
-        at = np.argmax(one.reshape(k, -1), axis=1)  # a level that is NaN makes all three NaN
-        out[:, i, 0], out[:, i, 1] = _peak(edges, one, at // 5)
-        # The peak may lie on the other side of an edge, whose two nodes differ by rounding.
-        other = np.clip(at // 5 + (at % 5 == 4) - 1 * (at % 5 == 0), 0, p - 1)
-        level_there, day_there = _peak(edges, one, other)
-        better = level_there > out[:, i, 0]
-        out[better, i, 0], out[better, i, 1] = level_there[better], day_there[better]
-    out[np.isnan(area)] = np.nan
-    return out
+def _in_order(level: Floats, place: Ints) -> Floats:
+    """Return levels at the times that `place` says, shape (k, v, e)."""
+    if place.shape[0] > 1:
+        return np.take_along_axis(level, place[:, :, None], axis=1)
+    if (place == np.arange(level.shape[1])[: place.shape[1]]).all() and place.size == level.shape[1]:
+        return level
+    return np.take(level, place[0], axis=1)
 
 
 def _lagrange() -> Floats:
@@ -380,30 +360,24 @@ def _lagrange() -> Floats:
 _POLYNOMIAL = _lagrange()
 
 
-def _peak(edges: Floats, level: Floats, piece: Ints) -> tuple[Floats, Floats]:
-    """Return the highest level within one piece of each patient, and its day."""
-    k = level.shape[0]
-    rows = np.arange(k)
-    own = level[rows, piece]
-    at = rows if edges.shape[0] > 1 else np.zeros(k, dtype=np.int64)
-    left, length = edges[at, piece], edges[at, piece + 1] - edges[at, piece]
-    positive = (own > 0).all(axis=1)[:, None]
-    with np.errstate(all="ignore"):
-        free = np.where(positive, np.log(np.where(positive, own, 1.0)), own)
-    fine = free @ _POLYNOMIAL.T
-    best = np.argmax(fine, axis=1)
-    inner = np.clip(best, 1, _FINE.size - 2)
-    a, b, c = (fine[rows, inner + d] for d in (-1, 0, 1))
-    bend = a - 2.0 * b + c
-    with np.errstate(all="ignore"):
-        shift = np.where(bend < 0, 0.5 * (a - c) / bend, best - inner)
-    shift = np.clip(np.nan_to_num(shift), -1.0, 1.0)
-    top = b - 0.5 * (a - c) * shift + 0.5 * bend * shift**2
-    share = (inner + shift) / (_FINE.size - 1)
-    value = np.where(positive[:, 0], np.exp(np.minimum(top, 700.0)), top)
-    # A node may be higher than the polynomial between two where the level is nearly flat.
-    node = np.argmax(own, axis=1)
-    higher = ~(value >= own[rows, node])
-    value = np.where(higher, own[rows, node], value)
-    share = np.where(higher, _NODES[node], share)
-    return value, left + share * length
+def exposure_of(edges: Floats, level: Floats, place: Ints) -> Floats:
+    """Return peak, its day and area of each patient and endpoint, shape (k, e, 3).
+
+    Parameters
+    ----------
+    edges : ndarray, shape (k, p + 1) or (1, p + 1)
+        Of the pieces. [day]
+    level : ndarray, shape (k, n, e)
+    place : ndarray of int, shape (k, 5 p) or (1, 5 p)
+        Where among n the nodes' levels are.
+    """
+    from cart_pkpd._engine import compiling
+
+    k, n, e = level.shape
+    counts = [edges.shape[1] - 1, n, e, place.shape[0] == 1, edges.shape[0] == 1]
+    out = np.empty((k, e, 3))
+    compiling.exposure_of(
+        np.ascontiguousarray(level), np.ascontiguousarray(place), np.ascontiguousarray(edges), out,
+        np.array(counts, dtype=np.int64), _NODES, _WEIGHTS, _POLYNOMIAL,
+    )  # fmt: skip
+    return out
