@@ -1,4 +1,4 @@
-"""Taylor series of solutions: coefficients against contour integrals, courses against closed forms."""
+"""Taylor series of solutions: coefficients by contour integrals, courses by closed forms."""
 
 import math
 
@@ -74,7 +74,7 @@ def on_a_circle(function, at, radius, count):
 
 @pytest.mark.parametrize("name", FUNCTIONS_OF_TIME)
 def test_every_rule_gives_the_coefficients_of_the_function(name):
-    """y' = f(t): those of y are f's, each divided by its order; to 1e-9, the integral's accuracy."""
+    """y' = f(t): those of y are f's, each divided by its order; to 1e-10, which integrals are."""
     formula, function = FUNCTIONS_OF_TIME[name]
     expected = on_a_circle(function, AT, 0.5, TERMS)
     found = coefficients(formula, 0.0)[1:] * np.arange(1, TERMS + 1)

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from cart_pkpd._engine.equations import compiled
 from cart_pkpd._engine.forms import FINE, NODES
 from cart_pkpd._engine.symbols import floats, integers, release, room
 
@@ -19,7 +19,7 @@ _LARGEST = 700.0
 """No exponential of more is taken."""
 
 
-@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@compiled
 def top_of(own: Any, polynomial: Any) -> tuple[float, float]:
     """Return the highest level within a piece, and where in it, 0 to 1.
 

@@ -217,8 +217,7 @@ def resume(lane: int, queue: Any, table: Any, memory: int, lanes: Any, x: Any) -
 
 @compiled
 def show_samples(waiting: int, table: Any, memory: int, lanes: Any, x: Any) -> None:
-    """Write the levels of all samples within the step: in each lane at its next time, until none is
-    left."""
+    """Write the levels of all samples within the step: of each lane's next time, until all are."""
     while waiting != 0:
         wide_between(lanes, x)
         shown = 0
@@ -258,8 +257,8 @@ def show_levels(lane: int, shown: int, table: Any, control: Any, lanes: Any, x: 
 def lanes(first: int, last: int, table: Any) -> int:
     """Write the level of every observation of patients `first` to `last`.
 
-    The table is that of :func:`cart_pkpd._engine.batch.predict`, with one option more; no parameter is
-    differentiated by.
+    The table is that of :func:`cart_pkpd._engine.batch.predict`, with one option more (SHARED); no
+    parameter is differentiated by.
     """
     floors, options = floats(table[11]), floats(table[12])
     room_x, room_lanes = room((TOTAL + 1) * WIDTH), room((SLOTS + 1) * WIDTH)

@@ -37,7 +37,7 @@ PEAK_SHARE, TINY = 1e-12, 1e-290
 
 TERMS = 12
 """Order of the series: at a tolerance of 1e-6 the least work, and near it at others."""
-MOST_PRODUCTS = 6_000
+MOST_PRODUCTS = 2_000
 """Code for more than so many is not worth the time that compiling takes."""
 
 _SMOOTH = frozenset(
@@ -77,32 +77,36 @@ def series(
 
 
 def _along(n: int) -> list[str]:
-    lines = ["def along(c, x):"]
-    for i in range(n):
-        lines.append(f"    s{i} = x[SERIES + {TERMS * n + i}]")
-    for k in reversed(range(TERMS)):
-        for i in range(n):
-            lines.append(f"    s{i} = x[SERIES + {k * n + i}] + c * s{i}")
-    return lines + [f"    x[AT + {i}] = s{i}" for i in range(n)]
+    lines = [f"    s{i} = x[SERIES + {TERMS * n + i}]" for i in range(n)]
+    lines += [
+        f"    s{i} = x[SERIES + {k * n + i}] + c * s{i}"
+        for k in reversed(range(TERMS))
+        for i in range(n)
+    ]
+    return ["def along(c, x):", *lines, *(f"    x[AT + {i}] = s{i}" for i in range(n))]
 
 
 def _compare(n: int, floors: Sequence[float]) -> list[str]:
     """Return the code of the sizes of states; those without a floor need some care near 0."""
     lines = ["def compare(soon, x):"]
     for i in range(n):
-        size = f"    s{i} = max(abs(x[SERIES + {i}]), "
         if i < len(floors) and floors[i] > 0.0:
-            lines.append(f"{size}x[FLOORS + {i}])")
-            continue
-        lines.append(f"    r{i} = abs(x[SERIES + {TERMS * n + i}])")
-        for k in reversed(range(1, TERMS)):
-            lines.append(f"    r{i} = abs(x[SERIES + {k * n + i}]) + soon * r{i}")
-        lines += [
-            f"    x[PEAK + {i}] = max(x[PEAK + {i}], abs(x[SERIES + {i}]))",
-            f"{size}{PEAK_SHARE!r} * x[PEAK + {i}])",
-            f"    s{i} = max(s{i} if s{i} > 0.0 else soon * r{i}, {TINY!r})",
-        ]
+            lines.append(f"    s{i} = max(abs(x[SERIES + {i}]), x[FLOORS + {i}])")
+        else:
+            lines += _size(i, [f"abs(x[SERIES + {k * n + i}])" for k in range(TERMS + 1)])
     return lines + [f"    x[BEST + {i}] = rough_inverse(s{i})" for i in range(n)]
+
+
+def _size(i: int, terms: Sequence[str]) -> list[str]:
+    """Return the code of a state's size: where it is 0, what its terms say of a little later."""
+    first, *others, last = terms
+    return [
+        f"    x[PEAK + {i}] = max(x[PEAK + {i}], {first})",
+        f"    s{i} = max({first}, {PEAK_SHARE!r} * x[PEAK + {i}])",
+        f"    r{i} = {last}",
+        *(f"    r{i} = {term} + soon * r{i}" for term in reversed(others)),
+        f"    s{i} = max(s{i} if s{i} > 0.0 else soon * r{i}, {TINY!r})",
+    ]
 
 
 def _changing(roots: Sequence[Expression], states: Sequence[Expression]) -> set[int]:
@@ -201,38 +205,34 @@ class _Series:
 
     def lines(self, roots: Sequence[Expression]) -> list[str]:
         """Return the code that writes all coefficients of the states."""
-        roots = self._with_partners(roots)
-        slopes, n = roots[: len(self.states)], len(self.states)
-        moving = _changing(roots, self.states)
-        order = topological(roots)
+        slopes, n = [*roots], len(self.states)
+        # Sine and cosine follow from each other.
+        partner = {"sin": "cos", "cos": "sin"}
+        both = [call(partner[v.op], v.args[0]) for v in topological(roots) if v.op in partner]
+        order = topological([*slopes, *both])
+        moving = _changing([*slopes, *both], self.states)
         for i, state in enumerate(self.states):
             self.known[id(state)] = [self.named(f"x[SERIES + {i}]")]
         for k in range(TERMS):
             for node in order:
-                if id(node) not in moving:
+                if id(node) in moving:
+                    self.changing(node, k)
+                else:
                     self.still(node, k)
-                elif node is TIME:
-                    self.known.setdefault(id(node), ["t"])
-                    if k:
-                        self.known[id(node)].append(self.number(1.0) if k == 1 else None)
-                elif node.args:
-                    found = self.known.setdefault(id(node), [])
-                    found.append(self.named(_RULES[node.op](self, node, k)))
             for i, (state, slope) in enumerate(zip(self.states, slopes, strict=True)):
                 given = self.known[id(slope)][k]
-                code = "0.0" if given is None else f"{1.0 / (k + 1)!r} * {given}"
-                name = None if given is None else self.named(code)
+                name = None if given is None else self.named(f"{1.0 / (k + 1)!r} * {given}")
                 self.known[id(state)].append(name)
                 self.out.append(f"    x[SERIES + {(k + 1) * n + i}] = {name or '0.0'}")
         return self.out
 
-    def _with_partners(self, roots: Sequence[Expression]) -> list[Expression]:
-        """Return the roots, and after them the sine of every cosine and the other way round."""
-        more = []
-        for node in topological(roots):
-            if node.op in ("sin", "cos"):
-                more.append(call("cos" if node.op == "sin" else "sin", node.args[0]))
-        return [*roots, *more]
+    def changing(self, node: Expression, k: int) -> None:
+        """Write the coefficient of order `k` of what changes; states have theirs already."""
+        found = self.known.setdefault(id(node), [])
+        if node is TIME:
+            found.append("t" if k == 0 else self.number(1.0) if k == 1 else None)
+        elif node.args:
+            found.append(self.named(_RULES[node.op](self, node, k)))
 
     def still(self, node: Expression, k: int) -> None:
         """Write what does not change, once."""
@@ -261,7 +261,7 @@ class _Series:
         return name
 
     def once(self, code: str) -> str:
-        """Return the name of something that several orders use."""
+        """Return the name of what several orders use."""
         if code not in self.fixed:
             self.fixed[code] = self.named(code) or "0.0"
         return self.fixed[code]

@@ -14,7 +14,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cart_pkpd._engine.equations import K1, K6, K7, LEVELS, NEW, PEAK, SIZE, U1, U2, WORK, Z, observe
+from cart_pkpd._engine.equations import (
+    K1,
+    K6,
+    K7,
+    LEVELS,
+    NEW,
+    PEAK,
+    SIZE,
+    U1,
+    U2,
+    WORK,
+    Z,
+    observe,
+)
 from cart_pkpd._engine.explicit import STABLE, explicit_interpolate, explicit_step
 from cart_pkpd._engine.patient import LEAST, MOST, SAFETY, STIFF_STEPS, spread, step_error
 

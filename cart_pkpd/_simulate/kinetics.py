@@ -343,7 +343,7 @@ def _in_order(level: Floats, place: Ints) -> Floats:
     """Return levels at the times that `place` says, shape (k, v, e)."""
     if place.shape[0] > 1:
         return np.take_along_axis(level, place[:, :, None], axis=1)
-    if (place == np.arange(level.shape[1])[: place.shape[1]]).all() and place.size == level.shape[1]:
+    if np.array_equal(place[0], np.arange(level.shape[1])):
         return level
     return np.take(level, place[0], axis=1)
 
