@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ def car22_folder() -> Path:
     if not (folder / "car22" / "observations.csv").is_file():
         pytest.skip(f"no car22/observations.csv in {folder}; set CART_PKPD_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_compile_here() -> Iterator[None]:
+    """Compile kernels in this process once their units are on disk: starting another takes long.
+
+    The code is the same to the byte, which test_engine_cache shows. Units, and whatever runs in
+    processes of its own, are compiled as always.
+    """
+    from cart_pkpd._engine import compiling, store, units
+
+    launch = compiling._launch
+
+    def launch_for_units(name: str) -> Any:
+        needed = compiling.constants(compiling.equations(name))["UNITS"]
+        folder = store.cache_folder()
+        there = all((folder / f"unit_{n}_{units.key(n)}.bc").is_file() for n in needed)
+        return None if there else launch(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_launch", launch_for_units)
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -272,11 +272,11 @@ class ByPymc:
         rvs = {v.name: model.values_to_rvs[v].name for v in model.value_vars}
         self.at = {value: known[rv] for value, rv in rvs.items()}
         potential = model.replace_rvs_by_values(model.potentials)
-        # In Python: C takes a minute to compile, and the likelihood is compiled code as it is.
+        # In Python and as written: C takes a minute to compile, rewriting the graph longer than
+        # three points do, and the likelihood is compiled code as it is.
         with pytensor.config.change_flags(cxx=""):
             self.f = model.compile_fn(
-                [model.logp(), model.dlogp(), *potential],
-                mode=Mode(linker="py", optimizer="fast_compile"),
+                [model.logp(), model.dlogp(), *potential], mode=Mode(linker="py", optimizer=None)
             )
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray, float]:
