@@ -367,7 +367,8 @@ def test_proportionality_is_that_of_the_library(written: Path, expected: Any) ->
 
 
 def test_summary_and_dose_proportionality_are_printed(command: Command, tmp_path: Path) -> None:
-    code, out, _ = command(RECORDS, "--out", tmp_path / "o", "--no-figures")
+    arguments = ["--out", tmp_path / "o", "--endpoint", "transgene", "--no-figures"]
+    code, out, _ = command(RECORDS, *arguments)
     assert code == 0
     params = nca.table(datasets.load("fast01"), "transgene")
     assert f"transgene: {nca.proportionality(params, 'auc0_28').sentence}" in out
@@ -625,7 +626,9 @@ def test_second_infusion(command: Command, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     rows = ["1,0,.,1e6,1,1", "1,7,100,.,0,0", "1,60,.,1e6,1,1", "1,67,900,.,0,0", "1,74,300,.,0,0"]
     table.write_text("\n".join(["ID,TIME,DV,AMT,EVID,MDV", *rows, ""]), encoding="utf-8")
-    code, _, err = command(table, "--out", tmp_path / "o", "--infusion", "2", "-q")
+    code, _, err = command(
+        table, "--out", tmp_path / "o", "--infusion", "2", "--no-figures", "-q"
+    )
     assert (code, err) == (0, "")
     row = pd.read_csv(tmp_path / "o" / "table.csv").iloc[0]
     assert (row["cmax"], row["tmax"]) == (900.0, 7.0)
