@@ -141,7 +141,7 @@ def test_one_patient_has_no_robust_standard_error():
 
 
 def test_several_starts_find_the_better_optimum(fast01):
-    """A patient's fit is not beaten by a search from many other points (SciPy, 40 random starts)."""
+    """A patient's fit is beaten by no search from other points (SciPy, 40 random starts)."""
     from cart_pkpd._stats.error import error_model
     from cart_pkpd._stats.likelihood import pointwise_loglik
 
