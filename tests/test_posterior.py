@@ -198,7 +198,9 @@ CASES = {
         ("base",), Signal,
     ),
 }  # fmt: skip
-EACH = pytest.mark.parametrize("name", CASES)
+# PyMC takes longest for this one; what is in it is also in "block" and "block, some centred".
+LONGEST = pytest.param("block, centred", marks=pytest.mark.slow)
+EACH = pytest.mark.parametrize("name", [LONGEST, *(n for n in CASES if n != "block, centred")])
 
 
 @pytest.fixture(scope="module")
