@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ def _kernels_compile_here() -> Iterator[None]:
 
     launch = compiling._launch
 
+    @functools.wraps(launch)
     def launch_for_units(name: str) -> Any:
         needed = compiling.constants(compiling.equations(name))["UNITS"]
         folder = store.cache_folder()
