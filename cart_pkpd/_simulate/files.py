@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +148,10 @@ def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
     try:
         for chunk in chunks:
             n = chunk.sizes["id"]
+            own = [str(k) for k, v in chunk.variables.items() if v.dims[:1] == ("id",)]
             if file is None:
-                _template(part, chunk)
-                # By HDF5 itself: the library above it looks at every dimension at every write.
+                _template(part, chunk, total)
                 file = h5py.File(part, "a")
-                own = [str(k) for k, v in chunk.variables.items() if v.dims[:1] == ("id",)]
-                for name in own:
-                    file[name].resize(total, axis=0)
             for name in own:
                 file[name][done : done + n] = _stored(chunk[name].to_numpy())
             done += n
@@ -162,19 +160,33 @@ def _netcdf(part: Path, chunks: Iterable[xr.Dataset], total: int) -> None:
             file.close()
 
 
-def _template(part: Path, chunk: xr.Dataset) -> None:
-    """Write everything but the patients: the first of them, in a file that can grow."""
-    n = chunk.sizes["id"]
-    encoding: dict[Any, dict[str, Any]] = {}
-    for name, variable in chunk.variables.items():
-        if variable.dims[:1] == ("id",):
-            shape = tuple(n if d == "id" else chunk.sizes[d] for d in variable.dims)
-            encoding[name] = {"chunksizes": shape}
-            if variable.dtype.kind == "f":
-                encoding[name]["_FillValue"] = np.nan
-    chunk.isel(id=slice(0, 1)).to_netcdf(
-        part, engine="h5netcdf", unlimited_dims=["id"], encoding=encoding
-    )
+def _template(part: Path, chunk: xr.Dataset, total: int) -> None:
+    """Write everything but the patients, with room for all of them.
+
+    What a file of the first patient says, in one whose length is known from the start: of a length
+    that grows, every later look at the file asks each variable again.
+    """
+    import h5netcdf
+
+    filled = {k: {"_FillValue": np.nan} for k, v in chunk.variables.items() if v.dtype.kind == "f"}
+    first: Any = chunk.isel(id=slice(0, 1)).to_netcdf(engine="h5netcdf", encoding=filled)
+    with h5netcdf.File(BytesIO(first), "r") as one, h5netcdf.File(part, "w") as file:
+        file.dimensions = {k: total if k == "id" else len(v) for k, v in one.dimensions.items()}
+        file.attrs.update(one.attrs)
+        for name, variable in one.variables.items():
+            _empty(file, name, variable, chunk.sizes["id"])
+
+
+def _empty(file: Any, name: str, like: Any, n: int) -> None:
+    """Make a variable as another is; one of patients is empty and in pieces of `n`."""
+    about = dict(like.attrs)
+    fill = about.pop("_FillValue", None)
+    of_patients = like.dimensions[:1] == ("id",)
+    pieces = (n, *like.shape[1:]) if of_patients else None
+    made = file.create_variable(name, like.dimensions, like.dtype, chunks=pieces, fillvalue=fill)
+    made.attrs.update(about)
+    if not of_patients:
+        made[...] = like[...]
 
 
 def _stored(values: Any) -> Any:
