@@ -108,6 +108,12 @@ def _exposure() -> Any:
     return predict_of(exposure_kernel())
 
 
+@cache
+def expect_exposure() -> None:
+    """Begin to compile what `exposure_of` needs, while something else is done."""
+    start(exposure_kernel())
+
+
 def hazard() -> CFunction:
     """Return the C function :func:`cart_pkpd._engine.hazard.hazard`, for any kernel."""
     shared = hazard_kernel()

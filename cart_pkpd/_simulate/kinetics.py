@@ -163,6 +163,7 @@ class Kinetics:
         if pieces is None:
             level, place, status = self._levels(values, own, dose[:rows], visits, np.zeros(v, bool))
             return Courses(_in_order(level, place), None, status)
+        _expect_exposure()
         nodes = _nodes_of(pieces)
         last = np.tile(np.arange(_NODES.size) == _NODES.size - 1, pieces.shape[1] - 1)
         shared = visits.shape[0] == 1 and nodes.shape[0] == 1
@@ -358,6 +359,13 @@ def _lagrange() -> Floats:
 
 
 _POLYNOMIAL = _lagrange()
+
+
+def _expect_exposure() -> None:
+    # LLVM takes a moment to import; declaring a model must not wait for it.
+    from cart_pkpd._engine import compiling
+
+    compiling.expect_exposure()
 
 
 def exposure_of(edges: Floats, level: Floats, place: Ints) -> Floats:
