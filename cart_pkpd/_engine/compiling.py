@@ -32,12 +32,14 @@ from cart_pkpd._engine.kernel import (
     MOVED,
     POSTERIOR,
     PREDICT,
+    RECORDS,
     Kernel,
     equations,
     hazard_kernel,
     posterior_kernel,
 )
 from cart_pkpd._engine.linking import link, load
+from cart_pkpd._engine.recording import recorded
 from cart_pkpd._engine.translation import constants, translate
 from cart_pkpd._engine.units import definitions, unit
 from cart_pkpd._engine.widening import widened
@@ -90,6 +92,11 @@ def loglik_of(kernel: Kernel) -> CFunction:
     """Return the C function that :func:`cart_pkpd._engine.batch.loglik` has become."""
     start(posterior_kernel())  # will be needed next
     return CFunction(addresses(kernel.name, kernel.entries)[LOGLIK], _Patients)
+
+
+def records_of(kernel: Kernel) -> CFunction:
+    """Return the C function that :func:`cart_pkpd._engine.records.records` has become."""
+    return CFunction(addresses(kernel.name, kernel.entries)[RECORDS], _Patients)
 
 
 def levels_of(kernel: Kernel) -> CFunction:
@@ -208,6 +215,8 @@ def compile_here(name: str) -> bytes:
     parts = [*map(unit, said["UNITS"]), translate(source)]
     if LANES in said["ENTRIES"]:
         parts.append(widened(source))
+    if RECORDS in said["ENTRIES"]:
+        parts.append(recorded(source))
     places = {k: v for k, v in said.items() if isinstance(v, int)}
     code = link(name, parts, places, said["ENTRIES"])
     store.keep(_code_path(name), code)

@@ -25,8 +25,8 @@ FINE, NOT_FINITE = 0, 3
 
 BASE, DATA = 17, 15
 """Where the arrays that say everything of the patients begin in the table, and how many."""
-OPTIONS, PLACES = 16, 23
-"""A place in the table of :func:`cart_pkpd._engine.batch.loglik`, and how many it has."""
+OPTIONS, PLACES = 16, 24
+"""A place in the table of :func:`cart_pkpd._engine.records.records`, and how many it has."""
 EXTRA = 9
 """How many places the table of a term beside the records has."""
 
@@ -48,14 +48,15 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         parameters, natural scale. Then counts again (parameters, residual parameters), the
         address of the likelihood's kernel, and that of the pairs of correlated parameters. Place
         39 is 0 or the address of what else the patients' parameters say, place 5 of its data;
-        see :mod:`cart_pkpd._engine.hazard`.
+        see :mod:`cart_pkpd._engine.hazard`. Place 40 is 0 or the address of a kernel that is
+        faster where no levels are asked for, place 41 that of its own arrays' addresses.
 
     Returns
     -------
     int
         0, or 3 if a result is not finite.
     """
-    a = carray(table_, (40,), np.int64)
+    a = carray(table_, (42,), np.int64)
     k, q, r, e, n, m, s = a[0], a[1], a[2], a[3], a[4], a[35], a[36]
     x, gradient = carray(x_, (size,)), carray(gradient_, (size,))
     kinds = carray(pointer_at(a[6]), (q,), np.int64)
@@ -113,10 +114,11 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     for i in range(DATA):
         places[2 + i] = a[BASE + i]
     places[17], places[18], places[19] = at_total, at_free_slope, at_sigma_slope
-    places[20], places[21], places[22] = at_status, at_level, at_sens
+    places[20], places[21], places[22], places[23] = at_status, at_level, at_sens, a[41]
+    likelihood = a[37] if a[40] == 0 else a[40]
     if a[33] != 0:
-        places[21], places[22] = a[33], a[34]
-    all_patients(k, a[37], places)
+        places[21], places[22], likelihood = a[33], a[34], a[37]
+    all_patients(k, likelihood, places)
     if a[39] != 0:
         extra = integers(at_extra)
         extra[0], extra[1], extra[2] = at_free, at_free_slope, at_total

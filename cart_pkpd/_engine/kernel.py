@@ -13,12 +13,12 @@ from cart_pkpd._engine import store, units
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
-PREDICT, LANES, LOGLIK, HAZARD = "predict", "lanes", "loglik", "hazard"
+PREDICT, LANES, LOGLIK, RECORDS, HAZARD = "predict", "lanes", "loglik", "records", "hazard"
 POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
-_WIDE = ("widening", "wide")
+_WIDE = {LANES: ("widening", "wide"), RECORDS: ("recording", "wide", "wide_records")}
 
 # Functions of equations that are units of their own.
 _FUNCTIONS = ("log_ndtr", "mills")
@@ -43,7 +43,7 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, LANES, LOGLIK or HAZARD, or POSTERIOR, MOVED and COPY.
+        The functions: PREDICT, LANES, LOGLIK, RECORDS or HAZARD, or POSTERIOR, MOVED and COPY.
     """
 
     name: str
@@ -84,6 +84,16 @@ def lanes_kernel(program: Program) -> Kernel:
     return _kernel(program.name, (LANES,), used, text)
 
 
+@lru_cache(maxsize=128)
+def records_kernel(program: Program, wrt: tuple[str, ...], likelihood: Likelihood) -> Kernel:
+    """Return the kernel of the likelihood that takes several records of a patient side by side.
+
+    For closed forms.
+    """
+    text = generate(program, wrt, likelihood)
+    return _kernel(program.name, (RECORDS,), [], text)
+
+
 @cache
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
@@ -100,7 +110,7 @@ def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) ->
     needed = (*used, *(n for n, unit in units.UNITS.items() if unit.function in entries))
     header = _HEADER.format(version=__version__, name=title, entries=entries, units=needed)
     source = header + text
-    tools = (*_TOOLS, *_WIDE) if LANES in entries else _TOOLS
+    tools = (*_TOOLS, *(t for entry in entries for t in _WIDE.get(entry, ())))
     said = source + units.key(*needed, also=tools)
     name = f"kernel_{hashlib.sha256(said.encode()).hexdigest()[:20]}"
     path = source_path(name)

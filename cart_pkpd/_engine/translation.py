@@ -106,11 +106,14 @@ class Function:
             self.store(self.as_float(value), self.place(target))
             return
         assert isinstance(target, ast.Name)
-        # A name may be a number in one branch and a condition in another.
-        key = target.id, str(value.type)
+        self.assign(target.id, value)
+
+    def assign(self, name: str, value: Any) -> None:
+        """Give a name a value: a number in one branch, it may be a condition in another."""
+        key = name, str(value.type)
         if key not in self.known:
             self.known[key] = self.entry.alloca(value.type)
-        self.variables[target.id] = self.known[key]
+        self.variables[name] = self.known[key]
         self.code.store(value, self.known[key])
 
     def on_AugAssign(self, node: ast.AugAssign) -> None:

@@ -35,6 +35,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "closed": Unit("solve", ("closed",)),
         "predict": Unit("predict", ("batch",)),
         "loglik": Unit("loglik", ("batch",)),
+        "records": Unit("records", ("records",)),
         "lanes": Unit("lanes", ("linear", "explicit", "rosenbrock", "patient", "lanes")),
         "log_ndtr": Unit("log_ndtr", ("special",)),
         "mills": Unit("mills", ("special",)),

@@ -8,7 +8,7 @@ tested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,11 +18,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.compiling import loglik_of
+from cart_pkpd._engine.compiling import loglik_of, records_of
 from cart_pkpd._engine.compiling import posterior as compiled_posterior
+from cart_pkpd._engine.grouping import Groups, grouped
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, PARTIAL, TYPICAL
-from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
+from cart_pkpd._stats.compiled import (
+    kernel_data,
+    kernel_of,
+    on_scale,
+    plan_of,
+    records_kernel_of,
+)
 from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import density_of
 from cart_pkpd._stats.quantities import Quantity
@@ -187,7 +194,7 @@ class Evaluation:
         arrays += [*data.values(), self.unsolved]
         # Held here, because the table has only their addresses.
         self._arrays = [np.ascontiguousarray(a) for a in arrays[:-1]] + arrays[-1:]
-        self.table = np.zeros(40, dtype=np.int64)
+        self.table = np.zeros(42, dtype=np.int64)
         self.table[:5] = (
             k,
             len(posterior.quantities),
@@ -198,6 +205,9 @@ class Evaluation:
         self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
         self.table[35:37] = len(structure.model.estimated), len(layout.residual)
         self.table[37] = self._loglik.address
+        self._records = _side_by_side(structure, data)
+        if self._records is not None:
+            self.table[40:] = self._records.address, self._records.table.ctypes.data
         self._pairs = np.ascontiguousarray(_pairs(structure))
         self.table[38] = self._pairs.ctypes.data
         self._extra = posterior.extra
@@ -266,6 +276,26 @@ class Evaluation:
             Derivative by the patient's parameters, natural scale.
         """
         return self._observed(x, self.table.copy())
+
+
+@dataclass(frozen=True, eq=False)
+class _Records:
+    """A kernel that takes records side by side, and the addresses of its arrays."""
+
+    address: int
+    table: NDArray[np.int64]
+    held: Groups
+
+
+def _side_by_side(structure: Structure, data: Mapping[str, NDArray[Any]]) -> _Records | None:
+    """Return what is faster than one record after the other; None for differential equations."""
+    if structure.model.program.states:
+        return None
+    names = ("ob_start", "ob_time", "ob_endpoint", "code", "dv", "low")
+    groups = grouped(*(data[n] for n in names))
+    kernel = records_of(records_kernel_of(structure))
+    arrays = (groups.start, groups.endpoint, groups.codes, groups.given)
+    return _Records(kernel.address, np.array([a.ctypes.data for a in arrays]), groups)
 
 
 @dataclass(frozen=True, eq=False)

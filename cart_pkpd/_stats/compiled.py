@@ -48,6 +48,14 @@ def kernel_of(structure: Structure) -> Any:
     return kernel(model.program, model.estimated, likelihood_of(structure))
 
 
+def records_kernel_of(structure: Structure) -> Any:
+    """Return the kernel of the likelihood that takes several records side by side."""
+    from cart_pkpd._engine.kernel import records_kernel
+
+    model = structure.model
+    return records_kernel(model.program, model.estimated, likelihood_of(structure))
+
+
 @lru_cache(maxsize=128)
 def _likelihood(
     program: Program,
