@@ -39,7 +39,7 @@ from cart_pkpd._engine.kernel import (
     posterior_kernel,
 )
 from cart_pkpd._engine.linking import link, load
-from cart_pkpd._engine.recording import recorded
+from cart_pkpd._engine.side_by_side import effects_code, records_code
 from cart_pkpd._engine.translation import constants, translate
 from cart_pkpd._engine.units import definitions, unit
 from cart_pkpd._engine.widening import widened
@@ -216,7 +216,9 @@ def compile_here(name: str) -> bytes:
     if LANES in said["ENTRIES"]:
         parts.append(widened(source))
     if RECORDS in said["ENTRIES"]:
-        parts.append(recorded(source))
+        parts.append(records_code(source))
+    if MOVED in said["ENTRIES"]:
+        parts.append(effects_code())
     places = {k: v for k, v in said.items() if isinstance(v, int)}
     code = link(name, parts, places, said["ENTRIES"])
     store.keep(_code_path(name), code)

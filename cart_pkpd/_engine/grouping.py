@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ def grouped(
 ) -> Groups:
     """Return the groups of records that lie patient by patient, from `ob_start` on."""
     start, rows = [0], []
-    for first, last in zip(ob_start[:-1], ob_start[1:], strict=True):
+    for first, last in itertools.pairwise(ob_start):
         own = np.arange(first, last)
         own = own[np.lexsort((code[own], endpoint[own]))]
         for e in np.unique(endpoint[own]):

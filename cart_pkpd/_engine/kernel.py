@@ -18,7 +18,11 @@ POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
-_WIDE = {LANES: ("widening", "wide"), RECORDS: ("recording", "wide", "wide_records")}
+_WIDE = {
+    LANES: ("widening", "wide"),
+    RECORDS: ("side_by_side", "wide", "wide_records"),
+    MOVED: ("side_by_side", "wide_effects"),
+}
 
 # Functions of equations that are units of their own.
 _FUNCTIONS = ("log_ndtr", "mills")

@@ -48,6 +48,8 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
         "wide_level": _NONE(_INT, _FLOATS, _FLOATS),
         "wide_weighed": _NONE(_INT, _INT, _FLOATS, _FLOATS, _FLOATS),
         "wide_summed": _NONE(_FLOATS, _FLOATS),
+        "wide_towards": _NONE(_INT, _INT, *[_FLOATS] * 11),
+        "wide_back": _NONE(_INT, _INT, *[_FLOATS] * 13),
         "loglik": _INT(_INT, _INT, _INTS),
         "records": _INT(_INT, _INT, _INTS),
         "posterior": _INT(_INT, _FLOATS, _FLOATS, _FLOATS, types.voidptr),

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from cart_pkpd._engine import compiling
-from cart_pkpd._engine.moved import GROUP
+from cart_pkpd._engine.lane_arrays import WIDTH, in_lanes
 from cart_pkpd._fit.posterior import Evaluation, kind_of, natural_values
 
 _ROOT_TWO_PI = float(np.sqrt(2.0 * np.pi))
@@ -203,16 +203,21 @@ class Moved:
         c, between = coordinates, coordinates.between
         kinds = np.array([kind_of((low, high)) for low, high in between.bounds], dtype=np.int64)
         movers = np.flatnonzero(between.across.any(axis=(0, 1))).astype(np.int64)
-        missing = np.diag(1.0 - between.prior)  # of patients who fill up a group
+        diagonal = np.array_equal(c.shared, np.diag(np.diag(c.shared)))
+        missing = np.diag(1.0 - between.prior)  # of patients who fill up the last group
         arrays = [
-            c.origin, c.shared, c.scale, between.sds, kinds, between.bounds, between.sizes,
-            between.prior, _grouped(between.information, missing), _grouped(between.pull), movers,
-            _grouped(between.across[:, :, movers]),
-            np.array([np.array_equal(c.shared, np.diag(np.diag(c.shared)))], dtype=np.int64),
+            c.origin, c.shared, c.scale, between.sds, kinds, between.bounds, between.sizes, movers,
+            np.array([diagonal], dtype=np.int64),
         ]  # fmt: skip
+        lanes = [
+            in_lanes(np.broadcast_to(between.prior, (WIDTH, between.prior.size))),
+            in_lanes(between.information, missing),
+            in_lanes(between.pull),
+            in_lanes(between.across[:, :, movers]),
+        ]
         # Held here, because the table has only their addresses.
         self._function = function
-        self._arrays = [np.ascontiguousarray(a) for a in arrays]
+        self._arrays = [np.ascontiguousarray(a) for a in arrays] + lanes
         inner = [function.c_function.address, function.table.ctypes.data]
         self.table = np.array(
             [*c.shape, movers.size, *inner, *(a.ctypes.data for a in self._arrays)], dtype=np.int64
@@ -227,15 +232,6 @@ class Moved:
             at.size, at.ctypes.data, gradient.ctypes.data, value.ctypes.data, self.table.ctypes.data
         )
         return float(value[0]), gradient
-
-
-def _grouped(rows: Array, missing: Array | float = 0.0) -> Array:
-    """Return one row per patient as groups of patients side by side, the last one filled up."""
-    k = len(rows)
-    groups = -(-k // GROUP)
-    whole = np.zeros((groups * GROUP, *rows.shape[1:]))
-    whole[:k], whole[k:] = rows, missing
-    return np.moveaxis(whole.reshape(groups, GROUP, *rows.shape[1:]), 1, -1)
 
 
 @dataclass(frozen=True, eq=False)
