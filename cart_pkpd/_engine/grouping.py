@@ -21,9 +21,9 @@ class Groups:
         First group of each patient.
     endpoint, codes : ndarray of int, shape (g,)
         The endpoint of a group, and the kinds of censoring in it, a bit each.
-    given : ndarray, shape (g, 4, WIDTH)
-        Time, value, lower limit and kind of censoring; lanes without a record repeat one, and
-        their kind is -1.
+    given : ndarray, shape (g, 6, WIDTH)
+        Time, value and lower limit, ln of these two, and kind of censoring; lanes without a record
+        repeat one, and their kind is -1.
     """
 
     start: NDArray[np.int64]
@@ -49,11 +49,12 @@ def grouped(
             same = own[endpoint[own] == e]
             rows += [same[i : i + WIDTH] for i in range(0, same.size, WIDTH)]
         start.append(len(rows))
-    given = np.zeros((len(rows), 4, WIDTH))
+    with np.errstate(all="ignore"):  # of what no likelihood takes the logarithm
+        every = np.array([time, dv, low, np.log(dv), np.log(low), code.astype(float)])
+    given = np.zeros((len(rows), len(every), WIDTH))
     for group, own in zip(given, rows, strict=True):
-        lanes = np.concatenate([own, np.repeat(own[-1:], WIDTH - own.size)])
-        group[:] = time[lanes], dv[lanes], low[lanes], code[lanes]
-        group[3, own.size :] = -1.0
+        group[:] = every[:, np.concatenate([own, np.repeat(own[-1:], WIDTH - own.size)])]
+        group[-1, own.size :] = -1.0
     return Groups(
         start=np.array(start, dtype=np.int64),
         endpoint=np.array([endpoint[own[0]] for own in rows], dtype=np.int64),

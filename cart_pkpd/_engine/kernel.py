@@ -94,7 +94,7 @@ def records_kernel(program: Program, wrt: tuple[str, ...], likelihood: Likelihoo
 
     For closed forms.
     """
-    text = generate(program, wrt, likelihood)
+    text = generate(program, wrt, likelihood, side_by_side=True)
     return _kernel(program.name, (RECORDS,), [], text)
 
 

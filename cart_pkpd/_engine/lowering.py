@@ -45,6 +45,7 @@ SIGNATURES: Mapping[str, Any] = MappingProxyType(
         "wide_between": _NONE(_FLOATS, _FLOATS),
         "wide_show": _NONE(_INT, _FLOATS, _FLOATS),
         "wide_natural": _NONE(_FLOATS),
+        "wide_keep": _NONE(_FLOATS),
         "wide_level": _NONE(_INT, _FLOATS, _FLOATS),
         "wide_weighed": _NONE(_INT, _INT, _FLOATS, _FLOATS, _FLOATS),
         "wide_summed": _NONE(_FLOATS, _FLOATS),

@@ -8,12 +8,14 @@ this depends on other patients.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from cart_pkpd._engine.batch import NOT_A_NUMBER
-from cart_pkpd._engine.equations import CHAIN, GIVEN, TOTAL, VALUES, M, Q, S, compiled
+from cart_pkpd._engine.equations import CHAIN, GIVEN, KEPT, KEPTS, TOTAL, VALUES, M, Q, S, compiled
+from cart_pkpd._engine.equations import keep as wide_keep
 from cart_pkpd._engine.equations import natural as wide_natural
 from cart_pkpd._engine.patient import SOLVED
 from cart_pkpd._engine.symbols import address_of, floats, integers, release, room
@@ -31,6 +33,13 @@ CODES = 4
 def aligned(address: int) -> Any:
     """Return where lanes may begin, at an address or after it."""
     return floats((address + BYTES - 1) // BYTES * BYTES)
+
+
+@compiled
+def fill(lanes: Any, place: int, value: float) -> None:
+    """Write a number to all lanes."""
+    for lane in range(WIDTH):
+        lanes[place * WIDTH + lane] = value
 
 
 @compiled
@@ -52,6 +61,7 @@ def values(first: int, count: int, free: Any, base: Any, x: Any) -> None:
         for j in range(M):
             x[(GIVEN + j) * WIDTH + lane] = free[i * M + j]
     wide_natural(x)
+    wide_keep(x)
 
 
 @compiled
@@ -83,23 +93,25 @@ def records(first: int, last: int, table: Any) -> int:
     status, groups = integers(table[20]), integers(table[23])
     start, endpoint, codes = integers(groups[0]), integers(groups[1]), integers(groups[2])
     given = floats(groups[3])
-    width = 2 * (TOTAL + 1) + SUMS + M + 2 * S + 1
+    width = 2 * TOTAL + SUMS + M + 4 * S + 1
     memory = room(width * WIDTH)
     at = address_of(memory)
     x = aligned(at)
     own = aligned(at + TOTAL * BYTES)
     sigmas = aligned(at + 2 * TOTAL * BYTES)
-    lanes = aligned(at + (2 * TOTAL + S) * BYTES)
+    lanes = aligned(at + (2 * TOTAL + 3 * S) * BYTES)
     for s in range(S):
-        for lane in range(WIDTH):
-            sigmas[s * WIDTH + lane] = sigma[s]
+        fill(sigmas, s, sigma[s])
+        fill(sigmas, S + s, math.log(sigma[s]))
+        fill(sigmas, 2 * S + s, 1.0 / sigma[s])
     for i in range(first, last):
         of = (i - first) % WIDTH
         if of == 0:
             values(i, min(WIDTH, last - i), free, base, own)
         for k in range(VALUES):
-            for lane in range(WIDTH):
-                x[(Q + k) * WIDTH + lane] = own[(Q + k) * WIDTH + of]
+            fill(x, Q + k, own[(Q + k) * WIDTH + of])
+        for k in range(KEPTS):
+            fill(x, KEPT + k, own[(KEPT + k) * WIDTH + of])
         patient(start[i], start[i + 1], endpoint, codes, given, sigmas, lanes, x)
         lost = total(LOST, lanes) > 0.0
         status[i] = NOT_A_NUMBER if lost else SOLVED

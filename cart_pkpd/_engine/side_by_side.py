@@ -15,7 +15,7 @@ from llvmlite import ir
 from cart_pkpd._engine.translation import FLOAT, INT, constants
 from cart_pkpd._engine.widening import Wide, numbers_of, text_of, trees_of
 
-_EQUATIONS = ("natural", "observe", "record")
+_EQUATIONS = ("natural", "keep", "observe", "record")
 _RECORDS = (
     ("wide", ("exp", "log", "pow", "whole_part")),
     ("wide_records", ("log1p", "tail", "log_ndtr", "mills", "level", "weighed", "summed")),
@@ -28,7 +28,7 @@ def records_code(source: str) -> bytes:
     """Return the LLVM code of a model's records in lanes, from its generated source.
 
     The functions `level`, `weighed` and `summed` of :mod:`cart_pkpd._engine.wide_records`, and the
-    model's `natural`, are what others call, under those names with ``wide_`` before.
+    model's `natural` and `keep`, are what others call, under those names with ``wide_`` before.
     """
     known = constants(source)
     parts = [(known, trees_of(source, _EQUATIONS))]

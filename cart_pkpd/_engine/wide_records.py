@@ -15,12 +15,13 @@ from typing import Any
 from cart_pkpd._engine.equations import COLUMN, SIGMA, M, S, observe, record
 from cart_pkpd._engine.wide import exp, log
 
-WHEN, DV, LOW, CODE = 0, 1, 2, 3
-"""Time, value, lower limit and kind of censoring of a record; a kind below 0 is no record."""
-GIVEN_OF_A_RECORD = 4
-LEVEL, SLOPE_BY_LEVEL, LOST = 4, 5, 6
+WHEN, DV, LOW, LN_DV, LN_LOW, CODE = 0, 1, 2, 3, 4, 5
+"""Time, value and lower limit of a record with their logarithms, and kind of censoring; a kind
+below 0 is no record."""
+GIVEN_OF_A_RECORD = 6
+LEVEL, SLOPE_BY_LEVEL, LOST = 6, 7, 8
 """The level, the slope of ln likelihood by it, and 1 where a level was not a number."""
-LN, SUMS = 7, 8
+LN, SUMS = 9, 10
 """Sums of ln likelihoods, and then of their slopes by parameters and residual parameters."""
 
 LOG_ROOT_TWO_PI = 0.9189385332046727
@@ -39,7 +40,9 @@ def weighed(endpoint: int, code: int, lanes: Any, sigmas: Any, x: Any) -> None:
     """Add the ln likelihood of the lanes whose records are of one kind of censoring."""
     for i in range(S):
         x[SIGMA + i] = 0.0
-    value, by_level = record(endpoint, code, lanes[DV], lanes[LOW], lanes[LEVEL], sigmas, x)
+    value, by_level = record(
+        endpoint, code, lanes[DV], lanes[LOW], lanes[LN_DV], lanes[LN_LOW], lanes[LEVEL], sigmas, x
+    )
     here = lanes[CODE] == 1.0 * code
     lanes[LN] += value if here else 0.0
     lanes[SLOPE_BY_LEVEL] = by_level if here else lanes[SLOPE_BY_LEVEL]
@@ -98,14 +101,16 @@ def tail(a: float) -> float:
 
 def log_ndtr(v: float) -> float:
     """Return ln of the standard normal probability below `v`."""
+    above = v > 0.0
     rest = tail(abs(v))
     density = exp(-0.5 * v * v - LOG_ROOT_TWO_PI)
-    below = log(rest) - 0.5 * v * v - LOG_ROOT_TWO_PI
-    return log1p(-(density * rest)) if v > 0.0 else below
+    found = log1p(-(density * rest) if above else rest - 1.0)
+    return found if above else found - (0.5 * v * v + LOG_ROOT_TWO_PI)
 
 
 def mills(v: float) -> float:
     """Return the standard normal density at `v` over the probability below."""
+    above = v > 0.0
     rest = tail(abs(v))
     density = exp(-0.5 * v * v - LOG_ROOT_TWO_PI)
-    return density / (1.0 - density * rest) if v > 0.0 else 1.0 / rest
+    return (density if above else 1.0) / (1.0 - density * rest if above else rest)
