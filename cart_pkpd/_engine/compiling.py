@@ -28,7 +28,6 @@ from cart_pkpd._engine.kernel import (
     COPY,
     HAZARD,
     LANES,
-    LOGLIK,
     MOVED,
     POSTERIOR,
     PREDICT,
@@ -89,14 +88,13 @@ def predict_of(kernel: Kernel) -> Any:
 
 
 def loglik_of(kernel: Kernel) -> CFunction:
-    """Return the C function that :func:`cart_pkpd._engine.batch.loglik` has become."""
+    """Return the C function of a likelihood.
+
+    It is :func:`cart_pkpd._engine.batch.loglik` or :func:`cart_pkpd._engine.records.records`.
+    """
     start(posterior_kernel())  # will be needed next
-    return CFunction(addresses(kernel.name, kernel.entries)[LOGLIK], _Patients)
-
-
-def records_of(kernel: Kernel) -> CFunction:
-    """Return the C function that :func:`cart_pkpd._engine.records.records` has become."""
-    return CFunction(addresses(kernel.name, kernel.entries)[RECORDS], _Patients)
+    (entry,) = kernel.entries
+    return CFunction(addresses(kernel.name, kernel.entries)[entry], _Patients)
 
 
 def levels_of(kernel: Kernel) -> CFunction:

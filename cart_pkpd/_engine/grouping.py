@@ -24,12 +24,15 @@ class Groups:
     given : ndarray, shape (g, 6, WIDTH)
         Time, value and lower limit, ln of these two, and kind of censoring; lanes without a record
         repeat one, and their kind is -1.
+    row : ndarray of int, shape (g, WIDTH)
+        Which record it is; -1 for none.
     """
 
     start: NDArray[np.int64]
     endpoint: NDArray[np.int64]
     codes: NDArray[np.int64]
     given: NDArray[np.float64]
+    row: NDArray[np.int64]
 
 
 def grouped(
@@ -52,7 +55,9 @@ def grouped(
     with np.errstate(all="ignore"):  # of what no likelihood takes the logarithm
         every = np.array([time, dv, low, np.log(dv), np.log(low), code.astype(float)])
     given = np.zeros((len(rows), len(every), WIDTH))
-    for group, own in zip(given, rows, strict=True):
+    row = np.full((len(rows), WIDTH), -1)
+    for group, lanes, own in zip(given, row, rows, strict=True):
+        lanes[: own.size] = own
         group[:] = every[:, np.concatenate([own, np.repeat(own[-1:], WIDTH - own.size)])]
         group[-1, own.size :] = -1.0
     return Groups(
@@ -60,4 +65,5 @@ def grouped(
         endpoint=np.array([endpoint[own[0]] for own in rows], dtype=np.int64),
         codes=np.array([np.bitwise_or.reduce(1 << code[own]) for own in rows], dtype=np.int64),
         given=given,
+        row=row,
     )

@@ -14,12 +14,24 @@ from typing import Any
 import numpy as np
 
 from cart_pkpd._engine.batch import NOT_A_NUMBER
-from cart_pkpd._engine.equations import CHAIN, GIVEN, KEPT, KEPTS, TOTAL, VALUES, M, Q, S, compiled
+from cart_pkpd._engine.equations import (
+    CHAIN,
+    COLUMN,
+    GIVEN,
+    KEPT,
+    KEPTS,
+    TOTAL,
+    VALUES,
+    M,
+    Q,
+    S,
+    compiled,
+)
 from cart_pkpd._engine.equations import keep as wide_keep
 from cart_pkpd._engine.equations import natural as wide_natural
 from cart_pkpd._engine.patient import SOLVED
 from cart_pkpd._engine.symbols import address_of, floats, integers, release, room
-from cart_pkpd._engine.wide_records import GIVEN_OF_A_RECORD, LN, LOST, SUMS
+from cart_pkpd._engine.wide_records import GIVEN_OF_A_RECORD, LEVEL, LN, LOST, SUMS
 from cart_pkpd._engine.wide_records import level as wide_level
 from cart_pkpd._engine.wide_records import summed as wide_summed
 from cart_pkpd._engine.wide_records import weighed as wide_weighed
@@ -65,34 +77,41 @@ def values(first: int, count: int, free: Any, base: Any, x: Any) -> None:
 
 
 @compiled
-def patient(
-    first: int, last: int, endpoint: Any, codes: Any, given: Any, sigmas: Any, lanes: Any, x: Any
-) -> None:
-    """Sum up the groups `first` to `last` of a patient whose values lie in `x`."""
-    for place in range(LOST * WIDTH, (SUMS + M + S) * WIDTH):
-        lanes[place] = 0.0
-    for g in range(first, last):
-        for place in range(GIVEN_OF_A_RECORD * WIDTH):
-            lanes[place] = given[g * GIVEN_OF_A_RECORD * WIDTH + place]
-        wide_level(endpoint[g], lanes, x)
-        for code in range(CODES):
-            if (codes[g] >> code) & 1:
-                wide_weighed(endpoint[g], code, lanes, sigmas, x)
-        wide_summed(lanes, x)
+def group(g: int, endpoint: int, codes: int, given: Any, sigmas: Any, lanes: Any, x: Any) -> None:
+    """Add what the records of a group say of the patient whose values lie in `x`."""
+    for place in range(GIVEN_OF_A_RECORD * WIDTH):
+        lanes[place] = given[g * GIVEN_OF_A_RECORD * WIDTH + place]
+    wide_level(endpoint, lanes, x)
+    for code in range(CODES):
+        if (codes >> code) & 1:
+            wide_weighed(endpoint, code, lanes, sigmas, x)
+    wide_summed(lanes, x)
+
+
+@compiled
+def show(g: int, row: Any, lanes: Any, x: Any, values: Any, sens: Any) -> None:
+    """Write the levels of a group and their derivatives by the parameters, natural scale."""
+    for lane in range(WIDTH):
+        o = row[g * WIDTH + lane]
+        if o >= 0:
+            values[o] = lanes[LEVEL * WIDTH + lane]
+            for j in range(M):
+                sens[o * M + j] = x[(COLUMN + j) * WIDTH + lane]
 
 
 @compiled
 def records(first: int, last: int, table: Any) -> int:
     """Write log-likelihood and gradient of patients `first` to `last`.
 
-    The table is that of :func:`cart_pkpd._engine.batch.loglik`, whose levels and their derivatives
-    are not written; on it follows the address of those of the groups' arrays.
+    The table is that of :func:`cart_pkpd._engine.batch.loglik`, with 0 in place of the address of
+    levels that nobody asks for; on it follows the address of those of the groups' arrays.
     """
     free, sigma, base = floats(table[0]), floats(table[1]), floats(table[2])
     ln, slope, sigma_slope = floats(table[17]), floats(table[18]), floats(table[19])
     status, groups = integers(table[20]), integers(table[23])
     start, endpoint, codes = integers(groups[0]), integers(groups[1]), integers(groups[2])
-    given = floats(groups[3])
+    given, row = floats(groups[3]), integers(groups[4])
+    asked, level, sens = table[21] != 0, floats(table[21]), floats(table[22])
     width = 2 * TOTAL + SUMS + M + 4 * S + 1
     memory = room(width * WIDTH)
     at = address_of(memory)
@@ -112,7 +131,12 @@ def records(first: int, last: int, table: Any) -> int:
             fill(x, Q + k, own[(Q + k) * WIDTH + of])
         for k in range(KEPTS):
             fill(x, KEPT + k, own[(KEPT + k) * WIDTH + of])
-        patient(start[i], start[i + 1], endpoint, codes, given, sigmas, lanes, x)
+        for place in range(LOST * WIDTH, (SUMS + M + S) * WIDTH):
+            lanes[place] = 0.0
+        for g in range(start[i], start[i + 1]):
+            group(g, endpoint[g], codes[g], given, sigmas, lanes, x)
+            if asked:
+                show(g, row, lanes, x, level, sens)
         lost = total(LOST, lanes) > 0.0
         status[i] = NOT_A_NUMBER if lost else SOLVED
         ln[i] = np.nan if lost else total(LN, lanes)

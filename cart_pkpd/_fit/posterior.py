@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.compiling import loglik_of, records_of
+from cart_pkpd._engine.compiling import loglik_of
 from cart_pkpd._engine.compiling import posterior as compiled_posterior
 from cart_pkpd._engine.grouping import Groups, grouped
 from cart_pkpd._fit.start import Start, on_the_line
@@ -28,7 +28,6 @@ from cart_pkpd._stats.compiled import (
     kernel_of,
     on_scale,
     plan_of,
-    records_kernel_of,
 )
 from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import density_of
@@ -194,7 +193,7 @@ class Evaluation:
         arrays += [*data.values(), self.unsolved]
         # Held here, because the table has only their addresses.
         self._arrays = [np.ascontiguousarray(a) for a in arrays[:-1]] + arrays[-1:]
-        self.table = np.zeros(42, dtype=np.int64)
+        self.table = np.zeros(41, dtype=np.int64)
         self.table[:5] = (
             k,
             len(posterior.quantities),
@@ -205,9 +204,9 @@ class Evaluation:
         self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
         self.table[35:37] = len(structure.model.estimated), len(layout.residual)
         self.table[37] = self._loglik.address
-        self._records = _side_by_side(structure, data)
-        if self._records is not None:
-            self.table[40:] = self._records.address, self._records.table.ctypes.data
+        self._groups = _groups(structure, data)
+        if self._groups is not None:
+            self.table[40] = self._groups[0].ctypes.data
         self._pairs = np.ascontiguousarray(_pairs(structure))
         self.table[38] = self._pairs.ctypes.data
         self._extra = posterior.extra
@@ -278,24 +277,16 @@ class Evaluation:
         return self._observed(x, self.table.copy())
 
 
-@dataclass(frozen=True, eq=False)
-class _Records:
-    """A kernel that takes records side by side, and the addresses of its arrays."""
-
-    address: int
-    table: NDArray[np.int64]
-    held: Groups
-
-
-def _side_by_side(structure: Structure, data: Mapping[str, NDArray[Any]]) -> _Records | None:
-    """Return what is faster than one record after the other; None for differential equations."""
+def _groups(
+    structure: Structure, data: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.int64], Groups] | None:
+    """Return records side by side after the addresses of their arrays, None if one by one."""
     if structure.model.program.states:
         return None
     names = ("ob_start", "ob_time", "ob_endpoint", "code", "dv", "low")
     groups = grouped(*(data[n] for n in names))
-    kernel = records_of(records_kernel_of(structure))
-    arrays = (groups.start, groups.endpoint, groups.codes, groups.given)
-    return _Records(kernel.address, np.array([a.ctypes.data for a in arrays]), groups)
+    arrays = (groups.start, groups.endpoint, groups.codes, groups.given, groups.row)
+    return np.array([a.ctypes.data for a in arrays], dtype=np.int64), groups
 
 
 @dataclass(frozen=True, eq=False)
