@@ -18,15 +18,17 @@ from cart_pkpd._engine.population import (
     pull_back,
     pull_back_blocks,
 )
-from cart_pkpd._engine.serial import all_patients
 from cart_pkpd._engine.symbols import address_of, call_at, integers, pointer_at, release, room
 
 FINE, NOT_FINITE = 0, 3
 
 BASE, DATA = 17, 15
 """Where the arrays that say everything of the patients begin in the table, and how many."""
-OPTIONS, PLACES = 16, 23
-"""A place in the table of :func:`cart_pkpd._engine.batch.loglik`, and how many it has."""
+OPTIONS, ONE_BY_ONE, PLACES = 16, 23, 24
+"""Places in the table of :func:`cart_pkpd._engine.batch.loglik`, and how many it has.
+
+The second, behind those that it reads, holds its own address, for what spreads the patients over
+threads and calls it for some of them."""
 EXTRA = 9
 """How many places the table of a term beside the records has."""
 
@@ -46,16 +48,17 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         17 to 31 are what the likelihood reads of the patients. Places 33 and 34 are 0, or the
         addresses of arrays for the levels of all observations and their derivatives by the
         parameters, natural scale. Then counts again (parameters, residual parameters), the
-        address of the likelihood's kernel, and that of the pairs of correlated parameters. Place
-        39 is 0 or the address of what else the patients' parameters say, place 5 of its data;
-        see :mod:`cart_pkpd._engine.hazard`.
+        address of what computes the likelihood of all patients, the likelihood's kernel or one that
+        calls it, and that of the pairs of correlated parameters. Place 39 is 0 or the address of
+        what else the patients' parameters say, place 5 of its data; see
+        :mod:`cart_pkpd._engine.hazard`. Place 40 is the address of the likelihood's kernel.
 
     Returns
     -------
     int
         0, or 3 if a result is not finite.
     """
-    a = carray(table_, (40,), np.int64)
+    a = carray(table_, (41,), np.int64)
     k, q, r, e, n, m, s = a[0], a[1], a[2], a[3], a[4], a[35], a[36]
     x, gradient = carray(x_, (size,)), carray(gradient_, (size,))
     kinds = carray(pointer_at(a[6]), (q,), np.int64)
@@ -116,7 +119,8 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     places[20], places[21], places[22] = at_status, at_level, at_sens
     if a[33] != 0:
         places[21], places[22] = a[33], a[34]
-    all_patients(k, a[37], places)
+    places[ONE_BY_ONE] = a[40]
+    call_at(a[37], 0, k, places)
     if a[39] != 0:
         extra = integers(at_extra)
         extra[0], extra[1], extra[2] = at_free, at_free_slope, at_total
