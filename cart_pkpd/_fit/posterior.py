@@ -18,9 +18,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.compiling import loglik_of
+from cart_pkpd._engine.compiling import loglik_of, threaded
 from cart_pkpd._engine.compiling import posterior as compiled_posterior
-from cart_pkpd._engine.compiling import threaded
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, PARTIAL, TYPICAL
 from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
