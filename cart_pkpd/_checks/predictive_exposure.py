@@ -25,7 +25,7 @@ N_SIMS = 2000
 """Simulated trials by default: from seed to seed medians of new patients move by about 2 %."""
 STATISTICS = ("geometric_mean", "geometric_cv", "share")
 
-_AT_ONCE = 2_000_000  # records of simulated trials analysed together: 16 MB of levels
+_AT_ONCE = 400_000  # records of simulated trials analysed together: 3 MB of levels
 
 type Array = NDArray[np.float64]
 
