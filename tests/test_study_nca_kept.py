@@ -1,4 +1,4 @@
-"""A resumed run takes a finished NCA from its folder, unless anything that decides it has changed."""
+"""A resumed run takes a finished NCA from its folder, if nothing that decides it has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from cart_pkpd._study.nca.settings import Settings
 
 TEXT = """
 [data]
-dataset = "fast01"
+table = "trial.csv"
+units = { transgene = "copies/µg", il6 = "pg/mL" }
 [nca]
 endpoints = ["transgene", "il6"]
 windows = [[0, 28]]
@@ -41,8 +42,20 @@ def counted(monkeypatch):
     return asked
 
 
+@pytest.fixture
+def out(tmp_path):
+    """The run folder beside a table of two patients."""
+    rows = ["ID,TIME,DV,DVID,AMT,EVID"]
+    for who in "ab":
+        rows.append(f"{who},0,.,dose,1e7,1")
+        for name, peak in (("transgene", 9000), ("il6", 80)):
+            rows += [f"{who},{t},{peak / (1 + abs(t - 9))},{name},.,0" for t in (2, 7, 9, 14, 28)]
+    (tmp_path / "trial.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return tmp_path / "out"
+
+
 def run(folder: Path, text: str = TEXT, **how: bool):
-    done = study.run(study.loads(text), folder, **how)
+    done = study.run(study.loads(text, root=folder.parent), folder, **how)
     return {step.name: step.note for step in done.steps}
 
 
@@ -50,17 +63,15 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted((folder / "nca").rglob("*")) if p.is_file()}
 
 
-def test_an_unchanged_nca_is_not_computed_again(tmp_path, counted):
-    first = run(tmp_path)
-    before = files(tmp_path)
+def test_an_unchanged_nca_is_not_computed_again(out, counted):
+    first = run(out)
+    before = files(out)
     assert counted == ["transgene", "il6"]
-    second = run(tmp_path, resume=True)
+    second = run(out, resume=True)
     assert counted == ["transgene", "il6"]
-    assert files(tmp_path) == before
+    assert files(out) == before
     for endpoint in ("transgene", "il6"):
         assert second[f"nca {endpoint}"] == AGAIN + first[f"nca {endpoint}"]
-    run(tmp_path, overwrite=True)
-    assert len(counted) == 4
 
 
 def test_the_table_taken_from_the_folder_is_the_one_that_was_computed(tmp_path):
@@ -78,27 +89,28 @@ def test_the_table_taken_from_the_folder_is_the_one_that_was_computed(tmp_path):
     assert found.note == "said"
 
 
-def test_another_window_or_a_changed_file_is_computed_again(tmp_path, counted):
-    run(tmp_path)
-    table = tmp_path / "nca/il6/parameters.csv"
-    table.write_bytes(before := table.read_bytes().replace(b"cmax", b"Cmax"))
-    counted.clear()
-    assert run(tmp_path, resume=True)["nca transgene"].startswith(AGAIN)
-    assert counted == ["il6"]
-    assert table.read_bytes() != before
-    (tmp_path / "nca/il6.nc").write_bytes(b"damaged")
-    counted.clear()
-    run(tmp_path, resume=True)
-    assert counted == ["il6"]
-    counted.clear()
-    run(tmp_path, CHANGED, resume=True)
-    assert counted == ["transgene", "il6"]
+def test_another_window_or_a_changed_file_is_computed_again(out, counted):
+    run(out)
+    table = out / "nca/il6/parameters.csv"
+    before = table.read_bytes()
+    table.write_bytes(before.replace(b"cmax", b"Cmax"))
+    (out / "nca/transgene.nc").write_bytes(b"damaged")
+    run(out, resume=True)
+    assert counted == 2 * ["transgene", "il6"]
+    assert table.read_bytes() == before
+    run(out, CHANGED, resume=True)
+    assert counted == 3 * ["transgene", "il6"]
 
 
 def test_what_is_asked_for_no_more_is_removed(tmp_path):
-    run(tmp_path)
-    run(tmp_path, TEXT.replace(', "il6"', ""), resume=True)
-    assert sorted(p.name for p in (tmp_path / "nca").iterdir()) == ["transgene", "transgene.nc"]
+    for name in ("transgene", "il6", "left"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.nc").touch()
+    kept.drop_others(tmp_path, ["transgene", "il6"])
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "transgene", "transgene.nc", "il6", "il6.nc",
+    }  # fmt: skip
+    kept.drop_others(tmp_path / "nowhere", [])
 
 
 def test_the_key_is_of_data_and_settings():
