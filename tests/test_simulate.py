@@ -428,4 +428,6 @@ def test_patients_of_a_model_without_free_parameters():
     found = simulate.patients(held, 3, times=[9.3, 28.0], seed=1)
     assert found["individual"].shape == (3, 0)
     expected = model.simulate([9.3, 28.0])["transgene"].to_numpy()
-    assert_allclose(found["level"].to_numpy()[:, :, 0], np.tile(expected, (3, 1)), rtol=1e-9)
+    np.testing.assert_allclose(
+        found["level"].to_numpy()[:, :, 0], np.tile(expected, (3, 1)), rtol=1e-9
+    )
