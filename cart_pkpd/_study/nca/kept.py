@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Kept:
 def key(trial: xr.Dataset, settings: Settings) -> str:
     """Return a text that is the same for the same NCA by the same version of the package."""
     whole = hashlib.sha256()
-    said = [__version__, repr(replace(settings, source={})), sorted(trial.attrs.items())]
+    said: list[Any] = [__version__, repr(replace(settings, source={})), sorted(trial.attrs.items())]
     whole.update(json.dumps(said, default=str).encode())
     for name in sorted(map(str, trial.variables)):
         one = trial.variables[name]
