@@ -51,7 +51,7 @@ class Likelihoods:
         given = (free, np.asarray(sigmas, dtype=float), *self.data)
         held = [np.ascontiguousarray(a) for a in given]
         groups = np.array([a.ctypes.data for a in self.groups])
-        table = np.array([*(a.ctypes.data for a in (*held, *out)), groups.ctypes.data])
+        table = np.array([*(a.ctypes.data for a in (*held, *out)), 0, groups.ctypes.data])
         self.kernels[by].ctypes(*(patients or (0, k)), table.ctypes.data)
         total, slope, sigma_slope, status, level, sens = out
         level[self.order], sens[self.order] = level.copy(), sens.copy()

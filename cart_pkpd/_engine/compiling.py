@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import threading
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,10 @@ from cart_pkpd._engine.kernel import (
 from cart_pkpd._engine.linking import link, load
 from cart_pkpd._engine.side_by_side import effects_code, records_code
 from cart_pkpd._engine.translation import constants, translate
-from cart_pkpd._engine.units import definitions, unit
+from cart_pkpd._engine.units import unit
 from cart_pkpd._engine.widening import widened
 
 _LOG = logging.getLogger("cart_pkpd")
-_POINT_TO_VALUE = "int64(int64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
 _RUNNING: dict[str, subprocess.Popen[bytes]] = {}
 _LOADED: dict[str, dict[str, int]] = {}
 _LOCK = threading.RLock()
@@ -108,10 +106,8 @@ def hazard() -> CFunction:
     return CFunction(addresses(shared.name, shared.entries)[HAZARD], _Patients)
 
 
-def posterior(threads: bool) -> CFunction:
+def posterior() -> CFunction:
     """Return the C function :func:`cart_pkpd._engine.density.posterior`, for any kernel."""
-    if threads:
-        return CFunction(_threaded_posterior().address, _Posterior)
     shared = posterior_kernel()
     return CFunction(addresses(shared.name, shared.entries)[POSTERIOR], _Posterior)
 
@@ -146,16 +142,14 @@ def _stop_waiting() -> None:
         process.communicate()
 
 
-@cache
-def _threaded_posterior() -> Any:
-    """Return the posterior with threads, the same for all kernels.
+def threaded() -> CFunction:
+    """Return the C function that spreads patients over threads, for any kernel.
 
     Numba cannot keep code with threads on disk; a few seconds, once per process.
     """
-    from numba import cfunc
+    from cart_pkpd._engine import threads
 
-    scope = definitions(("population", "density", "threads"))
-    return cfunc(_POINT_TO_VALUE, error_model="numpy")(scope["posterior"])
+    return CFunction(threads.all_patients.address, _Patients)
 
 
 def allow_threads(count: int) -> None:

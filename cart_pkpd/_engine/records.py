@@ -30,6 +30,7 @@ from cart_pkpd._engine.equations import (
 from cart_pkpd._engine.equations import keep as wide_keep
 from cart_pkpd._engine.equations import natural as wide_natural
 from cart_pkpd._engine.patient import SOLVED
+from cart_pkpd._engine.places import GROUPS
 from cart_pkpd._engine.symbols import address_of, floats, integers, release, room
 from cart_pkpd._engine.wide_records import GIVEN_OF_A_RECORD, LEVEL, LN, LOST, SUMS
 from cart_pkpd._engine.wide_records import level as wide_level
@@ -104,11 +105,11 @@ def records(first: int, last: int, table: Any) -> int:
     """Write log-likelihood and gradient of patients `first` to `last`.
 
     The table is that of :func:`cart_pkpd._engine.batch.loglik`, with 0 in place of the address of
-    levels that nobody asks for; on it follows the address of those of the groups' arrays.
+    levels that nobody asks for; place GROUPS is the address of those of the groups' arrays.
     """
     free, sigma, base = floats(table[0]), floats(table[1]), floats(table[2])
     ln, slope, sigma_slope = floats(table[17]), floats(table[18]), floats(table[19])
-    status, groups = integers(table[20]), integers(table[23])
+    status, groups = integers(table[20]), integers(table[GROUPS])
     start, endpoint, codes = integers(groups[0]), integers(groups[1]), integers(groups[2])
     given, row = floats(groups[3]), integers(groups[4])
     asked, level, sens = table[21] != 0, floats(table[21]), floats(table[22])

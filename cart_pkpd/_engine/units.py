@@ -39,7 +39,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "lanes": Unit("lanes", ("linear", "explicit", "rosenbrock", "patient", "lanes")),
         "log_ndtr": Unit("log_ndtr", ("special",)),
         "mills": Unit("mills", ("special",)),
-        "posterior": Unit("posterior", ("population", "serial", "density")),
+        "posterior": Unit("posterior", ("population", "density")),
         "moved": Unit("moved", ("population", "moved")),
         "copy": Unit("copy_point", ("density",)),
         "hazard": Unit("hazard", ("hazard",)),

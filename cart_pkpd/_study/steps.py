@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -155,13 +156,26 @@ def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:
 
 
 def analyse(found: Findings, endpoint: str, folder: RunFolder) -> str:
-    """Do the non-compartmental analysis of one endpoint in every window, as `cart-pkpd nca`."""
-    from cart_pkpd._study.nca import compute, run
+    """Do the non-compartmental analysis of one endpoint in every window, as `cart-pkpd nca`.
+
+    One that an earlier run has finished is taken from its folder.
+    """
+    from cart_pkpd._study.nca import compute, kept, run
     from cart_pkpd._study.nca.folder import NcaFolder
 
-    analysis = compute.analyse(found.trial, _nca_settings(found.config, endpoint))
+    settings, path = _nca_settings(found.config, endpoint), folder.path / "nca" / endpoint
+    key = kept.key(found.trial, settings)
+    earlier = kept.find(path, key)
+    if earlier is not None:
+        found.nca[endpoint] = earlier.params
+        return f"Taken from the earlier run. {earlier.note}"
+    if path.exists():
+        shutil.rmtree(path)
+    analysis = compute.analyse(found.trial, settings)
     (found.nca[endpoint],) = analysis.params
-    return run.write(analysis, NcaFolder(folder.path / "nca" / endpoint)).note
+    written = run.write(analysis, NcaFolder(path))
+    kept.keep(path, key, kept.Kept(found.nca[endpoint], written.note), written.files)
+    return written.note
 
 
 def _nca_settings(config: Config, endpoint: str) -> Settings:

@@ -35,7 +35,7 @@ from cart_pkpd.models._courses import (
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
 from cart_pkpd.models._parameters import Parameter
-from cart_pkpd.models._rounding import looks, without_rounding
+from cart_pkpd.models._rounding import fallen, looks, sizes_at_floors, without_rounding
 from cart_pkpd.models._simulated import Patients, simulated, times_of
 from cart_pkpd.models._trace import trace_ode
 from cart_pkpd.models.math import Value
@@ -297,7 +297,9 @@ class OdeModel(Model):
             Every endpoint (and state), dims (id, time), or (time) for one patient without a
             label; ``status`` by patient: ``"solved"``, or why there is no solution, in which
             case the levels are NaN. What the solver leaves below 0 by less than ten times its
-            tolerance of the patient's largest level is 0.
+            tolerance of the patient's largest level, or of the floors of the states, is 0. An
+            endpoint that is an amount and is below 0 by more has no solution: it had died out, and
+            rounding grew in its place.
 
         Raises
         ------
@@ -308,6 +310,7 @@ class OdeModel(Model):
         patients = patients_with(self, params, values, covariates, doses, inputs)
         k = patients.count
         program, shown = solve.observing_states(self.program), dict(self.endpoints)
+        own = len(shown)
         if states:
             solve.check_state_names(self.program)
             shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
@@ -337,7 +340,11 @@ class OdeModel(Model):
             return asked.reshape(k, when.size, len(shown)), status
 
         cube, status = at(t)
-        cube = without_rounding(cube, how.rtol, lambda only: at(looks(t), only)[0])
+        if (cube < 0).any():
+            least = sizes_at_floors(program, base)[:, : len(shown)]
+            cube = without_rounding(cube, how.rtol, lambda only: at(looks(t), only)[0], least)
+            lost = fallen(cube[:, :, :own], least[:, :own])
+            cube[lost], status[lost] = np.nan, solve.BELOW_ZERO
         out = simulated(
             {name: (cube[:, :, i], unit) for i, (name, unit) in enumerate(shown.items())},
             t,
