@@ -24,7 +24,8 @@ _NO_FITS: Mapping[str, Any] = {"models": {}, "nca": None, "search": None}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILES = (
     ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
-    ("endpoints", "lesions"), ("endpoints", "followup"),
+    ("endpoints", "lesions"), ("endpoints", "followup"), ("grades", "vitals"),
+    ("grades", "neurology"),
 )  # fmt: skip
 
 
@@ -138,7 +139,8 @@ class Config:
             dose = dose.model_copy(
                 update=dict.fromkeys(("counts", "current", "chain", "below", "response"))
             )
-        bare: dict[str, Any] = {"endpoints": None, "data": None, "operating": table, "dose": dose}
+        bare: dict[str, Any] = dict.fromkeys(("endpoints", "data", "grades"))
+        bare |= {"operating": table, "dose": dose}
         return self._with({**_NO_FITS, **bare})
 
     def only_endpoints(self) -> Config:

@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, grid, operating, searching
+from cart_pkpd._study import clinical, dosing, grading, grid, operating, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -32,6 +32,7 @@ def check(config: Config) -> None:
         *_bad_units(config),
         *_bad_rules(config),
         *_once(config, _bad_models(config)),
+        *grading.problems(config),
         *clinical.problems(config),
         *dosing.problems(config),
         *operating.problems(config),
@@ -64,7 +65,8 @@ def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[st
     listed: list[tuple[str, str]] = []
     if spec.data is not None:
         source = spec.data.table or f"the data set '{config.dataset}'"
-        listed.append(("data", f"read and check {source}"))
+        said = ", ".join(filter(None, (f"read and check {source}", grading.said(config))))
+        listed.append(("data", said))
     if spec.nca is not None:
         listed += [
             (f"nca {endpoint}", _windows(spec.nca.windows)) for endpoint in spec.nca.endpoints

@@ -38,7 +38,7 @@ from pydantic_core import PydanticCustomError
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
-from cart_pkpd._study.endpointstable import Endpoints
+from cart_pkpd._study.endpointstable import Endpoints, Grades
 from cart_pkpd._study.operatingtable import Operating
 from cart_pkpd._study.simulatetable import Simulate
 
@@ -484,6 +484,7 @@ class RunFile(Table):
     title: str | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
     data: Data | None = None
+    grades: Grades | None = None
     nca: Nca | None = None
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
@@ -512,7 +513,7 @@ class RunFile(Table):
                 "has [data] and dose.counts: DLTs would come from two places; leave out one"
             )
         if self.data is None:
-            odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
+            odd = [f"[{k}]" for k in ("grades", "nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
             if not counted and self.operating is None and self.simulate is None:
