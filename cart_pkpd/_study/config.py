@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILES = (
     ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
     ("endpoints", "lesions"), ("endpoints", "followup"), ("grades", "vitals"),
-    ("grades", "neurology"),
+    ("grades", "neurology"), ("fit", "given_fit"),
 )  # fmt: skip
 
 
@@ -205,6 +205,16 @@ class Config:
         """Return the sampler's arguments of `fit.bayes` for one of the models."""
         own = self._merged(name, self.spec.fit, Sampling)
         return own | ({"cores": self.spec.fit.cores} if self.spec.fit.cores else {})
+
+    @property
+    def given(self) -> Path | None:
+        """Path of the earlier fit whose parameters are known for each patient, if there is one."""
+        return None if self.spec.fit.given_fit is None else self.path(self.spec.fit.given_fit)
+
+    @property
+    def given_at(self) -> str:
+        """Which average of its draws counts."""
+        return self.spec.fit.given_at or "median"
 
     def _merged(
         self, name: str, shared: PopulationKeys | Sampling, keys: type[PopulationKeys | Sampling]

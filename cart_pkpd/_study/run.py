@@ -283,7 +283,7 @@ class _Run:
         for endpoint in spec.nca.endpoints if spec.nca else ():
             with self._step(f"nca {endpoint}") as note:
                 note.text = steps.analyse(found, endpoint, self.folder)
-        if spec.models and spec.fit.least_squares:
+        if spec.models and spec.fit.alone:
             with self._step("least squares", alone=True) as note:
                 note.text = steps.least_squares(found, self.folder)
         self._fits(found)

@@ -185,7 +185,28 @@ class Fit(Sampling):
         default="transgene", description="what is fitted, or several things in one fit"
     )
     cores: int | None = Field(default=None, ge=1)
-    least_squares: bool = Field(default=True, description="also fit patient by patient")
+    least_squares: bool = Field(
+        default=True, description="also fit patient by patient; not with 'given_fit'"
+    )
+    given_fit: str | None = Field(
+        default=None,
+        description="a saved fit, relative to the run file, whose parameters are known for each "
+        "patient (sequential fit)",
+    )
+    given_at: Literal["median", "mean"] | None = Field(
+        default=None, description="of the draws of the fit that is given; the median by default"
+    )
+
+    @model_validator(mode="after")
+    def _given_at_of_something(self) -> Self:
+        if self.given_at is not None and self.given_fit is None:
+            raise _sentence("has 'given_at' without 'given_fit', the fit it is of")
+        return self
+
+    @property
+    def alone(self) -> bool:
+        """Return whether every patient is also fitted alone."""
+        return self.least_squares and self.given_fit is None
 
     @property
     def endpoints(self) -> tuple[str, ...]:
