@@ -404,7 +404,7 @@ def test_what_does_not_fit_is_refused(make, said):
 def test_courses_of_drivers_are_returned_beside_the_levels():
     """Killing is what growth lacks: sld' = grow sld - base killing, integrated by trapezoids.
 
-    The step of 0.01 day leaves an error below 1e-5 mm of a change of some mm.
+    The step of 0.01 day leaves an error below 1e-4 mm of a change of some mm.
     """
     model = models.get("effector_memory") + models.tumour("killing")
     days = np.linspace(0.0, 30.0, 3001)
