@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,19 @@ import xarray as xr
 from hypothesis import HealthCheck, settings
 
 BY_MODEL = ("test_model_contract.py", "test_model_recovery.py")
+
+# The files that take longest come first, so that no worker is left alone with one of them at the
+# end. Every other one of the first compiles nothing: two workers in want of the same units wait.
+DEAR = tuple(
+    f"test_{name}.py"
+    for name in (
+        "fit", "plots_audit", "stat_options", "cli_nca", "posterior", "dose_operating", "notebooks",
+        "calibration", "laplace", "endpoints_study", "engine", "report", "grid_runs", "model_pages",
+        "least_squares", "library_tumour", "break_hostile", "interruptions", "dose_chain",
+        "library_empirical", "engine_lanes", "study", "leave_out", "reference_posteriors",
+        "fit_several_endpoints", "simulate", "crs", "survival", "survival_joint",
+    )
+)  # fmt: skip
 
 settings.register_profile(
     "fast",
@@ -48,12 +63,42 @@ def car22_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels_compile_here() -> Iterator[None]:
+    """Compile kernels in this process once their units are on disk: starting another takes long.
+
+    The code is the same to the byte, which test_engine_cache shows. Units, and whatever runs in
+    processes of its own, are compiled as always.
+    """
+    from cart_pkpd._engine import compiling, store, units
+
+    launch = compiling._launch
+
+    @functools.wraps(launch)
+    def launch_for_units(name: str) -> Any:
+        needed = compiling.constants(compiling.equations(name))["UNITS"]
+        folder = store.cache_folder()
+        there = all((folder / f"unit_{n}_{units.key(n)}.bc").is_file() for n in needed)
+        return None if there else launch(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_launch", launch_for_units)
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by `DEAR`; all others stay in their order."""
+    place = {name: i for i, name in enumerate(DEAR)}
+    items.sort(key=lambda item: place.get(item.path.name, len(DEAR)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Let one worker run a whole file, because its tests share compiled kernels and fixtures.
 
     The contract suite is split by model. Done here, because the groups of pytest-xdist 3.8 are
-    not seen by pytest 9.2.
+    not seen by pytest 9.2. Files go out in the order of the collection, not by their tests'
+    number, which says little of the time they take.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -63,4 +108,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             by_model = Path(file).name in BY_MODEL and "[" in test
             return f"model {test.split('[')[1].strip(']').split('-')[0]}" if by_model else file
 
+    config.option.loadscopereorder = False
     return ByFile(config, log)

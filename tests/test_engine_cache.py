@@ -69,6 +69,23 @@ def test_every_process_compiles_the_same_code():
     assert store.kept(path) == here
 
 
+def test_a_model_is_compiled_by_a_process_of_its_own(monkeypatch):
+    """Without what conftest puts in its way; begun early, it is waited for and not begun again."""
+    chosen = kernel.kernel(DOUBLE, ("a",), None)
+    expected = compiling.compile_here(chosen.name)
+    path = kernel.source_path(chosen.name).with_suffix(".o")
+    launch, names = compiling._launch.__wrapped__, []
+    monkeypatch.setattr(compiling, "_launch", lambda name: names.append(name) or launch(name))
+    monkeypatch.setattr(compiling, "compile_here", lambda name: pytest.fail("compiled here"))
+    path.unlink()
+    compiling.start(chosen)
+    assert chosen.name in compiling._RUNNING
+    assert compiling._code(chosen.name) == expected
+    path.unlink()
+    assert compiling._code(chosen.name) == expected
+    assert names == [chosen.name] * 2
+
+
 def test_loading_needs_no_numba():
     """It takes half a second to import; who only runs what is compiled does not wait for it."""
     name = kernel.kernel(DOUBLE, ("a",), None).name

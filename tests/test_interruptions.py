@@ -83,7 +83,9 @@ def test_a_save_that_is_stopped_half_way_leaves_what_was_there(earlier, number):
             fit.load(part)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_a_first_save_that_is_stopped_leaves_no_file_of_that_name(tmp_path, number):
     process = start("save slowly", tmp_path / "fit.nc", 2000)
     until(process, "half written")
@@ -125,6 +127,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow  # a limit on files, above, and a text on a full disk, below, take a moment
 def test_a_full_disk_is_told_and_leaves_what_was_there(small_disk):
     path = known_fit(7).save(small_disk / "fit.nc")
     code, out = completed("save", path, 2000)

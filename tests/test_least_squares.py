@@ -33,6 +33,19 @@ def line(seed, c0=500.0, k=0.12):
     return t, np.exp(np.log(c0) - k * t + noise)
 
 
+@pytest.fixture(scope="module")
+def few(fast01) -> xr.Dataset:
+    """The first ten patients of fast01: for six parameters most have too few records."""
+    ids = fast01["id"].to_numpy()[:10]
+    return fast01.isel(obs=np.isin(fast01["patient"].to_numpy(), ids), id=slice(10))
+
+
+@pytest.fixture(scope="module")
+def of_few(few) -> xr.Dataset:
+    """Every parameter of every one of the few."""
+    return fit.least_squares(MODEL, few)
+
+
 def as_trial(patients, lloq=None) -> xr.Dataset:
     """Return a trial of one endpoint from days and levels by patient."""
     rows = [
@@ -128,17 +141,17 @@ def test_one_patient_has_no_robust_standard_error():
 
 
 def test_several_starts_find_the_better_optimum(fast01):
-    """No patient's fit is beaten by a search from many other points (SciPy, 40 random starts)."""
+    """A patient's fit is beaten by no search from other points (SciPy, 40 random starts)."""
     from cart_pkpd._stats.error import error_model
     from cart_pkpd._stats.likelihood import pointwise_loglik
 
     names = ["cmax", "tmax", "rho", "alpha"]
-    found = fit.least_squares(MODEL, fast01, estimate=names).isel(id=1)
-    d = design(fast01, "transgene")
-    rows = np.flatnonzero(d.patient == 1)
+    some = fast01.isel(obs=fast01["patient"].to_numpy() == "F01-002", id=[1])
+    found = fit.least_squares(MODEL, some, estimate=names).isel(id=0)
+    d = design(some, "transgene")
 
     class Own:
-        dv, code, low, measure = d.dv[rows], d.code[rows], d.low[rows], d.measure[rows]
+        dv, code, low, measure = d.dv, d.code, d.low, d.measure
 
     sigma = {"sigma_log": float(found["sigma"])}
 
@@ -146,7 +159,7 @@ def test_several_starts_find_the_better_optimum(fast01):
         values = MODEL.typical() | {
             n: float(MODEL.parameters[n].to_natural(v)) for n, v in zip(names, free, strict=True)
         }
-        f = np.clip(MODEL.log_predict(d.time[rows], values), -200, 200)
+        f = np.clip(MODEL.log_predict(d.time, values), -200, 200)
         return -pointwise_loglik([error_model("lognormal")], Own(), f, [sigma]).sum()
 
     at = np.array(
@@ -160,21 +173,21 @@ def test_several_starts_find_the_better_optimum(fast01):
     assert minus_loglik(at) < best + 0.1
 
 
-def test_too_few_records_give_a_reason_not_a_number(fast01):
-    found = fit.least_squares(MODEL, fast01)
+def test_too_few_records_give_a_reason_not_a_number(of_few):
+    found = of_few
     reasons = found["status"].to_numpy().astype(str)
     few = np.array(["cannot determine" in r for r in reasons])
     assert few.any()
     assert not few.all()
     assert np.isnan(found["estimate"].to_numpy()[few]).all()
     fitted = np.array([r == "ok" for r in reasons])
+    assert fitted.any()
     assert np.isfinite(found["stderr"].to_numpy()[fitted]).all()
 
 
-def test_fewer_parameters_fit_more_patients(fast01):
-    all_of_them = fit.least_squares(MODEL, fast01)
-    three = fit.least_squares(MODEL, fast01, estimate=["cmax", "tmax", "alpha"])
-    count = [(r["status"].to_numpy().astype(str) == "ok").sum() for r in (all_of_them, three)]
+def test_fewer_parameters_fit_more_patients(few, of_few):
+    three = fit.least_squares(MODEL, few, estimate=["cmax", "tmax", "alpha"])
+    count = [(r["status"].to_numpy().astype(str) == "ok").sum() for r in (of_few, three)]
     assert count[1] > count[0]
     assert three.sizes["parameter"] == 3
 
@@ -378,9 +391,9 @@ def test_unequal_and_singular_information_maximises_the_likelihood(rng):
 
 
 def test_two_stages_recover_a_population():
-    """40 patients about c0 = 500, k = 0.12 with SDs 0.4 and 0.03, correlation 0.5: within 3 SE."""
+    """24 patients about c0 = 500, k = 0.12 with SDs 0.4 and 0.03, correlation 0.5: within 3 SE."""
     rng = np.random.default_rng(12)
-    draws = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=40)
+    draws = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=24)
     patients = {
         f"p{i:02d}": line(100 + i, 500 * np.exp(0.4 * a), 0.12 + 0.03 * b)
         for i, (a, b) in enumerate(draws)
@@ -391,17 +404,17 @@ def test_two_stages_recover_a_population():
         for name, typical, omega in (("c0", 500.0, 0.4), ("k", 0.12, 0.03)):
             one = found.sel(parameter=name)
             assert abs(float(one["typical"]) - typical) < 3 * float(one["stderr"])
-            # The standard error of a standard deviation of 40 is 11 %.
-            assert abs(float(one["omega"]) / omega - 1) < 0.35
+            # The standard error of a standard deviation of 24 is 15 %.
+            assert abs(float(one["omega"]) / omega - 1) < 0.45
         assert 0.1 < float(found["correlation"].sel(parameter="c0", other="k")) < 0.85
 
 
-def test_two_stages_say_who_was_not_used(fast01):
-    found = fit.two_stage(MODEL, fast01, estimate=["cmax", "tmax", "alpha"])
+def test_two_stages_say_who_was_not_used(few):
+    found = fit.two_stage(MODEL, few, estimate=["cmax", "tmax", "alpha"])
     left = found["id"].to_numpy()[~found["used"].to_numpy()]
     assert left.size
     assert all("cannot determine" in s for s in found["status"].sel(id=left).to_numpy())
     assert np.isnan(found["individual"].sel(id=left)).all()
-    few = "of 30 patients have records enough, and 6 parameters need 8"
-    with pytest.raises(FitError, match=few):
-        fit.two_stage(MODEL, fast01, method="standard")
+    sentence = "of 10 patients have records enough, and 6 parameters need 8"
+    with pytest.raises(FitError, match=sentence):
+        fit.two_stage(MODEL, few, method="standard")

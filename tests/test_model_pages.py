@@ -3,6 +3,7 @@
 Expected LaTeX is written by hand from the formulas, as they would be printed.
 """
 
+import functools
 import importlib.util
 import re
 import sys
@@ -226,10 +227,18 @@ def read_back(equations, names):
     return {k: value(v) for k, v in texts.items() if k[0] != "piece"}
 
 
-@pytest.mark.parametrize("model", ALL, ids=str)
-def test_the_latex_can_be_typeset(model):
+@pytest.fixture(scope="module")
+def typeset():
+    """Read a formula by matplotlib's parser; what models have in common is read once."""
+    return functools.cache(MathTextParser("path").parse)
+
+
+LONGEST = pytest.param("park2025", marks=pytest.mark.slow)  # seconds, and nothing the others lack
+
+
+@pytest.mark.parametrize("model", [LONGEST, *(m for m in ALL if m != "park2025")], ids=str)
+def test_the_latex_can_be_typeset(model, typeset):
     """Matplotlib's parser reads every part of every formula, braces and brackets close."""
-    parser = MathTextParser("path")
     made = models.describe(model)
     for equation in made.equations:
         source = equation.latex
@@ -237,9 +246,9 @@ def test_the_latex_can_be_typeset(model):
         assert source.count("\\left") == source.count("\\right")
         assert source.count("\\begin") == source.count("\\end")
         for part in typeset_parts(equation):
-            parser.parse(f"${part}$")
+            typeset(f"${part}$")
     for symbol_ in made.parameters["symbol"]:
-        parser.parse(f"${symbol_}$")
+        typeset(f"${symbol_}$")
 
 
 def typeset_parts(equation):

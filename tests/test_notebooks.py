@@ -26,7 +26,7 @@ LITTLE = 'sampling = {"draws": 60, "tune": 60, "chains": 2, "cores": 1}\n'
 QUICK = {
     "01_data_and_nca": None,
     "02_model_library": None,
-    "03_least_squares": "n_patients = 14",
+    "03_least_squares": "n_patients = 12",
     "05_cytokines_crs": LITTLE,
     "08_endpoints": None,
 }

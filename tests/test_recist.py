@@ -194,7 +194,7 @@ def histories(draw):
     return base, scans
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow],
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow],
           derandomize=True)  # fmt: skip
 @given(histories())
 def test_random_histories_agree_with_a_literal_transcription(history):

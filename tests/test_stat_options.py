@@ -532,7 +532,7 @@ def test_additions_come_back_from_disk(trial, tmp_path):
     population = fit.population(
         iiv=["c0"], errors=ERRORS, scale=["il6"], covariates={"loss": [
             fit.covariate("ldh", form="exponential", centre=200)], "k": ["age"]})  # fmt: skip
-    result = fit.laplace(Turnover(), trial, population, endpoint=BOTH, starts=1)
+    result = fit.laplace(Turnover(), trial, population, endpoint=BOTH, starts=1, max_iterations=4)
     assert {"scale_il6", "beta_loss_ldh", "beta_k_age"} <= set(result.estimates)
     assert result.model_name == "Turnover"
     again = fit.load(result.save(tmp_path / "fit.nc"), model=Turnover())

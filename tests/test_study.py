@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import signal
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from nca_command import FILES
 
-from cart_pkpd import checks, cli, compare, data, datasets, fit, nca, report, study
+from cart_pkpd import checks, compare, fit, nca, report, study
 from cart_pkpd._core.errors import ConfigError, DataError, FitError
 from cart_pkpd._study.folder import json_text, whole_file
 from cart_pkpd._study.provenance import config_hash
@@ -97,18 +97,6 @@ def page(folder: Path, **given: Any) -> Path:
     return folder / "report.html"
 
 
-NCA_FILES = (
-    "candidates.csv",
-    "import_report.txt",
-    "notes.csv",
-    "parameters.csv",
-    "persistence.csv",
-    "proportionality.csv",
-    "settings.toml",
-    "status.json",
-    "summary.csv",
-    "table.csv",
-)
 Bayes = Callable[..., Fitted]
 Engine = Callable[[Bayes], list[dict[str, Any]]]
 
@@ -194,7 +182,7 @@ def test_run_folder_holds_everything(tmp_path: Path, quick: Quick, engine: Engin
         "report.html",
         "data/import_report.txt",
         "data/import_report.json",
-        *(f"nca/transgene/{name}" for name in NCA_FILES),
+        *(f"nca/transgene/{name}" for name in FILES),
         "fits/excluded.csv",
         "fits/stein.nc",
         "fits/heavy.nc",
@@ -525,57 +513,6 @@ def test_no_models_gives_an_nca_report(tmp_path: Path, quick: Quick, engine: Eng
     outcome = study.run(quick('[data]\ntable = "trial.csv"\n[nca]\n'), tmp_path)
     assert [step.name for step in outcome.steps] == ["data", "nca transgene", "report"]
     assert (outcome.exit_code, calls) == (0, [])
-
-
-def test_nca_tables_hold_every_value_or_its_reason(tmp_path: Path) -> None:
-    run_file = MINIMAL + "[nca]\nwindows = [[0, 28], [0, 84]]\n"
-    study.run(study.loads(run_file), tmp_path)
-    trial = datasets.load("fast01")
-    params = nca.table(trial, "transgene", [(0, 28), (0, 84)])
-    folder = tmp_path / "nca" / "transgene"
-    wide = pd.read_csv(folder / "table.csv")
-    assert list(wide.columns[:3]) == ["id", "endpoint", "dose_level"]
-    assert wide["id"].tolist() == data.patients(trial)
-    for name in ("cmax", "auc0_28", "auc0_84", "half_life"):
-        assert wide[name].equals(pd.Series(params[name].values, name=name))  # to the last bit
-    long = pd.read_csv(folder / "parameters.csv", keep_default_na=False)
-    missing = long["value"] == ""
-    assert (long.loc[missing, "reason"] != "").all()
-    assert missing.any()
-    settings_ = tomllib.loads((folder / "settings.toml").read_text(encoding="utf-8"))
-    assert settings_["endpoints"] == ["transgene"]
-    assert settings_["windows"] == [[0, 28], [0, 84]]
-    assert nca.Rules.from_dict(settings_["rules"]) == nca.Rules()
-
-
-def test_settings_of_a_run_repeat_its_nca(tmp_path: Path) -> None:
-    table, other = tmp_path / "trial.csv", tmp_path / "other"
-    table.write_text(TRIAL.replace("DVID,DV,", "DVID,LEVEL,"), encoding="utf-8")
-    (tmp_path / "patients.csv").write_text("ID,AGE\nA,60\nB,41\n", encoding="utf-8")
-    text = """
-    [data]
-    table = "trial.csv"
-    subjects = "patients.csv"
-    columns = { DV = "LEVEL" }
-    [nca]
-    windows = [[0, 14], [3, 21]]
-    method = "linear"
-    """
-    study.run(study.loads(text, root=tmp_path), tmp_path / "run")
-    folder = tmp_path / "run/nca/transgene"
-    command = ["nca", str(table), "--settings", str(folder / "settings.toml"), "--out", str(other)]
-    assert cli.execute([*command, "--quiet"]) == 0
-    assert {p.name for p in other.iterdir()} == {p.name for p in folder.iterdir()} == set(NCA_FILES)
-    # Each folder has its own time in status.json, and its own way to the table of patients.
-    for name in set(NCA_FILES) - {"status.json", "settings.toml"}:
-        assert (other / name).read_bytes() == (folder / name).read_bytes(), name
-    first, second = (
-        tomllib.loads((f / "settings.toml").read_text(encoding="utf-8")) for f in (folder, other)
-    )
-    ways = (first["data"].pop("subjects"), second["data"].pop("subjects"))
-    assert ways == ("../../../patients.csv", "../patients.csv")
-    assert first == second
-    assert first["windows"] == [[0, 14], [3, 21]]
 
 
 def test_file_that_could_not_be_finished_is_not_there(tmp_path: Path) -> None:
