@@ -152,6 +152,7 @@ class DoseFindings:
         given, mtd = below.extra, words.dose(below.extra["mtd"], below.unit)
         seen = self._seen_at(below.dose)
         if below.dose == given["mtd"]:
+            seen = seen.replace("Seen there", "Seen at the MTD")
             return mtd, f"the MTD: {_why_not_lower(below)}. {seen}".rstrip()
         why = (
             f"the lowest dose whose {benefit(below)} is at least {words.percent(given['share'])} "
