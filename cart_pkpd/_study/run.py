@@ -286,7 +286,7 @@ class _Run:
         for endpoint in analysed:
             with self._step(f"nca {endpoint}") as note:
                 note.text = steps.analyse(found, endpoint, self.folder)
-        if spec.models and spec.fit.least_squares:
+        if spec.models and spec.fit.alone:
             with self._step("least squares", alone=True) as note:
                 note.text = steps.least_squares(found, self.folder)
         self._fits(found)
@@ -333,7 +333,7 @@ class _Run:
     def _provenance(self, trial: xr.Dataset) -> dict[str, Any]:
         """Write what the run was made with, so far; a stopped run has its record too."""
         checksum = trial.attrs.get("source_sha256", "no file")
-        data = {"file": trial.attrs["source"], "sha256": checksum}
+        data = {"file": trial.attrs["source"], "sha256": checksum} | steps.checksums(trial)
         times = {"started": self.folder.status["started"], "written": now()}
         times |= {f"{step.name} [s]": round(step.seconds, 2) for step in self.done}
         found = provenance(self.config, data) | {"times": times}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.left_out import left_out as words_of_left_out
-from cart_pkpd._study import fit_checks, fitting, join, plan, tables
+from cart_pkpd._study import fit_checks, fitting, grading, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, sha256, write_text
 
@@ -87,12 +87,13 @@ def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
     """Read the trial and keep its import report."""
     from cart_pkpd import data
 
-    trial = load_trial(config)
+    trial, grades = grading.join(config, _own_trial(config))
     report = data.import_report(trial)
     write_text(folder / "data/import_report.txt", f"{report}\n")
     write_text(folder / "data/import_report.json", report.to_json() + "\n")
     said = f"{report.n_patients} patients, {report.n_observations} observations"
-    return trial, f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
+    said = f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
+    return trial, f"{said}; {grading.write(grades, folder)}" if grades else said
 
 
 def no_trial(config: Config) -> xr.Dataset:
@@ -110,7 +111,17 @@ def no_trial(config: Config) -> xr.Dataset:
 
 
 def load_trial(config: Config) -> xr.Dataset:
-    """Return the trial that a run file names."""
+    """Return the trial that a run file names, with the grades that it asks for."""
+    return grading.join(config, _own_trial(config))[0]
+
+
+def checksums(trial: xr.Dataset) -> dict[str, str]:
+    """Return the checksums of the further tables that are in a trial, by name."""
+    names = (f"{key}_sha256" for key in grading.FILES)
+    return {name: str(trial.attrs[name]) for name in names if name in trial.attrs}
+
+
+def _own_trial(config: Config) -> xr.Dataset:
     from cart_pkpd import data, datasets
 
     assert config.spec.data is not None
