@@ -66,7 +66,7 @@ def models(
     exposure: bool = True,
     endpoint: str | None = None,
     window: tuple[float, float] = (0.0, 28.0),
-    n_sims: int = 300,
+    n_sims: int = _exposure.N_SIMS,
     seed: int = 1,
     n_draws: int = 500,
     n_samples: int = 100,

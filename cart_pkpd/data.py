@@ -147,6 +147,8 @@ def read_table(
     Where times are dates (2026-03-09, 09.03.2026, 09-Mar-2026, with or without a time of day), days
     count from the patient's date of infusion: that of the INFUSION column, of a column "Infusion
     date" in `subjects`, or of the first dose record. They are whole unless both have a time of day.
+    ``infusion_day`` says on which day each patient was infused, counted from the first patient's
+    infusion; the dates themselves are not kept.
 
     The length of an infusion comes from DUR (or DURATION, TINF), in the unit of the times, or from
     RATE, in amounts per unit of time, as AMT/RATE; a unit in the header counts instead. Empty

@@ -120,14 +120,13 @@ def bayes(
     cores : int, optional
         Chains run at the same time; by default as many as there are processors.
     seed : int
-        The same seed, versions and machine give the same draws, whatever `cores` is.
+        The same seed, versions and machine give the same draws, whatever `cores` and `threads` are.
     target_accept : float
         Higher means smaller steps, for difficult posteriors.
     threads : int
         Patients whose equations are solved at the same time within each chain, for large
-        trials on machines with more cores than chains. Such code cannot be kept on disk and is
-        compiled in every process (20 s or so). The draws differ from those of one thread by
-        chance only, and are the same every time.
+        trials on machines with more cores than chains. A part of such code cannot be kept on disk
+        and is compiled in every process (some seconds).
     progress : callable or bool, optional
         True for a bar, in a notebook or a terminal; False for none; by default a notebook shows
         one. A function is called a few times a second, on another thread, with a ``Progress``;

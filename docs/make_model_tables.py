@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from cart_pkpd import checks, models
+from cart_pkpd._core import words
 from cart_pkpd._engine.schedule import Dose, base_values, schedule
 from cart_pkpd._engine.solve import sensitivities
+from cart_pkpd.plots import _axes
 
 HERE = Path(__file__).parent
 USUAL = {"cells": 1e8, "mg": 300.0}
@@ -24,6 +26,9 @@ FOLD = np.geomspace(0.1, 10.0, 9)
 DAYS = np.linspace(0.0, 28.0, 561)
 SPREAD = DAYS >= 1.0  # before, infused cells leave the blood for tissues
 FLAT, PROPORTIONAL = 0.25, 0.75
+CMAX = {"color": _axes.BLUE, "linewidth": 1.8}
+AUC = {"color": _axes.ORANGE, "linewidth": 1.5, "linestyle": "--"}
+PROPORTION = {"color": _axes.GREY, "linewidth": 1.0, "linestyle": ":"}
 
 type Array = NDArray[np.float64]
 
@@ -122,7 +127,7 @@ def takes_cells(model: models.Model) -> bool:
 
 @dataclass(frozen=True)
 class Response:
-    """Cmax, AUC0–28 and Tmax of the first endpoint over a hundredfold range of doses."""
+    """Cmax, AUC0–28d and Tmax of the first endpoint over a hundredfold range of doses."""
 
     dose: Array
     unit: str
@@ -185,7 +190,7 @@ def dose_page(found: dict[str, Response], without: list[str]) -> str:
         "# Dose and response of the models",
         "",
         "Written by `python docs/make_model_tables.py`: one dose at the start, a tenth to ten "
-        "times 1e8 cells (of other units their usual dose), typical values; the first "
+        "times 10⁸ cells (of other units their usual dose), typical values; the first "
         "endpoint on days 0 to 28, its peak from day 1 on, when infused cells have left the "
         "blood for tissues.",
         "",
@@ -193,14 +198,15 @@ def dose_page(found: dict[str, Response], without: list[str]) -> str:
     if found:
         lines += [finding(found), "", "![Cmax and AUC by dose](figures/dose_response.png)", ""]
         lines += [
-            "| model | doses | Cmax, lowest to highest dose | slope of Cmax | slope of AUC0–28 | "
+            "| model | doses | Cmax, lowest to highest dose | slope of Cmax | slope of AUC0–28d | "
             "Tmax, lowest to highest dose | |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         lines += [
-            f"| {name} | {r.dose[0]:.3g} – {r.dose[-1]:.3g} {r.unit} | {r.cmax[0]:.3g} – "
-            f"{r.cmax[-1]:.3g} {r.level_unit} | {r.slope:.2f} | {r.auc_slope:.2f} | "
-            f"{r.tmax[0]:.1f} – {r.tmax[-1]:.1f} d | {kind(r.slope)} |"
+            f"| {name} | {words.doses([r.dose[0], r.dose[-1]], r.unit).replace(', ', ' – ')} | "
+            f"{words.number(r.cmax[0])} – {words.number(r.cmax[-1])} {words.unit(r.level_unit)} | "
+            f"{words.fixed(r.slope)} | {words.fixed(r.auc_slope)} | "
+            f"{r.tmax[0]:.1f} – {r.tmax[-1]:.1f} days | {kind(r.slope)} |"
             for name, r in found.items()
         ]
         lines += ["", "Slopes are d ln y / d ln dose over the whole range: 1 is proportional."]
@@ -216,7 +222,9 @@ def finding(found: dict[str, Response]) -> str:
     others = {n: r for n, r in found.items() if n not in flat}
 
     def listed(some: dict[str, Response]) -> str:
-        return ", ".join(f"`{n}` {r.cmax[-1] / r.cmax[0]:.3g}-fold" for n, r in some.items())
+        return ", ".join(
+            f"`{n}` {words.number(r.cmax[-1] / r.cmax[0])}-fold" for n, r in some.items()
+        )
 
     parts = []
     if flat:
@@ -234,22 +242,27 @@ def draw(found: dict[str, Response]) -> None:
     """Write the figure: one panel per model, Cmax and AUC relative to the usual dose."""
     columns = min(4, len(found))
     rows = -(-len(found) // columns)
-    figure = Figure(figsize=(2.5 * columns + 0.6, 2.3 * rows + 0.8), layout="constrained")
+    figure = _axes.sheet(2.3 * columns + 0.6, 1.9 * rows + 0.8)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     middle = FOLD.size // 2
     for axes, (name, r) in zip(panels.flat, found.items(), strict=False):
-        axes.loglog(FOLD, FOLD, color="0.8", linewidth=1.0, label="proportional")
-        axes.loglog(FOLD, r.cmax / r.cmax[middle], color="C0", label="Cmax")
-        axes.loglog(FOLD, r.auc / r.auc[middle], color="C1", linestyle="--", label="AUC0–28")
-        axes.set_title(name, fontsize=9)
-        axes.grid(color="0.93")
+        axes.loglog(FOLD, FOLD, **PROPORTION)
+        axes.loglog(FOLD, r.cmax / r.cmax[middle], **CMAX)
+        axes.loglog(FOLD, r.auc / r.auc[middle], **AUC)
+        _axes.dress(axes)
+        _axes.heading(axes, name)
+        axes.set_ylim(0.07, 14.0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(FixedLocator([0.1, 1.0, 10.0]))
+            axis.set_major_formatter(FuncFormatter(lambda v, _: words.short(v)))
+            axis.set_minor_formatter(NullFormatter())
     for axes in panels.flat[len(found) :]:
         axes.set_visible(False)
-    panels[0, 0].set_ylim(0.03, 30.0)
-    figure.supxlabel("dose relative to the usual one", fontsize=10)
-    figure.supylabel("relative to the usual dose", fontsize=10)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    _axes.shared_labels(figure, "Dose relative to the usual one", "Relative to the usual dose")
+    keys = [_axes.key(text, **style) for text, style in (
+        ("Cmax", CMAX), ("AUC0–28d", AUC), ("proportional to dose", PROPORTION),
+    )]  # fmt: skip
+    _axes.figure_legend(figure, keys)
     figure.savefig(HERE / "figures" / "dose_response.png", dpi=90)
 
 

@@ -75,7 +75,7 @@ reasons[reasons != ""].value_counts().rename("patients").reset_index().style.hid
 # ## By dose level, as a label would print it
 
 # %%
-nca.label_table(params).rename(columns="{:.0e} cells".format)
+nca.label_table(params)
 
 # %% [markdown]
 # Read the *n* before the means. A geometric CV above 100 % is usual for cells that multiply: dose explains little of what a

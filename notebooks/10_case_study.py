@@ -75,7 +75,7 @@ pd.DataFrame(shown).reindex(list(published.parameters)).fillna("held")
 # %%
 params = nca.table(trial, endpoint="car_abs", window=(0, 28))
 table = nca.label_table(params, parameters=["cmax", "auc0_28"])
-table[[1.0, 2.0]].rename(columns="level {:.0f}".format)
+table[["dose level 1", "dose level 2"]]
 
 # %%
 reasons = params["reason"].sel(parameter="half_life").to_series()

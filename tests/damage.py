@@ -49,6 +49,11 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     file: str = "trial.csv"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # Hypothesis warns instead of telling of a failure in more than 30,000 characters.
+        said = f"Case({self.content[:2000]!r}, {len(self.content)} bytes, {self.outcome!r})"
+        printer.text(said)
+
 
 @cache
 def _bundled() -> tuple[tuple[tuple[str, str], ...], ...]:

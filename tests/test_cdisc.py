@@ -69,6 +69,12 @@ def tumours():
     return {"tu": tu, "tr": pd.DataFrame(rows), "rs": rs}
 
 
+def test_the_day_of_infusion_counts_from_the_first_patients_infusion():
+    """6 March to 10 April are 35 days; lymphodepletion and times of day do not count."""
+    trial = data.read_sdtm(sdtm(), infusion="CAR-T").trial
+    assert trial["infusion_day"].sel(id=["S-01", "S-02"]).values.tolist() == [0.0, 35.0]
+
+
 def written(tables, folder, ending):
     for name, table in tables.items():
         data.write_dataset(table, folder / f"{name}.{ending}")

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
-from scipy import stats
+from scipy import optimize, stats
 from test_laplace import TIMES, Line, exact_line, trial_of
 
 from cart_pkpd import cli, compare, fit, plots
 from cart_pkpd._compare.exposure import as_columns, of_fit
+from cart_pkpd._compare.predictive import _pointwise, _ranks
 from cart_pkpd._compare.result import Comparison
 from cart_pkpd._core.errors import ConfigError, DataError, FitError
 
@@ -78,6 +79,77 @@ def test_criteria_are_those_of_the_exact_likelihood(likely, compared):
         assert_allclose(row["bic_patients"], ofv + k * n, atol=1e-5)
         assert_allclose(row["bic_mixed"], ofv + varying * n + 2 * records, atol=1e-5)
         assert row["n_estimated"] == k
+
+
+def test_criteria_are_those_of_a_likelihood_maximised_here(likely, compared):
+    """SciPy's maximum of SciPy's likelihood, from other starts: AIC and BIC to 1e-4.
+
+    AIC = -2 ln L + 2 k; BIC = -2 ln L + k ln n (Burnham & Anderson 2002, sections 2.2 and 6.4).
+    """
+    n = PATIENTS * TIMES.size
+    for name, start in {"plain": [50.0, 2.0, 1.0, 1.0], "sex": [50.0, 2.0, 0.0, 1.0, 1.0]}.items():
+        structure, sex = likely[name].structure, name == "sex"
+
+        def ofv(x, structure=structure, sex=sex):
+            return exact_line(structure, np.array([*x[:-1], -40.0, x[-1]]), with_sex=sex)
+
+        best = optimize.minimize(ofv, start, method="BFGS", options={"gtol": 1e-5})
+        k, row = len(start), compared.loc[name]
+        assert_allclose(row["ofv"], best.fun, atol=1e-4)
+        assert_allclose(row["aic"], best.fun + 2 * k, atol=1e-4)
+        assert_allclose(row["bic"], best.fun + k * np.log(n), atol=1e-4)
+
+
+def stacked(elpd):
+    """Weights, and the mean ln score, of the best mixture of models; elpd has shape (n, models).
+
+    Yao, Vehtari, Simpson & Gelman (2018), Bayesian Anal 13:917: weights of at least 0 with sum 1
+    that maximise the mean over what is left out of ln sum_k w_k p_k.
+    """
+    density = np.exp(elpd - elpd.max(axis=1, keepdims=True))
+
+    def score(w):
+        return np.mean(np.log(density @ w))
+
+    count = elpd.shape[1]
+    found = optimize.minimize(
+        lambda w: -score(w), np.full(count, 1 / count), method="SLSQP",
+        jac=lambda w: -np.mean(density / (density @ w)[:, None], axis=0),
+        bounds=[(1e-12, 1)] * count, tol=1e-12,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)},
+    )  # fmt: skip
+    return found.x, score
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [2, 4])
+def test_stacking_weights_are_those_of_the_best_mixture(seed, count):
+    """To 1e-3 of the weights and 1e-7 of the mean score, with weights inside and at the edge.
+
+    At the best mixture no model's mean of p_k / mixture is above 1, and it is 1 where w_k > 0.
+    """
+    rng = np.random.default_rng(seed)
+    elpd = -30.0 + rng.standard_normal((40, 1)) + 1.5 * rng.standard_normal((40, count))
+    elpd[:, 0] -= 0.5 * seed
+    each = [
+        xr.Dataset(
+            {"elpd": ("id", column), "pareto_k": ("id", np.full(40, 0.1))},
+            coords={"id": np.arange(40)},
+        ).assign(
+            total_elpd=column.sum(), total_se=np.sqrt(40) * column.std(), total_p=3.0,
+            total_good_k=0.7,
+        )
+        for column in elpd.T
+    ]  # fmt: skip
+    ranks = _ranks({f"model {i}": _pointwise(one) for i, one in enumerate(each)})
+    weights = np.array([ranks[f"model {i}"]["weight"] for i in range(count)])
+    expected, score = stacked(elpd)
+    assert_allclose(weights, expected, atol=1e-3)
+    assert_allclose(score(weights), score(expected), atol=1e-7)
+    density = np.exp(elpd + 30.0)
+    ratio = np.mean(density / (density @ weights)[:, None], axis=0)
+    assert (ratio < 1 + 1e-3).all()
+    assert_allclose(ratio[weights > 0.01], 1.0, atol=1e-3)
 
 
 @pytest.mark.parametrize("criterion", ["bic_mixed", "bic", "aic", "ofv"])

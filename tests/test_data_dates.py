@@ -50,7 +50,9 @@ def test_the_table_of_the_same_days_reads_the_same(tmp_path):
     cells = [line.split(";") for line in lines[1:]]
     counted = [lines[0], *(";".join([c[0], d, *c[2:]]) for c, d in zip(cells, days, strict=True))]
     plain = read(tmp_path, "\n".join(counted), columns=ROLES)
-    assert dated.drop_attrs().identical(plain.drop_attrs())
+    # Only the dates tell who was treated when.
+    assert "infusion_day" not in plain
+    assert dated.drop_vars("infusion_day").drop_attrs().identical(plain.drop_attrs())
 
 
 @pytest.mark.parametrize("written", ["{:%Y-%m-%d}", "{:%d-%b-%Y}", "{:%d.%m.%Y}"])
@@ -167,3 +169,41 @@ def test_a_message_shows_every_kind_of_problem_before_more_of_one():
     same = [Problem("a", f"first {i}.", row=i, column="X") for i in range(5)]
     other = Problem("b", "another.", row=9, column="X")
     assert str(DataError([*same, other])) == "first 0.\nanother.\nfirst 1.\n(and 3 more)"
+
+
+# --- the day of the trial on which a patient was treated -----------------------------------------
+
+
+def test_the_day_of_infusion_counts_from_the_first_patients(tmp_path):
+    """28 February 2024 to 13 January 2025 are 320 days, by Python's calendar."""
+    trial = read(tmp_path, CLINIC, columns=ROLES)
+    apart = (pd.Timestamp("2025-01-13") - pd.Timestamp("2024-02-28")).days
+    assert_array_equal(trial["infusion_day"].sel(id=["P-1", "P-2"]), [apart, 0])
+    assert trial["infusion_day"].attrs["units"] == "day"
+    again = data.read_table(data.write_table(trial), echo=False)
+    assert_array_equal(again["infusion_day"], trial["infusion_day"])
+
+
+def test_it_comes_from_a_table_of_patients_also_where_times_are_days(tmp_path):
+    text = "ID,TIME,DV,AMT\n1,0,.,1e7\n1,7,90,.\n2,0,.,1e7\n2,7,80,.\n3,0,.,1e7\n3,7,70,.\n"
+    who = pd.DataFrame({"ID": [1, 2, 3], "Infusion date": ["2024-05-02T11:30", "2024-05-01", ""]})
+    trial = read(tmp_path, text, subjects=who)
+    assert_array_equal(trial["infusion_day"], [1, 0, np.nan])
+    own = read(tmp_path, text, subjects=who.assign(INFUSION_DAY=[30, 20, 10]))
+    assert_array_equal(own["infusion_day"], [30, 20, 10])  # a column of the table goes first
+    assert "infusion_day" not in read(tmp_path, text)
+
+
+def test_dates_of_infusion_can_be_had_beside_the_trial():
+    """For further tables of the same patients; the trial itself holds none."""
+    from cart_pkpd._data.options import Options
+    from cart_pkpd._data.read import infusion_dates
+
+    table = pd.DataFrame({
+        "ID": ["1", "2"], "TIME": ["2024-05-03", "2024-05-09"], "DV": [5.0, 6.0],
+        "Infusion date": ["02-May-2024 11:30", "2024-05-07"],
+    })  # fmt: skip
+    found = infusion_dates(table, None, Options())
+    assert found == {"1": "2024-05-02T11:30:00", "2": "2024-05-07"}
+    trial = data.read_table(table, echo=False)
+    assert "2024" not in str(trial.to_dict())

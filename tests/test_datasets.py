@@ -15,6 +15,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from cart_pkpd import data, datasets
+from cart_pkpd._core import units
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.names import CYTOKINES
 from cart_pkpd.datasets import simulate_fast01
@@ -306,10 +307,25 @@ def test_cohorts_and_doses(records) -> None:
     assert set(doses.loc[doses["COHORT"] == "X1", "PHASE"]) == {"expansion"}
 
 
+def test_patients_columns_have_the_units_of_the_readme() -> None:
+    """The README says ``AGE`` [years] and so on; the CSV has no place for them."""
+    trial = datasets.load("fast01")
+    text = " ".join((bundle.FOLDER / "README.md").read_text(encoding="utf-8").split())
+    written = {"year": "years", "%": "% of tumour cells", "mg/m^2/day": "mg/m² per day"}
+    for name, unit in bundle.SUBJECT_UNITS.items():
+        assert trial[name].attrs["units"] == units.canonical(unit)
+        if name not in ("crs_day", "dlt_day"):
+            after = text[text.index(f"`{name.upper()}`") :]
+            assert after[after.index("[") + 1 : after.index("]")] == written.get(unit, unit)
+    plain = {"prior_lines", "crs_grade", "icans_grade", "dlt", "dlt_evaluable"}
+    numbers = {str(v) for v in trial if trial[v].dims == ("id",) and trial[v].dtype.kind == "f"}
+    assert numbers - plain - {"dose_level"} == set(bundle.SUBJECT_UNITS)
+
+
 def test_endpoints_and_units(observed) -> None:
-    units = observed.groupby("DVID")["UNIT"].unique().map(list).to_dict()
+    said = observed.groupby("DVID")["UNIT"].unique().map(list).to_dict()
     cytokine_units = {name: ["pg/mL"] for name in CYTOKINES}
-    assert units == {"transgene": ["copies/µg"], "car_cells": ["cells/µL"]} | cytokine_units
+    assert said == {"transgene": ["copies/µg"], "car_cells": ["cells/µL"]} | cytokine_units
 
 
 def test_censored_records_stand_at_their_limit(records, observed) -> None:

@@ -197,6 +197,9 @@ def test_markdown_of_github_becomes_that_of_the_site():
     given = ["$`C_{max}`$ and [code](../cart_pkpd/models)\n\n```python\n>>> 1\n1\n```\n"]
     script(SITE / "pages.py").as_myst(None, "page", given)
     assert given == ["$C_{max}$ and code\n\n```pycon\n>>> 1\n1\n```\n"]
+    given = ["```python\n>>> 1\n1\n\n>>> 2\n2\n\n```\n\ntext\n\n```python\nx = 1\n\n```\n"]
+    script(SITE / "pages.py").as_myst(None, "page", given)
+    assert given == ["```pycon\n>>> 1\n1\n\n>>> 2\n2\n```\n\ntext\n\n```python\nx = 1\n\n```\n"]
 
 
 def test_every_equation_of_the_model_pages_has_mathml():

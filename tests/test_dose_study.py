@@ -151,7 +151,7 @@ def test_designs_that_disagree_say_so_in_one_sentence():
     one = of_counts({"BLRM": blrm, "BOIN": bound}, SEEN, "mtd")
     assert one.agreement() == "BLRM and BOIN agree: MTD: 1×10⁷ cells."
     assert one.answers()[0][1].startswith(
-        "1×10⁷ cells, the MTD by BLRM. Seen there: 2 DLT in 17 evaluable patients."
+        "1×10⁷ cells, the MTD by BLRM. Seen there: 2 DLTs in 17 evaluable patients."
     )
 
 
@@ -353,3 +353,30 @@ def test_scenarios_that_differ_are_drawn_and_their_rules_folded(monkeypatch):
     assert drawn[0] == "dose_boin_scenarios"
     (shown,) = folded.blocks
     assert [row["dlts"] for row in shown.rows] == [0, 1, 2, 3]
+
+
+def test_why_the_mtd_stands_is_what_the_table_says():
+    """P(enough) 0.93 with 3 patients is too few patients, not too little exposure."""
+    from types import SimpleNamespace
+
+    from cart_pkpd.report import _findings
+
+    table = pd.DataFrame({
+        "dose": [1e6, 3e6, 1e7], "p_enough": [0.932, 0.967, 1.0], "over": [0.0, 0.0, 0.004],
+        "n": [3, 3, 17], "eligible": [False, False, True],
+    })  # fmt: skip
+    table.attrs["benefit"] = "typical Cmax"
+    below = SimpleNamespace(
+        table=table, unit="cells", dose=1e7, extra={"mtd": 1e7, "certainty": 0.7, "fewest": 6}
+    )
+    few = "fewer than 6 evaluable patients"
+    assert _findings.barred_by(below) == [few, few, ""]
+    assert _findings._why_not_lower(below) == (
+        "1×10⁶, 3×10⁶ cells would probably give enough typical Cmax, but fewer than 6 evaluable "
+        "patients were treated there each"
+    )
+    table["p_enough"] = [0.5, 0.6, 1.0]
+    assert _findings.barred_by(below) == ["P(enough) below 0.7"] * 2 + [""]
+    assert _findings._why_not_lower(below) == "no lower dose is sure to give enough typical Cmax"
+    table["p_enough"], table["over"] = 0.9, [0.01, 0.0, 0.004]
+    assert _findings.barred_by(below)[0] == "more over-dosing than at the MTD"

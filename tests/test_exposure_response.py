@@ -13,6 +13,7 @@ from scipy.special import expit
 from scipy.stats import chi2
 
 from cart_pkpd import crs, endpoints
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError
 
 ORACLES = Path(__file__).parent / "oracles" / "survival"
@@ -47,7 +48,7 @@ def test_logistic_regression_is_glm_of_r(patients):
         "5 of 30 patients had crs_grade ≥ 2: few for 3 coefficients, so Wald intervals are rough.",
     )
     assert repr(found).startswith(
-        "crs_grade ≥ 2 on cmax: odds ratio, 2-fold change: 3.02 (95 % interval 0.88–"
+        "crs_grade ≥ 2 on Cmax: odds ratio, 2-fold change: 3.02 (95 % interval 0.88–"
     )
 
 
@@ -243,3 +244,24 @@ def test_a_term_of_ones_own_keeps_its_reference_and_unit():
     assert a.exposure.reference == 1000
     # The reference moves the intercept, not the ratio.
     assert a.ratios["estimate"].iloc[0] == pytest.approx(b.ratios["estimate"].iloc[0], rel=1e-5)
+
+
+def test_exposures_are_named_and_measured_as_elsewhere(patients):
+    """Labels of ``nca.table``, units as ``units.times`` writes them, numbers as in reports."""
+    found = endpoints.exposure_response(
+        patients, "crs_grade", "auc0_28", at_least=2, covariates=["dose_level"]
+    )
+    assert found.ratios["label"].tolist()[0] == "AUC0–28d"
+    assert found.curve["x"].attrs["units"] == "copies/µg*day"
+    assert found.curve["x"].attrs["long_name"] == "AUC0–28d"
+    exposure, dose = (t.label for t in found.terms)
+    assert exposure.startswith("ln(AUC0–28d / ")
+    assert exposure.endswith(" copies/µg·day)")
+    assert dose == f"ln(dose level / {words.exact(found.terms[1].reference)} cells)"
+    table = pd.DataFrame({"id": patients["id"], "time": 1.0 + np.arange(30), "event": True})
+    ratios = endpoints.cox(table, ["auc0_28"], patients=patients).ratios()
+    assert set(ratios["label"]) == {"AUC0–28d"}
+    assert words.exact(1e7) == "1×10⁷"
+    assert words.exact(18_000.0) == "18,000"
+    assert words.exact(-2.5e-7) == "−2.5×10⁻⁷"
+    assert words.exact(1234.5) == "1,234.5"

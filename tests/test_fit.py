@@ -142,6 +142,17 @@ def test_one_seed_gives_one_answer_on_any_number_of_cores(simple, fast01):
     assert np.array_equal(again.posterior["cmax"], simple.posterior["cmax"])
 
 
+def test_threads_change_no_draw(fast01):
+    """Patients on two threads, one chain after the other: every bit of the draws of one thread."""
+    pop = fit.population(iiv=["cmax", "tmax"], error="lognormal")
+    one, two = (
+        fit.bayes(MODEL, fast01, pop, draws=20, tune=30, chains=2, cores=cores, threads=threads)
+        for cores, threads in [(2, 1), (1, 2)]
+    )
+    for group in ("posterior", "log_likelihood"):
+        assert one.tree[group].to_dataset().identical(two.tree[group].to_dataset())
+
+
 def test_a_fit_survives_the_disk(result, tmp_path):
     loaded = fit.load(result.save(tmp_path / "deep" / "fit.nc"))
     assert loaded.posterior.identical(result.posterior)

@@ -118,6 +118,10 @@ def test_the_exponential_takes_logarithms_away():
     assert latex(made) == r"a\left(e^{b} + e^{c}\right)e^{-\rho\,t}"
     assert latex(exponential(math.log1p(-a) - b * t)) == r"\left(1 - a\right)e^{-b\,t}"
     assert latex(exponential(a - math.log(b))) == r"\frac{1}{b}\,e^{a}"
+    assert (
+        latex(*simplified([math.logaddexp(0.0, t - k)], POSITIVE))
+        == r"\ln\left(1 + e^{t - k}\right)"
+    )
 
 
 def test_plain_text_says_the_same():

@@ -119,11 +119,19 @@ def test_label_table_has_parameters_down_and_groups_across(fast01) -> None:
     assert table.index.get_level_values("label").tolist() == [
         "Cmax", "Tmax", "AUC0–28d", "t½", "Tlast",
     ]  # fmt: skip
-    assert table.columns.tolist() == sorted(set(params.dose_level.values.tolist()))
+    assert table.columns.tolist() == ["1×10⁶ cells", "3×10⁶ cells", "1×10⁷ cells", "3×10⁷ cells"]
+    assert table.index.get_level_values("unit").tolist() == [
+        "copies/µg", "days", "copies/µg·day", "days", "days",
+    ]  # fmt: skip
     everybody = nca.label_table(params, by=None)
     assert everybody["text"].iloc[0].endswith("n=30")
     both = nca.label_table(nca.table(fast01), by=None)
     assert both.shape[1] == 2
+    assert "–" in both.iloc[0].tolist()  # cells/µL or copies/µg, not both
+    crossed = nca.label_table(params, by=["dose_level", "sex"], parameters=["cmax"])
+    assert crossed.columns[0] == ("1×10⁶ cells", "F")
+    labels = params.assign_coords(dose_level=("id", np.arange(30) % 2 + 1.0))
+    assert nca.label_table(labels).columns.tolist() == ["dose level 1", "dose level 2"]
 
 
 # -- long table

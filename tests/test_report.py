@@ -514,7 +514,7 @@ def test_label_table_becomes_doses_across() -> None:
     index = pd.MultiIndex.from_tuples(
         [("Cmax", "copies/µg", "geometric mean (CV %)")], names=["label", "unit", "statistic"]
     )
-    frame = pd.DataFrame({1e6: ["6340 (152 %)"], 3e6: ["NC"]}, index=index)
+    frame = pd.DataFrame({"1×10⁶ cells": ["6340 (152 %)"], "3×10⁶ cells": ["NC"]}, index=index)
     frame.columns.name = "dose_level"
     inputs = SimpleNamespace(trial=made.small_trial(), nca_summary={"transgene": frame})
     (table,) = _exposure._summary(inputs, "transgene", "cells")

@@ -419,3 +419,15 @@ def test_declarations_that_cannot_be(words, make):
 def test_a_residual_error_needs_its_own_numbers():
     with pytest.raises(FitError, match="has the numbers sigma_add, sigma_prop"):
         simulate.Residual("combined", sigma_log=0.3)
+
+
+def test_patients_of_a_model_without_free_parameters():
+    """Every parameter fixed: patients are all the same, with the model's own levels."""
+    model = models.get("stein2019")
+    held = model.with_(**{n: models.Fixed(v) for n, v in model.typical().items()})
+    found = simulate.patients(held, 3, times=[9.3, 28.0], seed=1)
+    assert found["individual"].shape == (3, 0)
+    expected = model.simulate([9.3, 28.0])["transgene"].to_numpy()
+    np.testing.assert_allclose(
+        found["level"].to_numpy()[:, :, 0], np.tile(expected, (3, 1)), rtol=1e-9
+    )

@@ -183,6 +183,7 @@ def test_run_folder_holds_everything(tmp_path: Path, quick: Quick, engine: Engin
         "data/import_report.txt",
         "data/import_report.json",
         *(f"nca/transgene/{name}" for name in FILES),
+        "nca/transgene.nc",
         "fits/excluded.csv",
         "fits/stein.nc",
         "fits/heavy.nc",

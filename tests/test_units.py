@@ -120,3 +120,11 @@ def test_glossary_is_consistent():
     assert set(names.CYTOKINES) <= set(names.ENDPOINTS)
     assert names.label("il6") == "IL-6"
     assert names.label("car_abs") == "car_abs"
+
+
+@pytest.mark.parametrize("text", ["copies/µg*day", "day*copies/ug", "copies·day/µg"])
+def test_an_area_has_one_spelling(text: str) -> None:
+    """A level times a time, as ``units.times`` writes it; factors commute, so all are the same."""
+    assert units.canonical(text) == units.times("copies/µg", "day") == "copies/µg*day"
+    assert units.canonical("day^2*copies/µg") == "copies/µg*day^2"
+    assert units.canonical("day*week/L") == "day*week/L"

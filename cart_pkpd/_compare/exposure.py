@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._checks.common import interval_edges
+from cart_pkpd._checks.predictive_exposure import N_SIMS as N_SIMS
 from cart_pkpd._checks.predictive_exposure import analysed, censored, measured, parameters_of
 from cart_pkpd._checks.simulation import simulated_trials
 from cart_pkpd._core.errors import CartError

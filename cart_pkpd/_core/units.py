@@ -58,6 +58,8 @@ _FACTOR = re.compile(r"^(?P<name>.*?)\^?(?P<power>-?[1-3])?$")
 _POWER_OF_TEN = re.compile(r"(?:^[x*]\s*|\b)(?:10(?:\^|\*\*?)|1e\+?0?)(12|3|6|9)\b\s*\*?\s*")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁶⁹", "012369")
 
+_TIMES = frozenset(name for name, (_, base) in _ATOMS.items() if base == "day")
+
 # Case decides between these and other units (mM, mm), so only the exact spelling counts.
 _EXACT_CASE = frozenset(("m", "M", "mM", "µM", "nM", "pM"))
 _BY_LOWER = {name.lower(): name for name in _ATOMS if name not in _EXACT_CASE}
@@ -121,8 +123,8 @@ def canonical(unit: str) -> str:
 
     Examples
     --------
-    >>> canonical("copies/ug gDNA")
-    'copies/µg'
+    >>> canonical("copies/ug gDNA"), canonical("day*copies/µg")
+    ('copies/µg', 'copies/µg*day')
     """
     top: list[str] = []
     bottom: list[str] = []
@@ -130,8 +132,12 @@ def canonical(unit: str) -> str:
         if name == "1":
             continue
         (top if power > 0 else bottom).append(name + (f"^{abs(power)}" if abs(power) > 1 else ""))
-    text = "*".join(top) or "1"
-    return text + "".join(f"/{name}" for name in bottom)
+    # A level times a time is read as that: copies/µg*day, as areas are written everywhere.
+    times = [n for n in top if n.split("^")[0] in _TIMES]
+    first = [n for n in top if n not in times] if bottom else top
+    text = "*".join(first or top) or "1"
+    last = [n for n in times if first and first is not top]
+    return "".join([text, *(f"/{n}" for n in bottom), *(f"*{n}" for n in last)])
 
 
 def exponents(unit: str) -> dict[str, int]:

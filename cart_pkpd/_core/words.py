@@ -77,6 +77,14 @@ def percent(fraction: float) -> str:
     return f"{fraction * 100:.3g}{THIN}%"
 
 
+def exact(value: float) -> str:
+    """Return a value as it is, to six digits: ``"1,234.5"``; from a million on a power of ten."""
+    text = f"{value:,g}"
+    if "e" not in text:
+        return text.replace("-", "−")
+    return _scientific(value, math.floor(math.log10(abs(value))), 6)
+
+
 def dose(amount: float, unit: str) -> str:
     """Return a dose as printed: ``dose(3e6, "cells")`` is ``"3×10⁶ cells"``.
 

@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError, DataWarning, ModelError, UnitError
 from cart_pkpd._core.names import ENDPOINTS, label
 from cart_pkpd._core.units import canonical, conversion_factor
 from cart_pkpd._core.validate import one_of
+from cart_pkpd._nca.registry import label_of
 from cart_pkpd._stats.priors import Normal, Prior
 
 Floats = NDArray[np.float64]
@@ -119,21 +121,22 @@ class Term:
         known = ENDPOINTS.get(self.variable)
         if self.measure == "peak" and known is not None and known.kind == "cells":
             return f"Cmax of {known.label}"
-        text = label(self.variable) if self.of_course else self.variable.replace("_", " ")
-        return f"{_WORDS[self.measure]} {text}".strip()
+        if not self.of_course:
+            return label_of(self.variable) or self.variable.replace("_", " ")
+        return f"{_WORDS[self.measure]} {label(self.variable)}".strip()
 
     @property
     def label(self) -> str:
         """The term in words: ``"ln(peak of IL-6 / 100 pg/mL)"``."""
-        unit = "" if self.unit == "1" else f" {self.unit}"
+        if self.scale == "is":
+            return f"{self.quantity} is {self.reference}"
+        at = f"{words.exact(float(self.reference))} {words.unit(self.unit)}".strip()
         match self.scale:
             case "log":
-                return f"ln({self.quantity} / {self.reference:,g}{unit})"
+                return f"ln({self.quantity} / {at})"
             case "order":
-                return f"steps of {self.quantity} from {self.reference:,g}{unit}"
-            case "is":
-                return f"{self.quantity} is {self.reference}"
-        return f"{self.quantity} − {self.reference:,g}{unit}"
+                return f"steps of {self.quantity} from {at}"
+        return f"{self.quantity} − {at}"
 
     def column(self, values: xr.DataArray) -> xr.DataArray:
         """Return the term's values, dims as those of `values`.

@@ -165,6 +165,14 @@ def _add_covariates(
             variables[c.name] = ("id", words(c.values), attrs)
 
 
+def with_infusion_day(trial: xr.Dataset, days: FloatArray) -> xr.Dataset:
+    """Return the trial with the day of each infusion, where dates tell it and no column does."""
+    if "infusion_day" in trial or not np.isfinite(days).any():
+        return trial
+    attrs = _number("Day of the infusion, from that of the first patient", "day")
+    return trial.assign(infusion_day=("id", days, attrs))
+
+
 def report(
     grid: Grid,
     columns: Columns,

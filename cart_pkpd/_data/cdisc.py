@@ -16,6 +16,7 @@ import xarray as xr
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.names import recognise
 from cart_pkpd._core.validate import did_you_mean
+from cart_pkpd._data.build import with_infusion_day
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import MISSING
 from cart_pkpd._data.read import read
@@ -126,7 +127,7 @@ def read_sdtm(
         _records(name, tables[name], codes, notes) for name in ("pc", "lb") if name in tables
     ]
     found = pd.concat(records, ignore_index=True) if records else pd.DataFrame()
-    trial = _trial(found, doses, tables.get("dm"), covariates)
+    trial = _with_infusion_day(_trial(found, doses, tables.get("dm"), covariates), starts)
     return Cdisc("SDTM", trial, tables, tuple(notes))
 
 
@@ -169,6 +170,13 @@ def _infusions(
     first = made.groupby("USUBJID", sort=False).first()[["date", "dy"]]
     made["DAY"] = _days(made["USUBJID"], made["date"], made["dy"], first)
     return first, made
+
+
+def _with_infusion_day(trial: xr.Dataset | None, starts: pd.DataFrame) -> xr.Dataset | None:
+    if trial is None or not len(starts):
+        return trial
+    dates = starts["date"].dt.floor("D").reindex(trial["id"].values)
+    return with_infusion_day(trial, ((dates - dates.min()) / pd.Timedelta(days=1)).to_numpy(float))
 
 
 def _matches(column: pd.Series, text: str) -> pd.Series:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cart_pkpd._data.columns import role_of
-from cart_pkpd._data.parse import NONE, NUMBER, Numbers
-from cart_pkpd._data.plain import Moment, days_between, moment
+from cart_pkpd._data.parse import NONE, NUMBER, FloatArray, Numbers
+from cart_pkpd._data.plain import NO_DATE, Moment, days_between, moment
 from cart_pkpd._data.records import DOSE, Records
 from cart_pkpd._data.source import Grid
 from cart_pkpd._data.table import Table
@@ -37,10 +39,7 @@ def days_of_dates(table: Table, records: Records, subjects: Grid | None, id_head
     id_header : str
         Header of the patients in `subjects`, where it is not a usual one.
     """
-    starts = _from_doses(table, records) | _from_subjects(
-        subjects, id_header, table.columns.elsewhere.get("INFUSION")
-    )
-    starts |= _from_column(table)
+    starts = _starts(table, records, subjects, id_header) | _from_column(table)
     size = len(table)
     kind, value = np.full(size, NONE), np.full(size, np.nan)
     for i, cell in enumerate(map(str, table.text["TIME"])):
@@ -57,6 +56,38 @@ def days_of_dates(table: Table, records: Records, subjects: Grid | None, id_head
         "of day."
     )
     return Numbers(kind, value, np.full(size, "", dtype=object))
+
+
+def infusions(
+    table: Table, records: Records, subjects: Grid | None, id_header: str
+) -> dict[str, Moment]:
+    """Return the date of infusion of every patient who has one; what is no date is not used.
+
+    Parameters are those of `days_of_dates`.
+    """
+    column: dict[str, Moment] = {}
+    for i, cell in enumerate(map(str, table.text.get("INFUSION", ()))):
+        seen = moment(cell)
+        if not np.isnan(seen.day) and cell not in table.missing:
+            column.setdefault(table.name(i), seen)
+    return _starts(table, records, subjects, id_header) | column
+
+
+def days_of_trial(patients: list[str], starts: Mapping[str, Moment]) -> FloatArray:
+    """Return the day of each patient's infusion, counted from the first of all; NaN if unknown.
+
+    Only these differences leave the table: dates tell more about a patient than an analysis needs.
+    """
+    days = np.array([np.floor(starts.get(name, NO_DATE).day) for name in patients])
+    return days - np.nanmin(days) if np.isfinite(days).any() else days
+
+
+def _starts(
+    table: Table, records: Records, subjects: Grid | None, id_header: str
+) -> dict[str, Moment]:
+    return _from_doses(table, records) | _from_subjects(
+        subjects, id_header, table.columns.elsewhere.get("INFUSION")
+    )
 
 
 def _is_date(seen: Moment) -> bool:

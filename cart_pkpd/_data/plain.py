@@ -144,6 +144,12 @@ def days_between(start: Moment, seen: Moment) -> float:
     return float(np.floor(seen.day) - np.floor(start.day))
 
 
+def iso(seen: Moment) -> str:
+    """Return a date as text that `moment` reads: ``2026-03-09``, or ``2026-03-09T11:30:00``."""
+    stamp = pd.Timestamp(round(seen.day * 86_400), unit="s")
+    return stamp.isoformat() if seen.clock else stamp.date().isoformat()
+
+
 def moments(given: Mapping[Any, Any]) -> dict[str, Moment]:
     """Return dates by patient, as text or as dates of any class."""
     return {str(k): moment(str(v).strip()) for k, v in given.items()}

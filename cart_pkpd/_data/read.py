@@ -17,7 +17,7 @@ from cart_pkpd._data.check import (
 )
 from cart_pkpd._data.columns import assign
 from cart_pkpd._data.covariates import collect, split_dose_level, with_flags
-from cart_pkpd._data.dates import days_of_dates, has_dates
+from cart_pkpd._data.dates import days_of_dates, days_of_trial, has_dates, infusions
 from cart_pkpd._data.dosing import (
     dose_rows,
     guess_occasions,
@@ -31,6 +31,7 @@ from cart_pkpd._data.infused import with_infusions
 from cart_pkpd._data.log import Log
 from cart_pkpd._data.options import Options
 from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray
+from cart_pkpd._data.plain import iso
 from cart_pkpd._data.records import Records, classify, usable_observations
 from cart_pkpd._data.report import ImportReport
 from cart_pkpd._data.source import Grid, Source, load
@@ -38,8 +39,10 @@ from cart_pkpd._data.table import Table, build
 from cart_pkpd._data.timing import align, read_times, require_times
 
 
-def read(source: Source, subjects: Source | None, options: Options) -> xr.Dataset:
-    """Read a table; see `data.read_table`."""
+def _table(
+    source: Source, subjects: Source | None, options: Options
+) -> tuple[Grid, Table, Grid | None]:
+    """Return the table as text with its roles, and that of the patients."""
     log = Log()
     options.check(log)
     grid = load(source, options.sep, log)
@@ -48,7 +51,22 @@ def read(source: Source, subjects: Source | None, options: Options) -> xr.Datase
     columns = assign(grid.header, options.columns, log, () if extra is None else extra.header)
     if extra is not None:
         grid = with_infusions(grid, columns, extra, options, log)
-    table = build(grid, columns, options.missing, options.decimal, log)
+    return grid, build(grid, columns, options.missing, options.decimal, log), extra
+
+
+def infusion_dates(source: Source, subjects: Source | None, options: Options) -> dict[str, str]:
+    """Return the date of infusion of every patient whose table says it, as ISO text.
+
+    The trial itself holds no dates; other tables of the same patients may need them to be read.
+    """
+    _, table, extra = _table(source, subjects, options)
+    found = infusions(table, classify(table), extra, table.columns.header["ID"])
+    return {name: iso(seen) for name, seen in found.items()}
+
+
+def read(source: Source, subjects: Source | None, options: Options) -> xr.Dataset:
+    """Read a table; see `data.read_table`."""
+    grid, table, extra = _table(source, subjects, options)
     trial, report = _trial(grid, table, extra, options)
     trial.attrs = {
         "import_report": report.to_json(),
@@ -99,6 +117,8 @@ def _trial(
     patients = table.patients
     build_.note_gaps(patients, observations, doses, log)
     trial = build_.dataset(table.row, patients, observations, endpoints, doses, events, covariates)
+    starts = infusions(table, records, subjects, id_header)
+    trial = build_.with_infusion_day(trial, days_of_trial(patients, starts))
     report = build_.report(
         grid, table.columns, observations, endpoints, doses, events, covariates, patients, log
     )

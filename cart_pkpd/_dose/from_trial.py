@@ -226,8 +226,13 @@ def _notes(c: _Columns, levels: Levels) -> list[str]:
         notes.append("Where no amount is recorded the planned dose is taken as given.")
     if c.split:
         notes.append(f"Infusions within the window are added up: {', '.join(c.split)}.")
-    if np.isnan(c.infusion_day).any():
+    unknown = int(np.isnan(c.infusion_day).sum())
+    if unknown == len(c.infusion_day):
         notes.append("There is no infusion_day: the order of the table is the order of treatment.")
+    elif unknown:
+        notes.append(
+            f"{words.count(unknown, 'patient')} without infusion_day are taken to be treated first."
+        )
     return notes
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 from scipy.stats import norm
 
-from cart_pkpd._core import display
+from cart_pkpd._core import display, words
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import number, one_of, positive_int, probability, shown, yes_or_no
 from cart_pkpd._crs.arrange import arrange
@@ -519,6 +519,5 @@ def _by_exposure(task: _Task, table: pd.DataFrame) -> KaplanMeier:
 def _range(values: pd.Series, unit: str) -> str:
     if not len(values):
         return ""
-    shown = "" if unit == "1" else f" {unit.replace('*', '·')}"
-    low, high = (f"{float(f'{v:.3g}'):,.6g}" for v in (values.min(), values.max()))
-    return f"{low}–{high}{shown}"
+    low, high = (words.exact(float(f"{v:.3g}")) for v in (values.min(), values.max()))
+    return f"{low}–{high} {words.unit(unit)}".strip()

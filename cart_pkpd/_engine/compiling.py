@@ -28,10 +28,10 @@ from cart_pkpd._engine.kernel import (
     COPY,
     HAZARD,
     LANES,
-    LOGLIK,
     MOVED,
     POSTERIOR,
     PREDICT,
+    RECORDS,
     Kernel,
     equations,
     exposure_kernel,
@@ -39,12 +39,12 @@ from cart_pkpd._engine.kernel import (
     posterior_kernel,
 )
 from cart_pkpd._engine.linking import link, load
+from cart_pkpd._engine.side_by_side import effects_code, records_code
 from cart_pkpd._engine.translation import constants, translate
-from cart_pkpd._engine.units import definitions, unit
+from cart_pkpd._engine.units import unit
 from cart_pkpd._engine.widening import widened
 
 _LOG = logging.getLogger("cart_pkpd")
-_POINT_TO_VALUE = "int64(int64, CPointer(double), CPointer(double), CPointer(double), voidptr)"
 _RUNNING: dict[str, subprocess.Popen[bytes]] = {}
 _LOADED: dict[str, dict[str, int]] = {}
 _LOCK = threading.RLock()
@@ -88,9 +88,13 @@ def predict_of(kernel: Kernel) -> Any:
 
 
 def loglik_of(kernel: Kernel) -> CFunction:
-    """Return the C function that :func:`cart_pkpd._engine.batch.loglik` has become."""
+    """Return the C function of a likelihood.
+
+    It is :func:`cart_pkpd._engine.batch.loglik` or :func:`cart_pkpd._engine.records.records`.
+    """
     start(posterior_kernel())  # will be needed next
-    return CFunction(addresses(kernel.name, kernel.entries)[LOGLIK], _Patients)
+    (entry,) = kernel.entries
+    return CFunction(addresses(kernel.name, kernel.entries)[entry], _Patients)
 
 
 def levels_of(kernel: Kernel) -> CFunction:
@@ -120,10 +124,8 @@ def hazard() -> CFunction:
     return CFunction(addresses(shared.name, shared.entries)[HAZARD], _Patients)
 
 
-def posterior(threads: bool) -> CFunction:
+def posterior() -> CFunction:
     """Return the C function :func:`cart_pkpd._engine.density.posterior`, for any kernel."""
-    if threads:
-        return CFunction(_threaded_posterior().address, _Posterior)
     shared = posterior_kernel()
     return CFunction(addresses(shared.name, shared.entries)[POSTERIOR], _Posterior)
 
@@ -158,16 +160,14 @@ def _stop_waiting() -> None:
         process.communicate()
 
 
-@cache
-def _threaded_posterior() -> Any:
-    """Return the posterior with threads, the same for all kernels.
+def threaded() -> CFunction:
+    """Return the C function that spreads patients over threads, for any kernel.
 
     Numba cannot keep code with threads on disk; a few seconds, once per process.
     """
-    from numba import cfunc
+    from cart_pkpd._engine import threads
 
-    scope = definitions(("population", "density", "threads"))
-    return cfunc(_POINT_TO_VALUE, error_model="numpy")(scope["posterior"])
+    return CFunction(threads.all_patients.address, _Patients)
 
 
 def allow_threads(count: int) -> None:
@@ -225,6 +225,10 @@ def compile_here(name: str) -> bytes:
     parts = [*map(unit, said["UNITS"]), translate(source)]
     if LANES in said["ENTRIES"]:
         parts.append(widened(source))
+    if RECORDS in said["ENTRIES"]:
+        parts.append(records_code(source))
+    if MOVED in said["ENTRIES"]:
+        parts.append(effects_code())
     places = {k: v for k, v in said.items() if isinstance(v, int)}
     code = link(name, parts, places, said["ENTRIES"])
     store.keep(_code_path(name), code)

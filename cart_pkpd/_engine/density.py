@@ -12,21 +12,19 @@ from typing import Any
 import numpy as np
 from numba import carray
 
+from cart_pkpd._engine.places import GROUPS, ONE_BY_ONE, PLACES
 from cart_pkpd._engine.population import (
     assemble,
     assemble_blocks,
     pull_back,
     pull_back_blocks,
 )
-from cart_pkpd._engine.serial import all_patients
 from cart_pkpd._engine.symbols import address_of, call_at, integers, pointer_at, release, room
 
 FINE, NOT_FINITE = 0, 3
 
 BASE, DATA = 17, 15
 """Where the arrays that say everything of the patients begin in the table, and how many."""
-OPTIONS, PLACES = 16, 23
-"""A place in the table of :func:`cart_pkpd._engine.batch.loglik`, and how many it has."""
 EXTRA = 9
 """How many places the table of a term beside the records has."""
 
@@ -46,17 +44,20 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         17 to 31 are what the likelihood reads of the patients. Places 33 and 34 are 0, or the
         addresses of arrays for the levels of all observations and their derivatives by the
         parameters, natural scale. Then counts again (parameters, residual parameters), the
-        address of the likelihood's kernel, and that of the pairs of correlated parameters. Place
-        39 is 0 or the address of what else the patients' parameters say, place 5 of its data;
-        see :mod:`cart_pkpd._engine.hazard`.
+        address of what computes the likelihood of all patients, the likelihood's kernel or one that
+        calls it, and that of the pairs of correlated parameters. Place 39 is 0 or the address of
+        what else the patients' parameters say, place 5 of its data; see
+        :mod:`cart_pkpd._engine.hazard`. Place 40 is the address of the likelihood's kernel. Place
+        41 is 0 or, where that takes records side by side, the address of those of its own arrays.
 
     Returns
     -------
     int
         0, or 3 if a result is not finite.
     """
-    a = carray(table_, (40,), np.int64)
+    a = carray(table_, (42,), np.int64)
     k, q, r, e, n, m, s = a[0], a[1], a[2], a[3], a[4], a[35], a[36]
+    shown = a[33]
     x, gradient = carray(x_, (size,)), carray(gradient_, (size,))
     kinds = carray(pointer_at(a[6]), (q,), np.int64)
     bounds = carray(pointer_at(a[7]), (q, 2), np.float64)
@@ -71,8 +72,9 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     mixture = carray(pointer_at(a[16]), (2,), np.int64)
     unsolved = carray(pointer_at(a[32]), (k,), np.int64)
     pairs = carray(pointer_at(a[38]), (r, r), np.int64)
+    kept = n if a[41] == 0 else 0  # levels that nobody asks for, but the kernel writes
     memory = room(
-        PLACES + s + 2 * q + k * (3 * m + s + 2) + n * (1 + m) + r * (2 * r + k + 1) + EXTRA
+        PLACES + s + 2 * q + k * (3 * m + s + 2) + kept * (1 + m) + r * (2 * r + k + 1) + EXTRA
     )
     at_sigmas = address_of(memory) + 8 * PLACES
     at_values = at_sigmas + 8 * s
@@ -84,8 +86,8 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
     at_total = at_sigma_slope + 8 * k * s
     at_status = at_total + 8 * k
     at_level = at_status + 8 * k
-    at_sens = at_level + 8 * n
-    at_factor = at_sens + 8 * n * m
+    at_sens = at_level + 8 * kept
+    at_factor = at_sens + 8 * kept * m
     at_by_factor = at_factor + 8 * r * r
     at_white = at_by_factor + 8 * r * r
     at_by_white = at_white + 8 * k * r
@@ -114,9 +116,10 @@ def posterior(size: int, x_: Any, gradient_: Any, value_: Any, table_: Any) -> i
         places[2 + i] = a[BASE + i]
     places[17], places[18], places[19] = at_total, at_free_slope, at_sigma_slope
     places[20], places[21], places[22] = at_status, at_level, at_sens
-    if a[33] != 0:
-        places[21], places[22] = a[33], a[34]
-    all_patients(k, a[37], places)
+    if shown != 0 or a[41] != 0:
+        places[21], places[22] = shown, a[34]
+    places[ONE_BY_ONE], places[GROUPS] = a[40], a[41]
+    call_at(a[37], 0, k, places)
     if a[39] != 0:
         extra = integers(at_extra)
         extra[0], extra[1], extra[2] = at_free, at_free_slope, at_total

@@ -27,9 +27,10 @@ N, M, S, SENS, ROW, SIZE, SWITCHES, VALUES = 1, 1, 1, 1, 1, 2, 0, 1
 """Counts: states, parameters differentiated by, residual parameters, where the sensitivities
 begin in a vector of states, the length of their rows and of all, switches, and all values."""
 
-FEW, TIMED, TERMS = 1, 0, 0
-"""Whether triangular systems are written out, whether slopes depend on time, and the order of the
-solution's Taylor series, 0 where there is none."""
+FEW, TIMED, TERMS, KEPTS = 1, 0, 0, 0
+"""Whether triangular systems are written out, whether slopes depend on time, the order of the
+solution's Taylor series, 0 where there is none, and how many numbers are kept for all records of a
+patient."""
 
 Z, NEW, WORK, SLOPE, ERR, FT, AT = range(0, 14, 2)
 K1, K2, K3, K4, K5, K6, K7 = range(14, 28, 2)
@@ -37,7 +38,7 @@ U1, U2, U3, U4, U5, U6, U7, U8 = range(28, 44, 2)
 JAC, LU, PIVOT = range(44, 47)
 HESSIAN, PEAK, BEST, FLOORS, COLUMN = range(48, 53)
 TIMES = DTIMES = ORDER = 53
-GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, SERIES, LEVELS, TOTAL = range(53, 64)
+GAIN, DGAIN, Q, RATES, GIVEN, PER, CHAIN, SIGMA, KEPT, SERIES, LEVELS, TOTAL = range(53, 65)
 """Places in the array `x` of a solve."""
 
 
@@ -122,6 +123,12 @@ def weigh(x: Any) -> None:
 def natural(x: Any) -> None:
     """Put the free values in GIVEN in place, with the derivative of the natural value."""
     x[Q] = x[PER] = x[CHAIN] = math.exp(x[GIVEN])
+
+
+@compiled
+def keep(x: Any) -> None:
+    """Write to KEPT what is the same for all records of a patient."""
+    return
 
 
 @compiled

@@ -13,13 +13,17 @@ from cart_pkpd._engine import store, units
 from cart_pkpd._engine.program import Program
 from cart_pkpd._engine.source import Likelihood, generate
 
-PREDICT, LANES, LOGLIK, HAZARD = "predict", "lanes", "loglik", "hazard"
-EXPOSURE = "exposure"
+PREDICT, LANES, LOGLIK, RECORDS = "predict", "lanes", "loglik", "records"
+HAZARD, EXPOSURE = "hazard", "exposure"
 POSTERIOR, MOVED, COPY = "posterior", "moved", "copy_point"
 
 # What turns equations into code, and links it with that of the units.
 _TOOLS = ("translation", "linking")
-_WIDE = ("widening", "wide", "wide_series")
+_WIDE = {
+    LANES: ("widening", "wide", "wide_series"),
+    RECORDS: ("side_by_side", "wide", "wide_records"),
+    MOVED: ("side_by_side", "wide_effects"),
+}
 
 # Functions of equations that are units of their own.
 _FUNCTIONS = ("log_ndtr", "mills")
@@ -44,7 +48,8 @@ class Kernel:
     name : str
         Name of its files, the same for the same equations.
     entries : tuple of str
-        The functions: PREDICT, LANES, LOGLIK, HAZARD or EXPOSURE, or POSTERIOR, MOVED and COPY.
+        The functions: PREDICT, LANES, LOGLIK, RECORDS, HAZARD or EXPOSURE, or POSTERIOR, MOVED
+        and COPY.
     """
 
     name: str
@@ -85,6 +90,16 @@ def lanes_kernel(program: Program) -> Kernel:
     return _kernel(program.name, (LANES,), used, text)
 
 
+@lru_cache(maxsize=128)
+def records_kernel(program: Program, wrt: tuple[str, ...], likelihood: Likelihood) -> Kernel:
+    """Return the kernel of the likelihood that takes several records of a patient side by side.
+
+    For closed forms.
+    """
+    text = generate(program, wrt, likelihood, side_by_side=True)
+    return _kernel(program.name, (RECORDS,), [], text)
+
+
 @cache
 def posterior_kernel() -> Kernel:
     """Return the kernel of posteriors, which serves all models."""
@@ -107,7 +122,7 @@ def _kernel(title: str, entries: tuple[str, ...], used: list[str], text: str) ->
     needed = (*used, *(n for n, unit in units.UNITS.items() if unit.function in entries))
     header = _HEADER.format(version=__version__, name=title, entries=entries, units=needed)
     source = header + text
-    tools = (*_TOOLS, *_WIDE) if LANES in entries else _TOOLS
+    tools = (*_TOOLS, *(t for entry in entries for t in _WIDE.get(entry, ())))
     said = source + units.key(*needed, also=tools)
     name = f"kernel_{hashlib.sha256(said.encode()).hexdigest()[:20]}"
     path = source_path(name)

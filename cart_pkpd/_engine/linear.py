@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cart_pkpd._engine.equations import (
+    BEST,
     FEW,
     JAC,
     LU,
@@ -12,6 +13,7 @@ from cart_pkpd._engine.equations import (
     ROW,
     SENS,
     SLOPE,
+    WORK,
     N,
     compiled,
     substitute,
@@ -23,22 +25,30 @@ def factor(x: Any, diagonal: float) -> bool:
     """Factor ``diagonal · I − JAC`` into LU with row exchanges; False if it is singular.
 
     The diagonal of U holds reciprocals; PIVOT ends with whether rows were exchanged at all.
+
+    Rows are compared by the weights of their states in BEST. A row of a state of 10¹² cells would
+    else be the pivot of a state that is 0, and rounding of the one make cells of the other out of
+    nothing, fewer than none as well.
     """
+    for i in range(N):
+        x[WORK + i] = x[BEST + i]
     for i in range(N * N):
         x[LU + i] = -x[JAC + i]
     for i in range(N):
         x[LU + i * N + i] += diagonal
     x[PIVOT + N] = 0.0
     for k in range(N):
-        best, largest = k, abs(x[LU + k * N + k])
+        best, largest = k, abs(x[LU + k * N + k]) * x[WORK + k]
         for i in range(k + 1, N):
-            if abs(x[LU + i * N + k]) > largest:
-                best, largest = i, abs(x[LU + i * N + k])
+            size = abs(x[LU + i * N + k]) * x[WORK + i]
+            if size > largest:
+                best, largest = i, size
         x[PIVOT + k] = best
         if not largest > 0.0:
             return False
         if best != k:
             x[PIVOT + N] = 1.0
+            x[WORK + best] = x[WORK + k]
             for j in range(N):
                 kept = x[LU + k * N + j]
                 x[LU + k * N + j] = x[LU + best * N + j]

@@ -24,6 +24,7 @@ ENTRIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "predict": ("i64", "i64", "ptr"),
         "lanes": ("i64", "i64", "ptr"),
         "loglik": ("i64", "i64", "ptr"),
+        "records": ("i64", "i64", "ptr"),
         "hazard": ("i64", "i64", "ptr"),
         "exposure": ("i64", "i64", "ptr"),
         "posterior": ("i64", "ptr", "ptr", "ptr", "ptr"),

@@ -63,8 +63,11 @@ REASONS = MappingProxyType(
         2: "the step size became too small",
         3: "the solution became infinite",
         4: "a level is not a number",
+        5: "an amount that had died out came back below 0",
     }
 )
+BELOW_ZERO = 5
+"""The reason that whoever asked for levels finds; the solver itself takes any sign."""
 _WORTH_THREADS = 64
 
 

@@ -20,6 +20,7 @@ from cart_pkpd._engine.expression import (
     symbols_of,
     topological,
 )
+from cart_pkpd._engine.keeping import kept, per_sigma
 from cart_pkpd._engine.program import (
     PIECE,
     TIME,
@@ -137,6 +138,7 @@ def generate(
     program: Program,
     wrt: Sequence[str],
     likelihood: Likelihood | None,
+    side_by_side: bool = False,
     with_series: bool = False,
 ) -> str:
     """Return the source of the functions of a program.
@@ -149,6 +151,9 @@ def generate(
         Parameters that derivatives are taken by.
     likelihood : Likelihood or None
         Record likelihoods, if the module is to compute those.
+    side_by_side : bool
+        For :mod:`cart_pkpd._engine.records`: what is the same for all records of a patient is
+        computed once, by ``keep``, and `record` is given logarithms too.
     with_series : bool
         Write the Taylor series of the solution too, where there is one.
 
@@ -160,6 +165,7 @@ def generate(
     """
     eq = _Equations(program, tuple(wrt))
     second, parts = _linearise(eq)
+    kept_count, observing = _observe(eq, side_by_side)
     blocks = [
         _filled(eq, "def initial(x):", "Z", f"Z + {eq.at(0)}", program.initial, eq.row),
         _rhs(eq),
@@ -167,17 +173,17 @@ def generate(
         _substitute(eq),
         _filled(eq, "def gain(x):", "GAIN", "DGAIN", program.dose_factor, eq.m),
         _filled(eq, "def switch_times(x):", "TIMES", "DTIMES", program.switches, eq.m),
-        _observe(eq),
+        *observing,
         _weigh(eq),
         _natural(eq),
     ]
     if likelihood is not None:
-        blocks.append(_record(likelihood))
+        blocks.append(_record(likelihood, side_by_side))
     taylor = series(eq.rhs(), eq.y, eq.places("Z"), program.floors) if with_series else None
     blocks += taylor or []
     functions = ("\n".join(b) for b in blocks)
     sigmas = 0 if likelihood is None else len(likelihood.sigmas)
-    layout = _layout(eq, second, sigmas, 0 if taylor is None else TERMS)
+    layout = _layout(eq, second, sigmas, kept_count, 0 if taylor is None else TERMS)
     listed = "\n".join(f"{k} = {v}" for k, v in layout.items())
     return "\n\n\n".join([listed, *(_resolved(f, layout) for f in functions)]) + "\n\n\n"
 
@@ -193,18 +199,20 @@ _VECTORS = (
 )  # fmt: skip
 
 
-def _layout(eq: _Equations, second: int, sigmas: int, terms: int) -> dict[str, int]:
+def _layout(
+    eq: _Equations, second: int, sigmas: int, kept_count: int, terms: int
+) -> dict[str, int]:
     """Return the constants: counts, and where everything lies in the one array."""
     n, m, k = eq.n, eq.m, len(eq.program.switches)
     counts = {"N": n, "M": m, "S": sigmas, "SENS": eq.at(0), "ROW": eq.row}
     counts |= {"SIZE": eq.at(n), "SWITCHES": k, "FEW": int(n <= _FEW), "TIMED": int(eq.timed)}
-    counts |= {"VALUES": len(eq.program.values), "TERMS": terms}
+    counts |= {"VALUES": len(eq.program.values), "KEPTS": kept_count, "TERMS": terms}
     lengths = dict.fromkeys(_VECTORS, counts["SIZE"])
     lengths |= {"JAC": n * n, "LU": n * n, "PIVOT": n + 1, "HESSIAN": second, "PEAK": n, "BEST": n}
     lengths |= {"FLOORS": n, "COLUMN": eq.row, "TIMES": k, "DTIMES": k * m, "ORDER": k, "GAIN": n}
     lengths |= {"DGAIN": n * m, "Q": counts["VALUES"], "RATES": n, "GIVEN": m, "PER": eq.row}
-    lengths |= {"CHAIN": m, "SIGMA": sigmas, "SERIES": (terms + 1) * n if terms else 0}
-    lengths["LEVELS"] = len(eq.program.endpoints)
+    lengths |= {"CHAIN": m, "SIGMA": sigmas, "KEPT": kept_count}
+    lengths |= {"SERIES": (terms + 1) * n if terms else 0, "LEVELS": len(eq.program.endpoints)}
     places, at = {}, 0
     for name, length in lengths.items():
         places[name] = at
@@ -374,22 +382,37 @@ def _filled(
     return lines + _nothing(lines)
 
 
-def _observe(eq: _Equations) -> list[str]:
+def _observe(eq: _Equations, side_by_side: bool) -> tuple[int, list[list[str]]]:
+    """Return how many numbers are kept for all records of a patient, and the functions."""
+    named = [_observed(eq, level) for level in by_piece(eq.program.observe)]
+    places, blocks = eq.places("AT"), []
+    parts: list[Expression] = []
+    if side_by_side:
+        known = {str(value_symbol(v).value) for v in eq.program.values}
+        roots, parts = kept([e for targets in named for _, e in targets], known)
+        rest = iter(roots)
+        named = [[(name, next(rest)) for name, _ in targets] for targets in named]
+        keep = _lines(places, [(f"x[KEPT + {i}]", e) for i, e in enumerate(parts)])
+        blocks.append(["def keep(x):", *keep, *([] if parts else ["    return"])])
+        places |= {f"kept_{i}": f"x[KEPT + {i}]" for i in range(len(parts))}
     lines = ["def observe(endpoint, t, t_piece, x):"]
-    for e, level in enumerate(by_piece(eq.program.observe)):
-        by_y = {k: d for (_, k), d in jacobian([level], eq.y).items()}
-        by_p = {j: d for (_, j), d in jacobian([level], eq.p).items()}
-        named = [("level", level)]
+    for e, targets in enumerate(named):
+        body = _lines(places, targets)
         if eq.m:
-            named += [(f"a_{k}", d) for k, d in by_y.items()]
-            named += [(f"b_{j}", d) for j, d in by_p.items()]
-        body = _lines(eq.places("AT"), named)
-        if eq.m:
-            terms = [f"a_{k} * x[AT + {eq.at(k)} + j]" for k in by_y]
+            terms = [f"{n} * x[AT + {eq.at(int(n[2:]))} + j]" for n, _ in targets if n[0] == "a"]
             body += [f"    for j in range({eq.row}):", f"        x[COLUMN + j] = {_sum(terms)}"]
-            body += [f"    x[COLUMN + {j}] += b_{j}" for j in by_p]
+            body += [f"    x[COLUMN + {n[2:]}] += {n}" for n, _ in targets if n[0] == "b"]
         lines += [f"    if endpoint == {e}:", *("    " + b for b in [*body, "    return level"])]
-    return [*lines, "    return math.nan"]
+    return len(parts), [*blocks, [*lines, "    return math.nan"]]
+
+
+def _observed(eq: _Equations, level: Expression) -> list[tuple[str, Expression]]:
+    """Return a level and, by name, its derivatives by states, ``a``, and parameters, ``b``."""
+    named = [("level", level)]
+    if eq.m:
+        named += [(f"a_{k}", d) for (_, k), d in jacobian([level], eq.y).items()]
+        named += [(f"b_{j}", d) for (_, j), d in jacobian([level], eq.p).items()]
+    return named
 
 
 def _weigh(eq: _Equations) -> list[str]:
@@ -424,7 +447,7 @@ def _natural(eq: _Equations) -> list[str]:
     return lines + _nothing(lines)
 
 
-def _record(likelihood: Likelihood) -> list[str]:
+def _record(likelihood: Likelihood, side_by_side: bool) -> list[str]:
     """Return the likelihood of a record; endpoints with the same formulas share their code."""
     shared: dict[tuple[int, ...], tuple[list[Expression], dict[int, tuple[int, ...]]]] = {}
     for e, codes in enumerate(likelihood.by_endpoint):
@@ -432,7 +455,8 @@ def _record(likelihood: Likelihood) -> list[str]:
         if formulas:
             key = tuple(id(f) for f in formulas)
             shared.setdefault(key, (formulas, {}))[1][e] = own
-    lines = ["def record(endpoint, code, dv, low, f, sigmas, x):"]
+    logs = "ln_dv, ln_low, " if side_by_side else ""
+    lines = [f"def record(endpoint, code, dv, low, {logs}f, sigmas, x):"]
     for formulas, own_of in shared.values():
         chosen = " or ".join(f"endpoint == {e}" for e in own_of)
         lines.append(f"    if {chosen}:")
@@ -442,7 +466,10 @@ def _record(likelihood: Likelihood) -> list[str]:
             ]
             lines += [f"        if endpoint == {e}:", *places]
         for code, value in enumerate(formulas):
-            lines += [f"        if code == {code}:", *("        " + b for b in _one_code(value))]
+            lines += [
+                f"        if code == {code}:",
+                *("        " + b for b in _one_code(value, side_by_side)),
+            ]
     return [*lines, "    return math.nan, math.nan"]
 
 
@@ -462,16 +489,22 @@ def _with_local_sigmas(
     ), own
 
 
-def _one_code(value: Expression) -> list[str]:
+def _one_code(value: Expression, side_by_side: bool) -> list[str]:
     present = symbols_of([value])
     named = [("value", value), ("by_level", derivative(value, LEVEL))]
     places: dict[str, str] = {}
     adding: list[str] = []
-    while str(_local_sigma(len(places)).value) in present:
-        n, sigma = len(places), _local_sigma(len(places))
-        places[str(sigma.value)] = f"sigmas[i{n}]"
+    own: dict[str, int] = {}
+    while str(_local_sigma(len(own)).value) in present:
+        n, sigma = len(own), _local_sigma(len(own))
+        own[str(sigma.value)] = n
+        places |= {str(sigma.value): f"sigmas[i{n}]", f"ln_own{n}": f"sigmas[S + i{n}]"}
+        places[f"per_own{n}"] = f"sigmas[2 * S + i{n}]"
         named.append((f"by_{n}", derivative(value, sigma)))
         adding.append(f"    x[SIGMA + i{n}] += by_{n}")
+    if side_by_side:
+        formulas = per_sigma([e for _, e in named], own)
+        named = [(name, e) for (name, _), e in zip(named, formulas, strict=True)]
     return [*_lines(places, named), *adding, "    return value, by_level"]
 
 

@@ -245,6 +245,10 @@ def raised(base: Term, exponent: Term) -> Term:
     return Power(base, exponent)
 
 
+def _power_of_e(exponent: Term) -> Term:
+    return Number(1.0) if exponent == Number(0.0) else Call("exp", (exponent,))
+
+
 def _call(root: Expression, args: list[Term]) -> Term:
     op, one = root.op, Number(1.0)
     if op == "pow":
@@ -260,7 +264,7 @@ def _call(root: Expression, args: list[Term]) -> Term:
     if op == "expm1":
         return total([(False, Call("exp", (args[0],))), (True, one)])
     if op == "logaddexp":
-        return Call("ln", (total([(False, Call("exp", (a,))) for a in args]),))
+        return Call("ln", (total([(False, _power_of_e(a)) for a in args]),))
     if op == "sigmoid":
         return Ratio(one, total([(False, one), (False, Call("exp", (negative(args[0]),)))]))
     if op == "log_ndtr":

@@ -18,8 +18,8 @@ from llvmlite import ir
 
 from cart_pkpd._engine.linking import PREFIX
 
-_FLOAT, _INT, _STATUS = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
-_TRUTH, _FLOATS = ir.IntType(1), _FLOAT.as_pointer()
+FLOAT, INT, _STATUS = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+_TRUTH, _FLOATS = ir.IntType(1), FLOAT.as_pointer()
 _POINTER = ir.IntType(8).as_pointer()
 FLAGS = ("contract", "nsz", "arcp")
 """The order of sums stays as written, so that formulas round as their author expects."""
@@ -63,7 +63,7 @@ class Function:
     """One function on its way to LLVM code."""
 
     prefix = PREFIX
-    number: Any = _FLOAT
+    number: Any = FLOAT
 
     def __init__(self, module: ir.Module, places: Mapping[str, Any], tree: ast.FunctionDef) -> None:
         names = [a.arg for a in tree.args.args]
@@ -80,7 +80,7 @@ class Function:
     def kind(self, given: ast.arg) -> Any:
         if given.arg in _ARRAYS:
             return _FLOATS
-        return _INT if given.arg in _INTEGERS else self.number
+        return INT if given.arg in _INTEGERS else self.number
 
     def write(self) -> None:
         """Write everything."""
@@ -108,11 +108,14 @@ class Function:
             self.store(self.as_float(value), self.place(target))
             return
         assert isinstance(target, ast.Name)
-        # A name may be a number in one branch and a condition in another.
-        key = target.id, str(value.type)
+        self.assign(target.id, value)
+
+    def assign(self, name: str, value: Any) -> None:
+        """Give a name a value: a number in one branch, it may be a condition in another."""
+        key = name, str(value.type)
         if key not in self.known:
             self.known[key] = self.entry.alloca(value.type)
-        self.variables[target.id] = self.known[key]
+        self.variables[name] = self.known[key]
         self.code.store(value, self.known[key])
 
     def on_AugAssign(self, node: ast.AugAssign) -> None:
@@ -124,19 +127,23 @@ class Function:
     def on_For(self, node: ast.For) -> None:
         """Write ``for j in range(n)``."""
         assert isinstance(node.iter, ast.Call)
-        assert isinstance(node.target, ast.Name)
         count = self.value(node.iter.args[0])
-        if count.constant == 0:
-            return
+        if count.constant != 0:
+            self.loop(node, count)
+
+    def loop(self, node: ast.For, count: Any) -> None:
+        """Write a loop that is run once at least."""
+        assert isinstance(node.target, ast.Name)
         before, body = self.code.block, self.code.append_basic_block("loop")
         after = self.code.append_basic_block("after")
         self.code.branch(body)
         self.code.position_at_end(body)
-        at = self.code.phi(_INT)
-        at.add_incoming(_INT(0), before)
+        at = self.code.phi(INT)
+        at.add_incoming(INT(0), before)
         self.given[node.target.id] = at
+        self.variables.pop(node.target.id, None)
         self.statements(node.body)
-        following = self.code.add(at, _INT(1), flags=("nuw", "nsw"))
+        following = self.code.add(at, INT(1), flags=("nuw", "nsw"))
         at.add_incoming(following, self.code.block)
         self.code.cbranch(self.code.icmp_signed("<", following, count), body, after)
         self.code.position_at_end(after)
@@ -155,7 +162,7 @@ class Function:
         given = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         target = self.code.bitcast(self.function.args[0], _FLOATS)
         for n, value in enumerate(v for v in given if v is not None):
-            self.code.store(self.as_float(self.value(value)), self.code.gep(target, [_INT(n)]))
+            self.code.store(self.as_float(self.value(value)), self.code.gep(target, [INT(n)]))
         self.code.ret(_STATUS(0))
 
     # --- values ----------------------------------------------------------------------------
@@ -167,13 +174,13 @@ class Function:
         if isinstance(node.value, bool):
             return _TRUTH(int(node.value))
         assert isinstance(node.value, (int, float))
-        return _INT(node.value) if isinstance(node.value, int) else self.constant(node.value)
+        return INT(node.value) if isinstance(node.value, int) else self.constant(node.value)
 
     def constant(self, value: float) -> Any:
         return self.number(value)
 
     def as_float(self, value: Any) -> Any:
-        return self.code.sitofp(value, _FLOAT) if value.type == _INT else value
+        return self.code.sitofp(value, FLOAT) if value.type == INT else value
 
     def pair(self, left: ast.expr, right: ast.expr) -> tuple[Any, Any]:
         """Return two values of one type."""
@@ -182,7 +189,7 @@ class Function:
 
     def of_Name(self, node: ast.Name) -> Any:
         if node.id in self.places:
-            return _INT(self.places[node.id])
+            return INT(self.places[node.id])
         if node.id in self.variables:
             return self.code.load(self.variables[node.id])
         return self.given[node.id]
@@ -214,7 +221,7 @@ class Function:
         if isinstance(node.op, ast.Pow):
             return self.call_library("pow", left, right)
         name = _ARITHMETIC[type(node.op)]
-        if left.type == _INT:
+        if left.type == INT:
             return getattr(self.code, name)(left, right, flags=("nsw",))
         return getattr(self.code, f"f{name}")(left, right, flags=FLAGS)
 
@@ -228,7 +235,7 @@ class Function:
     def of_Compare(self, node: ast.Compare) -> Any:
         left, right = self.pair(node.left, node.comparators[0])
         sign = _COMPARISONS[type(node.ops[0])]
-        if left.type == _INT:
+        if left.type == INT:
             return self.code.icmp_signed(sign, left, right)
         return self.code.fcmp_ordered(sign, left, right, flags=FLAGS)
 
@@ -269,13 +276,13 @@ class Function:
 
     def call(self, name: str, *values: Any) -> Any:
         """Call a function of numbers that LLVM or the C library knows."""
-        function = self.declared(name, ir.FunctionType(_FLOAT, [_FLOAT] * len(values)))
+        function = self.declared(name, ir.FunctionType(FLOAT, [FLOAT] * len(values)))
         return self.code.call(function, values, fastmath=FLAGS)
 
     def call_own(self, name: str, *values: Any) -> Any:
         """Call a function of a number that Numba compiled."""
         kind = ir.FunctionType(_STATUS, [_FLOATS, _POINTER, *(v.type for v in values)])
-        result = self.entry.alloca(_FLOAT)
+        result = self.entry.alloca(FLOAT)
         function = self.declared(PREFIX + name, kind)
         self.code.call(function, [result, _POINTER(None), *values])
         return self.code.load(result)

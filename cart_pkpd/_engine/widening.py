@@ -56,29 +56,29 @@ def widened(source: str) -> bytes:
     The functions `advance`, `between` and `show` of :mod:`cart_pkpd._engine.wide` are what others
     call, under those names with ``wide_`` before.
     """
-    module, known, trees = ir.Module("lanes"), constants(source), _trees(source, _EQUATIONS)
+    module, known, trees = ir.Module("lanes"), constants(source), trees_of(source, _EQUATIONS)
     for file, names in _BY_SERIES if known["TERMS"] else _BY_SLOPES:
-        known = _numbers(file) | known
-        trees += _trees(_text(file), names)
-    for function in [_Wide(module, known, tree) for tree in trees]:
+        known = numbers_of(file) | known
+        trees += trees_of(text_of(file), names)
+    for function in [Wide(module, known, tree) for tree in trees]:
         function.write()
     return llvm.parse_assembly(str(module)).as_bitcode()
 
 
 @cache
-def _text(file: str) -> str:
+def text_of(file: str) -> str:
     return (_FOLDER / f"{file}.py").read_text(encoding="utf-8")
 
 
-def _trees(source: str, names: tuple[str, ...]) -> list[ast.FunctionDef]:
+def trees_of(source: str, names: tuple[str, ...]) -> list[ast.FunctionDef]:
     found = (n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef))
     return [n for n in found if n.name in names]
 
 
-def _numbers(file: str) -> dict[str, Any]:
+def numbers_of(file: str) -> dict[str, Any]:
     """Return the numbers that a file gives names to, one or several at a time."""
     found: dict[str, Any] = {}
-    for node in ast.parse(_text(file)).body:
+    for node in ast.parse(text_of(file)).body:
         if isinstance(node, ast.Assign):
             (target,), value = node.targets, ast.literal_eval(node.value)
             if isinstance(target, ast.Tuple):
@@ -88,11 +88,15 @@ def _numbers(file: str) -> dict[str, Any]:
     return found
 
 
-class _Wide(Function):
+class Wide(Function):
     """One function, every number a vector with a lane per patient."""
 
     prefix = _WIDE
     number = _FLOATS
+    pointers: tuple[str, ...] = ("x", "lanes")
+    """Arguments that are addresses of such vectors."""
+    integers: tuple[str, ...] = ("endpoint",)
+    """Arguments, beside those that say so, that are whole numbers, the same in all lanes."""
 
     def __init__(self, module: ir.Module, places: Mapping[str, Any], tree: ast.FunctionDef) -> None:
         super().__init__(module, places, tree)
@@ -104,9 +108,9 @@ class _Wide(Function):
 
     def kind(self, given: ast.arg) -> Any:
         said = "" if given.annotation is None else ast.unparse(given.annotation)
-        if given.arg in ("x", "lanes"):
+        if given.arg in self.pointers:
             return _FLOAT.as_pointer()
-        return _INT if said == "int" or given.arg == "endpoint" else _FLOATS
+        return _INT if said == "int" or given.arg in self.integers else _FLOATS
 
     # --- statements ------------------------------------------------------------------------
 
@@ -125,7 +129,7 @@ class _Wide(Function):
 
     def on_If(self, node: ast.If) -> None:
         """Write assignments under a condition; in other lanes what is assigned stays."""
-        if _of_one_kind(node.test):
+        if any(isinstance(n, ast.Name) and n.id in self.integers for n in ast.walk(node.test)):
             super().on_If(node)
             return
         assert not node.orelse
@@ -137,11 +141,11 @@ class _Wide(Function):
             self.on_Assign(ast.Assign([target], ast.IfExp(node.test, one.value, read)))
 
     def on_Return(self, node: ast.Return) -> None:
-        if node.value is not None:
-            value = self.value(node.value)
-            value = value if value.type == _FLOAT else self.as_float(value)
-            target = self.code.bitcast(self.function.args[0], value.type.as_pointer())
-            self.code.store(value, target)
+        given = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        for n, value in enumerate(self.value(v) for v in given if v is not None):
+            found = value if value.type == _FLOAT else self.as_float(value)
+            target = self.code.bitcast(self.function.args[0], found.type.as_pointer())
+            self.code.store(found, self.code.gep(target, [_INT(n)]))
         self.code.ret(ir.IntType(32)(0))
 
     # --- values ----------------------------------------------------------------------------
@@ -199,10 +203,10 @@ class _Wide(Function):
             whole = f"llvm.{_NAMES.get(name, name)}.v{WIDTH}f64"
             function = self.declared(whole, ir.FunctionType(_FLOATS, [_FLOATS] * len(values)))
             return self.code.call(function, values, fastmath=FLAGS)
-        return self._by_lane(lambda *one: super(_Wide, self).call_library(name, *one), values)
+        return self._by_lane(lambda *one: super(Wide, self).call_library(name, *one), values)
 
     def call_own(self, name: str, *values: Any) -> Any:
-        return self._by_lane(lambda *one: super(_Wide, self).call_own(name, *one), values)
+        return self._by_lane(lambda *one: super(Wide, self).call_own(name, *one), values)
 
     def _by_lane(self, call: Any, values: Any) -> Any:
         places = [ir.IntType(32)(lane) for lane in range(WIDTH)]
@@ -210,19 +214,18 @@ class _Wide(Function):
 
     def call_wide(self, name: str, *values: Any) -> Any:
         """Call another of these functions; what it returns, if anything, is a vector."""
-        result = self.entry.alloca(_FLOATS)
+        return self.results(name, 1, *values)[0]
+
+    def results(self, name: str, count: int, *values: Any) -> list[Any]:
+        """Call another of these functions; return the vectors that it returns."""
+        room = self.entry.alloca(_FLOATS, count)
         function = self.module.globals[_WIDE + name]
         kinds = [a.type for a in function.args[2:]]
         given = [
             self.as_float(v) if k == _FLOATS else v for k, v in zip(kinds, values, strict=True)
         ]
-        self.code.call(function, [self.code.bitcast(result, _POINTER), _POINTER(None), *given])
-        return self.code.load(result)
-
-
-def _of_one_kind(test: ast.expr) -> bool:
-    """Return True for a condition on a whole number, the same in all lanes."""
-    return any(isinstance(n, ast.Name) and n.id == "endpoint" for n in ast.walk(test))
+        self.code.call(function, [self.code.bitcast(room, _POINTER), _POINTER(None), *given])
+        return [self.code.load(self.code.gep(room, [_INT(n)])) for n in range(count)]
 
 
 def _bits(code: ir.IRBuilder, first: Any, second: Any) -> Any:

@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from cart_pkpd._fit.coordinates import Arrow, Between, Coordinates, Moved, Shape, shifted, unbent
+from cart_pkpd._fit.coordinates import (
+    Arrow,
+    Between,
+    Coordinates,
+    Moved,
+    Shape,
+    shifted,
+    unbent,
+    unmoved,
+)
 from cart_pkpd._fit.draws import individual_draws, patient_means, population_draws
 from cart_pkpd._fit.posterior import Evaluation, Posterior
 from cart_pkpd._fit.start import on_the_line
@@ -111,13 +120,27 @@ class Pilot:
         return np.array([_width(q.prior) for q in self.posterior.quantities])
 
     @cached_property
+    def sds(self) -> NDArray[np.int64]:
+        """Quantity that is the standard deviation of each effect, shape (r,)."""
+        names = [q.name for q in self.posterior.quantities]
+        return np.array([names.index(s) for s in self.structure.random.sds], dtype=np.int64)
+
+    @cached_property
     def as_they_are(self) -> Between:
-        """Deviations that are not moved."""
-        quantities, names = self.posterior.quantities, [q.name for q in self.posterior.quantities]
-        sds = np.array([names.index(s) for s in self.structure.random.sds], dtype=np.int64)
+        """Effects that are sampled as they are."""
+        quantities, sds = self.posterior.quantities, self.sds
         bounds = np.array([quantities[q].prior.bounds for q in sds]).reshape(-1, 2)
-        nothing = np.zeros(self.shape[1:])
-        return Between(sds, bounds, nothing, nothing)
+        return unmoved(np.full(len(sds), -1, dtype=np.int64), bounds, self.shape)
+
+    @cached_property
+    def moved(self) -> NDArray[np.int64]:
+        """The same, -1 where effects are sampled as the user says, shape (r,)."""
+        free = self.structure.population.centred is None
+        return np.where(self.apart & free, self.sds, -1)
+
+    def omegas(self, x: Array) -> Array:
+        """Return the standard deviations of effects at points (..., d), shape (..., r)."""
+        return replace(self.as_they_are, sds=self.sds).omegas(x)
 
     @cached_property
     def residual(self) -> list[tuple[int, int]]:
@@ -135,22 +158,21 @@ class Pilot:
 
     def sizes(self, x: Array) -> Array:
         """Return prior standard deviations of quantities and effects, shape (p + r,)."""
-        own = np.where(self.apart, 1.0, self.as_they_are.omegas(x))
+        own = np.where(self.apart, 1.0, self.omegas(x))
         return np.concatenate([self.widths, own])
 
-    def information(self, at: Coordinates) -> Arrow:
-        """Return what records and priors are expected to tell of coordinates where they are 0.
+    def information(self, x: Array) -> Arrow:
+        """Return what records and priors are expected to tell about a point.
 
         Expected information of quantified records, from slopes of the predictions by the patients'
         parameters (Gauss & Newton), which kinks of predictions do not harm.
         """
         (p, r, k), d = self.shape, self.posterior.size
-        x = at.points(np.zeros(d))
         steps = _STEP * self.sizes(x)
         moves = np.zeros((p + r, d))
         for j, h in enumerate(steps):
             moves[j, slice(j, j + 1) if j < p else slice(p + (j - p) * k, p + (j - p + 1) * k)] = h
-        points = at.points(np.concatenate([moves, -moves]))
+        points = x + np.concatenate([moves, -moves])
         natural, deviations = (
             (v[: p + r] - v[p + r :]) / (2.0 * steps[:, None, None]) for v in self._patients(points)
         )
@@ -171,7 +193,7 @@ class Pilot:
         natural = np.stack([found[n].to_numpy()[0] for n in structure.model.estimated], axis=-1)
         own = points[:, p:].reshape(len(points), r, k).transpose(0, 2, 1).copy()
         if not self.apart.all():
-            omega, quantities = self.as_they_are.omegas(points), population_draws(structure, raw)
+            omega, quantities = self.omegas(points), population_draws(structure, raw)
             for a in np.flatnonzero(~self.apart):
                 mean = patient_means(structure, structure.random.names[a], quantities).to_numpy()[0]
                 own[:, :, a] = (own[:, :, a] - mean) / omega[:, a, None]
@@ -193,9 +215,25 @@ class Pilot:
         # A level of 0 has no ln and tells nothing of the parameters.
         return np.nan_to_num(slopes, nan=0.0, posinf=0.0, neginf=0.0)
 
+    def between(self, x: Array, arrow: Arrow, sds: NDArray[np.int64]) -> Between:
+        """Return how patients are sampled about a point, where the arrow tells what is known.
+
+        Effects of which `sds` names a standard deviation follow it; the others are sampled as if
+        it stayed. Coordinates of 0 are the point itself, but for the former, whose origin is 0.
+        """
+        _, r, k = self.shape
+        own = np.where(sds >= 0, x[-r * k :].reshape(r, k).T, 0.0) if r else np.zeros((k, 0))
+        size, prior = np.where(self.apart, self.omegas(x), 1.0), self.apart.astype(float)
+        informed = (arrow.own - np.diag(prior)) / np.outer(size, size)
+        pull = np.einsum("kab,kb->ka", arrow.own, own) / size
+        return Between(
+            sds, self.as_they_are.bounds, size, prior, informed, pull,
+            arrow.across / size[:, None],
+        )  # fmt: skip
+
     def left(self, x: Array) -> Array:
         """Return the share of the population's variance that a patient's records leave, (r, k)."""
-        own = self.information(shifted(self.shape, x, self.as_they_are)).own
+        own = self.information(x).own
         _, r, k = self.shape
         left = np.array([np.diag(np.linalg.inv(block)) for block in own]).reshape(k, r).T
         return np.clip(left, _LEAST_LEFT, 1.0)
@@ -204,10 +242,11 @@ class Pilot:
         """Return the highest point with standard deviations and correlations held."""
         held = [q.role in _HELD for q in self.posterior.quantities]
         fixed = np.flatnonzero(held).astype(np.int64)
-        arrow = self.information(shifted(self.shape, x, self.as_they_are)).without(fixed)
-        shared, own, across = arrow.whitened(self.sizes(x))
+        arrow = self.information(x).without(fixed)
+        shared = arrow.whitened(self.sizes(x)[: self.shape[0]])
         shared[fixed] = 0.0
-        way = Coordinates(x, shared, own, across, np.zeros(self.shape[0]), self.as_they_are)
+        between = self.between(x, arrow, self.as_they_are.sds)
+        way = Coordinates(x, shared, np.zeros(self.shape[0]), between)
         density = Moved(self.function, way)
 
         def minus(w: Array) -> tuple[float, Array]:
@@ -226,13 +265,13 @@ class Pilot:
         A step of scoring for an omega, from deviations and their uncertainties; for a residual
         parameter one of expectation and maximisation, as if it were that of a normal error.
         """
-        (p, r, k), between = self.shape, self.as_they_are
+        (p, r, k), sds = self.shape, self.sds
         left, gradient = self.left(x), self.function(x)[1]
         x = x.copy()
         own = x[p:].reshape(r, k)
-        for q in np.unique(between.sds[self.apart]):
-            rows = np.flatnonzero((between.sds == q) & self.apart)
-            prior, before = self.posterior.quantities[q].prior, between.omegas(x)[rows[0]]
+        for q in np.unique(sds[self.apart]):
+            rows = np.flatnonzero((sds == q) & self.apart)
+            prior, before = self.posterior.quantities[q].prior, self.omegas(x)[rows[0]]
             uphill = np.sum(own[rows] ** 2 + left[rows] - 1.0)
             step = uphill / (1.0 + 2.0 * np.sum((1.0 - left[rows]) ** 2))
             after = before * np.exp(np.clip(step, -_MOST_CHANGE, _MOST_CHANGE))
@@ -248,33 +287,36 @@ class Pilot:
     def around(self, x: Array) -> Coordinates:
         """Return coordinates that suit the neighbourhood of a point."""
         (p, r, k), quantities = self.shape, self.posterior.quantities
-        between, omega = self.as_they_are, self.as_they_are.omegas(x)[:, None]
-        moved = self.apart[:, None] & (self.structure.population.centred is None)
-        left, own = self.left(x), x[p:].reshape(r, k)
-        known = moved & (left < _ALL_LEFT)
-        place = np.where(known, omega * own / np.maximum(1.0 - left, _LEAST_LEFT), 0.0)
-        information = np.where(moved, (1.0 / left - 1.0) / omega**2, 0.0)
-        between = replace(between, information=information, place=place)
-        origin = x.copy()
-        origin[p:] = np.where(known, 0.0, own / np.sqrt(between.left(x))).ravel()
         if self.structure.population.non_expanders:
-            # Individual values have two places, which is far from normal: quantities keep their
-            # own axes. Measured: benchmarks/NOTES.md.
-            return shifted(self.shape, origin, between)
-        arrow = self.information(shifted(self.shape, origin, between))
+            return self._one_by_one(x)
+        moved = self.moved
+        arrow, left = self.information(x), self.left(x)
         # In a linear model nothing else depends on a standard deviation in these coordinates.
-        sds: NDArray[np.int64] = np.unique(between.sds)
-        arrow, sizes, scale = arrow.without(sds), self.sizes(x), np.zeros(p)
+        sds: NDArray[np.int64] = np.unique(self.sds)
+        arrow, sizes, scale, origin = arrow.without(sds), self.sizes(x)[:p], np.zeros(p), x.copy()
+        origin[p:].reshape(r, k)[moved >= 0] = 0.0
         told = np.where(self.apart[:, None], 2.0 * (1.0 - left) ** 2, 2.0).sum(axis=1)
         for q in sds:
-            precision = 1.0 + told[between.sds == q].sum()
+            precision = 1.0 + told[self.sds == q].sum()
             arrow.shared[q, q] = precision
             low, high = quantities[q].prior.bounds
             if np.isfinite(low) and not np.isfinite(high):
                 scale[q] = np.exp(x[q]) / np.sqrt(precision)
                 origin[q] = unbent(float(np.sqrt(precision)))
                 arrow.shared[q, q] = sizes[q] = 1.0
-        return Coordinates(origin, *arrow.whitened(sizes), scale, between)
+        return Coordinates(origin, arrow.whitened(sizes), scale, self.between(x, arrow, moved))
+
+    def _one_by_one(self, x: Array) -> Coordinates:
+        """Return coordinates for individual values that have two places, which is far from normal.
+
+        Quantities keep their own axes, and so do effects. Measured: benchmarks/NOTES.md.
+        """
+        (p, r, k), moved = self.shape, self.moved
+        left = np.where(self.apart[:, None], self.left(x), 1.0).T
+        arrow = Arrow(np.eye(p), np.eye(r) / left[:, None, :], np.zeros((k, r, p)))
+        origin = x.copy()
+        origin[p:].reshape(r, k)[moved >= 0] = 0.0
+        return shifted(self.shape, origin, self.between(x, arrow, moved))
 
 
 def _within(prior: Prior, value: float) -> float:

@@ -8,7 +8,7 @@ tested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,11 +18,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._engine import forms
-from cart_pkpd._engine.compiling import loglik_of
+from cart_pkpd._engine.compiling import loglik_of, threaded
 from cart_pkpd._engine.compiling import posterior as compiled_posterior
+from cart_pkpd._engine.grouping import Groups, grouped
 from cart_pkpd._fit.start import Start, on_the_line
 from cart_pkpd._fit.variables import DEVIATION, INDIVIDUAL, PARTIAL, TYPICAL
-from cart_pkpd._stats.compiled import kernel_data, kernel_of, on_scale, plan_of
+from cart_pkpd._stats.compiled import (
+    kernel_data,
+    kernel_of,
+    on_scale,
+    plan_of,
+)
 from cart_pkpd._stats.population import Structure
 from cart_pkpd._stats.priors import density_of
 from cart_pkpd._stats.quantities import Quantity
@@ -181,13 +187,13 @@ class Evaluation:
         self._order = plan_of(structure)[0].order
         self.size = posterior.size
         self._loglik = loglik_of(kernel_of(structure))
-        self.c_function = compiled_posterior(posterior.threads > 1)
+        self.c_function = compiled_posterior()
         self.unsolved = np.zeros(k, dtype=np.int64)
         arrays = [getattr(layout, f.name) for f in fields(layout)]
         arrays += [*data.values(), self.unsolved]
         # Held here, because the table has only their addresses.
         self._arrays = [np.ascontiguousarray(a) for a in arrays[:-1]] + arrays[-1:]
-        self.table = np.zeros(40, dtype=np.int64)
+        self.table = np.zeros(42, dtype=np.int64)
         self.table[:5] = (
             k,
             len(posterior.quantities),
@@ -197,7 +203,11 @@ class Evaluation:
         )
         self.table[6 : 6 + len(arrays)] = [a.ctypes.data for a in self._arrays]
         self.table[35:37] = len(structure.model.estimated), len(layout.residual)
-        self.table[37] = self._loglik.address
+        self.table[37] = self._loglik.address if posterior.threads == 1 else threaded().address
+        self.table[40] = self._loglik.address
+        self._groups = _groups(structure, data)
+        if self._groups is not None:
+            self.table[41] = self._groups[0].ctypes.data
         self._pairs = np.ascontiguousarray(_pairs(structure))
         self.table[38] = self._pairs.ctypes.data
         self._extra = posterior.extra
@@ -266,6 +276,18 @@ class Evaluation:
             Derivative by the patient's parameters, natural scale.
         """
         return self._observed(x, self.table.copy())
+
+
+def _groups(
+    structure: Structure, data: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.int64], Groups] | None:
+    """Return records side by side after the addresses of their arrays, None if one by one."""
+    if structure.model.program.states:
+        return None
+    names = ("ob_start", "ob_time", "ob_endpoint", "code", "dv", "low")
+    groups = grouped(*(data[n] for n in names))
+    arrays = (groups.start, groups.endpoint, groups.codes, groups.given, groups.row)
+    return np.array([a.ctypes.data for a in arrays], dtype=np.int64), groups
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -152,6 +153,32 @@ def catalogue(
         )
         found.update({m.name: m for m in members if m.name not in found})
     return found
+
+
+_WINDOW = re.compile(r"(\d[\dp]*)_(\d[\dp]*)")
+
+
+def label_of(name: str) -> str | None:
+    """Return the label of a parameter by its name alone, or None where there is none such.
+
+    Labels that are the words of the name, such as "Dose" and "Growth rate", are none either.
+
+    Examples
+    --------
+    >>> label_of("auc0_28"), label_of("dose"), label_of("weight")
+    ('AUC0–28d', None, None)
+    """
+    from cart_pkpd._nca import declared as declared  # fills the catalogue
+
+    ends = _WINDOW.search(name)
+    windows = [(_number(ends[1]), _number(ends[2]))] if ends else []
+    found = catalogue(windows, {}).get(name)
+    plain = found and not found.cdisc and found.label.lower() == name.replace("_", " ")
+    return found.label if found and not plain else None
+
+
+def _number(text: str) -> float:
+    return float(text.replace("p", ".", 1))
 
 
 def _visit(name: str, visit: tuple[float, float, float]) -> dict[str, object]:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cart_pkpd._core import words
+from cart_pkpd._core.names import level_unit
 from cart_pkpd._core.validate import one_of, positive_int
 from cart_pkpd._nca.longform import groups_of, parameter_names, unit_for
 from cart_pkpd._nca.reasons import Floats
@@ -218,7 +220,8 @@ def label_table(
     Returns
     -------
     pandas.DataFrame
-        Of text; the index says parameter, unit and statistic, the columns are the groups.
+        Of text; the index says parameter, unit and statistic, the columns are the groups; doses
+        are headed ``"3×10⁶ cells"``, levels without a unit ``"dose level 2"``.
     """
     positive_int(digits, "digits")
     there = set(parameter_names(params))
@@ -229,10 +232,31 @@ def label_table(
         "median": "median [min; max]", "count": "count",
     }  # fmt: skip
     columns = [*groups_of(params), *_names(by)]
-    rows = rows.assign(statistic=rows["statistic"].map(wording))
+    rows = rows.assign(
+        statistic=rows["statistic"].map(wording), unit=rows["unit"].map(words.unit)
+    )  # fmt: skip
     index = ["label", "unit", "statistic"]
     if not columns:
         return rows.set_index(index)[["text"]]
     order = rows[index].drop_duplicates()
     wide = rows.pivot(index=index, columns=columns, values="text")
-    return wide.reindex(pd.MultiIndex.from_frame(order))
+    return _headed(wide.reindex(pd.MultiIndex.from_frame(order)).fillna("–"), params)
+
+
+def _headed(wide: pd.DataFrame, params: xr.Dataset) -> pd.DataFrame:
+    """Return the table with doses for people at the head of its columns."""
+    if "dose_level" not in wide.columns.names or params["dose_level"].dtype.kind not in "fiu":
+        return wide
+    unit = dose_level_unit(params)
+    columns = wide.columns.to_frame(index=False)
+    columns["dose_level"] = [words.dose(float(v), unit) for v in columns["dose_level"]]
+    if wide.columns.nlevels == 1:
+        return wide.set_axis(pd.Index(columns["dose_level"], name="dose_level"), axis=1)
+    return wide.set_axis(pd.MultiIndex.from_frame(columns), axis=1)
+
+
+def dose_level_unit(params: xr.Dataset) -> str:
+    """Return the unit of the dose levels of a table of parameters; empty where they are labels."""
+    level = params["dose_level"]
+    of_amounts = str(params.attrs.get("dose_units", ""))
+    return level_unit(str(level.attrs.get("units", "")), level.values, of_amounts)

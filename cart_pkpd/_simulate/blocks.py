@@ -76,7 +76,8 @@ def block(plan: Plan, number: int) -> Arrays:
         out["draw"] = draw[:rows]
     out |= {name: v[:rows] for name, v in covariates.items()}
     held = plan.source.model.parameters
-    out["individual"] = np.stack([parameters[p][:rows] for p in held if p in parameters], axis=1)
+    own = [parameters[p][:rows] for p in held if p in parameters]
+    out["individual"] = np.stack(own, axis=1) if own else np.empty((rows, 0))
     out["status"] = courses.status.astype(np.int8)
     if courses.exposure is not None:
         out["exposure"] = courses.exposure

@@ -24,7 +24,7 @@ from cart_pkpd._engine.schedule import BOLUS, RATE, Schedule, base_values, sched
 from cart_pkpd._simulate.streams import Floats, Ints
 from cart_pkpd.models import ClosedFormModel, Model, OdeModel
 from cart_pkpd.models._courses import changes_of, doses_of, event_doses_of
-from cart_pkpd.models._rounding import without_rounding
+from cart_pkpd.models._rounding import fallen, looks, sizes_at_floors, without_rounding
 from cart_pkpd.models._simulated import Patients
 
 METRICS = ("cmax", "tmax", "auc")
@@ -248,13 +248,28 @@ class Kinetics:
         # Stable, so that at one instant what is seen before a dose comes first.
         order = early[np.argsort(times[:, early], axis=1, kind="stable")]
         wanted = np.array([program.endpoints.index(e) for e in self.endpoints], dtype=np.int64)
-        plan = self._schedule(dose, times, before, order, wanted)
-        found, status = solve.levels(
-            program, base, plan, rtol=model.solver.rtol, max_steps=model.solver.max_steps,
-            threads=1, lanes=True,
-        )  # fmt: skip
         n, e = times.shape[1], wanted.size
-        level = without_rounding(found.reshape(k, n, e), model.solver.rtol)
+
+        def at(plan: Schedule, only: NDArray[np.bool_] | None = None) -> tuple[Floats, Ints]:
+            return solve.levels(
+                program, base, plan, rtol=model.solver.rtol, max_steps=model.solver.max_steps,
+                threads=1, lanes=True, only=only,
+            )  # fmt: skip
+
+        def more(only: NDArray[np.bool_]) -> Floats:
+            when = looks(times)[None]
+            plan = self._schedule(
+                dose, when, np.zeros(when.size, bool), np.arange(when.size)[None], wanted
+            )
+            return at(plan, only)[0].reshape(k, when.size, e)
+
+        found, status = at(self._schedule(dose, times, before, order, wanted))
+        level = found.reshape(k, n, e)
+        if (level < 0).any():
+            least = sizes_at_floors(program, base)[:, wanted]
+            level = without_rounding(level, model.solver.rtol, more, least)
+            lost = fallen(level, least)
+            level[lost], status[lost] = np.nan, solve.BELOW_ZERO
         return level, np.argsort(order, axis=1), status
 
     def _schedule(

@@ -41,11 +41,12 @@ def likelihood_of(structure: Structure) -> Likelihood:
 
 
 def kernel_of(structure: Structure) -> Any:
-    """Return the kernel of the likelihood."""
-    from cart_pkpd._engine.kernel import kernel
+    """Return the kernel of the likelihood; of a closed form it takes records side by side."""
+    from cart_pkpd._engine.kernel import kernel, records_kernel
 
     model = structure.model
-    return kernel(model.program, model.estimated, likelihood_of(structure))
+    chosen = kernel if model.program.states else records_kernel
+    return chosen(model.program, model.estimated, likelihood_of(structure))
 
 
 @lru_cache(maxsize=128)

@@ -36,8 +36,11 @@ def finished(folder: Path) -> Config:
 
 def _check(config: Config, folder: Path, status: dict[str, Any]) -> None:
     trial = steps.load_trial(config)
-    before = (_read(folder / "provenance.json") or {}).get("data", {}).get("sha256")
-    now = trial.attrs.get("source_sha256", "no file")
+    data = (_read(folder / "provenance.json") or {}).get("data", {})
+    before, now = data.get("sha256"), trial.attrs.get("source_sha256", "no file")
+    for name, checksum in steps.checksums(trial).items():
+        if before == now and data.get(name) != checksum:
+            before, now = data.get(name), checksum
     if before != now:
         raise ConfigError(
             f"the data are not those of the run in '{folder}' (sha256 {str(now)[:12]} instead of "

@@ -125,6 +125,11 @@ def of_run_file(config: Config, name: str | None) -> tuple[Problem, dict[str, An
         said = ", ".join(known) or "none"
         raise ConfigError(f"say with --fit which model of {config.source} ({said}).")
     chosen = known[0] if name is None else one_of(name, known, "model", error=ConfigError)
+    if config.given is not None:
+        raise ConfigError(
+            f"{config.source}: a fit with 'given_fit' cannot be calibrated: known parameters are "
+            "not drawn again. Leave fit.given_fit out."
+        )
     trial = steps.load_trial(config)
     steps.check_endpoints(config, trial)
     problem = Problem(

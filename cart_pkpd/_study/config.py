@@ -24,7 +24,8 @@ _NO_FITS: Mapping[str, Any] = {"models": {}, "nca": None, "search": None}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILES = (
     ("data", "table"), ("data", "subjects"), ("dose", "response"), ("dose", "counts"),
-    ("endpoints", "lesions"), ("endpoints", "followup"),
+    ("endpoints", "lesions"), ("endpoints", "followup"), ("grades", "vitals"),
+    ("grades", "neurology"), ("fit", "given_fit"),
 )  # fmt: skip
 
 
@@ -138,7 +139,8 @@ class Config:
             dose = dose.model_copy(
                 update=dict.fromkeys(("counts", "current", "chain", "below", "response"))
             )
-        bare: dict[str, Any] = {"endpoints": None, "data": None, "operating": table, "dose": dose}
+        bare: dict[str, Any] = dict.fromkeys(("endpoints", "data", "grades"))
+        bare |= {"operating": table, "dose": dose}
         return self._with({**_NO_FITS, **bare})
 
     def only_endpoints(self) -> Config:
@@ -203,6 +205,16 @@ class Config:
         """Return the sampler's arguments of `fit.bayes` for one of the models."""
         own = self._merged(name, self.spec.fit, Sampling)
         return own | ({"cores": self.spec.fit.cores} if self.spec.fit.cores else {})
+
+    @property
+    def given(self) -> Path | None:
+        """Path of the earlier fit whose parameters are known for each patient, if there is one."""
+        return None if self.spec.fit.given_fit is None else self.path(self.spec.fit.given_fit)
+
+    @property
+    def given_at(self) -> str:
+        """Which average of its draws counts."""
+        return self.spec.fit.given_at or "median"
 
     def _merged(
         self, name: str, shared: PopulationKeys | Sampling, keys: type[PopulationKeys | Sampling]

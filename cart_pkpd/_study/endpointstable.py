@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from cart_pkpd._study.dosetable import Positive, Share, Two, _sentence, _Table
 
@@ -24,6 +24,36 @@ def _different(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise _sentence("names one thing twice; leave one of them out")
     return names
+
+
+class Grades(_Table):
+    """CRS and ICANS graded by ASTCT from records; they replace grades of the trial's own."""
+
+    vitals: str | None = Field(
+        default=None, description="CSV file of vital signs and interventions, for CRS"
+    )
+    neurology: str | None = Field(
+        default=None, description="CSV file of neurological records, for ICANS"
+    )
+    vitals_columns: dict[str, str] | None = Field(
+        default=None, description="header in the file for each column, where not recognised"
+    )
+    neurology_columns: dict[str, str] | None = Field(
+        default=None, description="header in the file for each column, where not recognised"
+    )
+    episode_gap: Positive | None = Field(
+        default=None, description="days without CRS after which fever is required anew"
+    )
+    day_one: bool | None = Field(default=None, description="the infusion is on day 1, not 0")
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.vitals is None and self.neurology is None:
+            raise _sentence("is empty: give 'vitals', 'neurology' or both, each a CSV file")
+        for key in ("vitals", "neurology"):
+            if getattr(self, key) is None and getattr(self, f"{key}_columns") is not None:
+                raise _sentence(f"has '{key}_columns' without '{key}', the file they are of")
+        return self
 
 
 class ExposureTable(_Table):

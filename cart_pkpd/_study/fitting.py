@@ -39,6 +39,10 @@ class Task:
         Of the sampler.
     trial : xr.Dataset
         The data.
+    given : bytes or None
+        Content of the file of the earlier fit of a sequential one: workers may not see its folder.
+    given_at : str
+        Which average of its draws counts.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Task:
     endpoint: str | Sequence[str]
     seed: int
     trial: xr.Dataset
+    given: bytes | None = None
+    given_at: str = "median"
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ def task(config: Config, name: str, trial: xr.Dataset) -> Task:
         endpoint=config.spec.fit.endpoint,
         seed=config.seed(name),
         trial=trial,
+        given=None if config.given is None else config.given.read_bytes(),
+        given_at=config.given_at,
     )
 
 
@@ -103,6 +111,8 @@ def fitted(one: Task, *, progress: Any = None, cores: int | None = None) -> Any:
     sampling = dict(one.sampling)
     if cores is not None:
         sampling["cores"] = min(cores, sampling.get("cores", cores))
+    if one.given is not None:
+        sampling |= {"given": _earlier(one.given), "given_at": one.given_at}
     return fit.bayes(
         models.get(one.model).with_(**changes),
         one.trial,
@@ -113,6 +123,16 @@ def fitted(one: Task, *, progress: Any = None, cores: int | None = None) -> Any:
         label=one.name,
         **sampling,
     )
+
+
+def _earlier(content: bytes) -> Any:
+    """Return a fit from the content of its file."""
+    from cart_pkpd import fit
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "given.nc"
+        path.write_bytes(content)
+        return fit.load(path)
 
 
 def _change(value: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -97,7 +97,7 @@ class RunFolder:
     overwrite : bool
         Whether an earlier run may be replaced.
     resume : bool
-        Whether the fits of an earlier run stay.
+        Whether the fits and the NCA of an earlier run stay.
     config_sha256 : str
         Of the run file.
 
@@ -127,7 +127,7 @@ class RunFolder:
         self._lock = _locked(self.path)
         try:
             check_free(self.path, overwrite=overwrite, resume=resume)
-            _clear(self.path, fits=not resume)
+            _clear(self.path, kept=("fits", "nca") if resume else ())
         except BaseException:
             self.close()
             raise
@@ -259,14 +259,14 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     return status if ours else None
 
 
-def _clear(path: Path, *, fits: bool) -> None:
+def _clear(path: Path, *, kept: Collection[str]) -> None:
     # What says that this is a run, and of what, is replaced and never missing: a process killed
     # in between would leave fits that nobody can go on with.
     gone = (path / name for name in _OWN_FILES if name not in _REPLACED)
     for file in (*gone, *path.glob(f"{PART}*")):
         file.unlink(missing_ok=True)
     for name in _OWN_FOLDERS:
-        if (path / name).is_dir() and (fits or name != "fits"):
+        if (path / name).is_dir() and name not in kept:
             shutil.rmtree(path / name)
     for file in (path / "fits").glob("*"):  # what is left: fits to resume
         if file.suffix != ".nc" or file.name.startswith(PART):

@@ -53,7 +53,14 @@ def _records(config: Config, name: str, trial: xr.Dataset) -> Design:
 
 def _one(config: Config, name: str, records: Design) -> statistics.Structure:
     population = statistics.population(**config.population(name))
-    return statistics.resolve(plan.model(config, name), population, records)
+    model = plan.model(config, name)
+    if config.given is not None:
+        from cart_pkpd import fit
+        from cart_pkpd._fit.given import with_given
+
+        earlier = fit.load(config.given)
+        model, records = with_given(model, records, population, earlier, config.given_at)
+    return statistics.resolve(model, population, records)
 
 
 def _sentence(config: Config, name: str, message: str) -> str:

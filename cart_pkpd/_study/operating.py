@@ -11,7 +11,7 @@ from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._study import dosing
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.operatingtable import Operating, ScenarioTable
+from cart_pkpd._study.operatingtable import ExposureTruth, Operating, ScenarioTable
 
 if TYPE_CHECKING:
     from cart_pkpd import dose
@@ -87,12 +87,25 @@ def _scenario(config: Config, name: str, given: str | list[float] | ScenarioTabl
     try:
         if "onset" in run:
             run["onset"] = _onset(run["onset"], whole.window)
-        rates = dose.standard_rates(p, len(levels), table.target) if isinstance(p, str) else p
         return dose.Scenario(
-            levels=levels, p=rates, target=table.target, window=_whole(whole.window), **run
-        )
+            levels=levels, p=_truth(config, p, len(levels)), target=table.target,
+            window=_whole(whole.window), **run,
+        )  # fmt: skip
     except (CartError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _truth(config: Config, p: str | list[float] | ExposureTruth, levels: int) -> Any:
+    """Return the probabilities of a scenario, or what computes them from doses."""
+    from cart_pkpd import dose, models
+
+    if isinstance(p, str):
+        return dose.standard_rates(p, levels, _table(config).target)
+    if isinstance(p, list):
+        return p
+    own = p.given()
+    model = models.get(own.pop("model"))
+    return dose.ExposureToxicity(model=model, seed=config.spec.seed, **own)
 
 
 def _whole(window: float) -> int:

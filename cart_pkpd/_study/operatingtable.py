@@ -43,10 +43,39 @@ class RunOfTrial(_Table):
     onset: list[OnsetPart] | None = Field(default=None, min_length=1)
 
 
+class ExposureTruth(_Table):
+    """True P(DLT) that follows from CAR-T exposure, as ``dose.ExposureToxicity``."""
+
+    model: str = Field(description="name of a model of `cart_pkpd.models`")
+    metric: Literal["cmax", "auc"]
+    intercept: float = Field(allow_inf_nan=False, description="log odds of a DLT at `reference`")
+    slope: float = Field(allow_inf_nan=False, description="of the log odds, per e-fold exposure")
+    reference: Positive = Field(description="exposure, in the unit of the metric")
+    endpoint: str | None = Field(default=None, description="where the model has several")
+    params: dict[str, float] | None = Field(
+        default=None, description="typical values instead of the model's"
+    )
+    iiv: dict[str, float] | None = Field(
+        default=None, description="SD between patients on the free scale, instead of the model's"
+    )
+    dose_power: dict[str, float] | None = Field(
+        default=None, description="parameter: power of dose / dose_reference that multiplies it"
+    )
+    dose_reference: Positive | None = None
+    dose_scale: Positive | None = Field(
+        default=None, description="from the unit of the levels to that of the model's dose"
+    )
+    window: Positive | None = Field(default=None, description="end of exposure [day]")
+    patients: int | None = Field(default=None, ge=1, le=1_000_000, description="averaged over")
+
+
 class ScenarioTable(RunOfTrial):
     """One truth with what is different about its trials."""
 
-    p: Rates | str = Field(description="true P(DLT) by level, or a standard scenario by name")
+    p: Rates | str | ExposureTruth = Field(
+        description="true P(DLT) by level, a standard scenario by name, or what makes it follow "
+        "exposure"
+    )
     p_below: Rates | None = Field(default=None, description="true P(DLT) of products below")
 
     def run(self) -> dict[str, Any]:

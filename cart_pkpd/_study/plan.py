@@ -10,7 +10,7 @@ from cart_pkpd._core.units import canonical
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._nca.rules import Rules
 from cart_pkpd._stats import population as statistics
-from cart_pkpd._study import clinical, dosing, grid, operating, searching
+from cart_pkpd._study import clinical, dosing, grading, grid, operating, searching
 from cart_pkpd._study.config import Config, RunFileError
 from cart_pkpd._study.runfile import Parameter
 
@@ -32,6 +32,7 @@ def check(config: Config) -> None:
         *_bad_units(config),
         *_bad_rules(config),
         *_once(config, _bad_models(config)),
+        *grading.problems(config),
         *clinical.problems(config),
         *dosing.problems(config),
         *operating.problems(config),
@@ -64,12 +65,13 @@ def steps(config: Config, found: Collection[str] | None = None) -> list[tuple[st
     listed: list[tuple[str, str]] = []
     if spec.data is not None:
         source = spec.data.table or f"the data set '{config.dataset}'"
-        listed.append(("data", f"read and check {source}"))
+        said = ", ".join(filter(None, (f"read and check {source}", grading.said(config))))
+        listed.append(("data", said))
     if spec.nca is not None:
         listed += [
             (f"nca {endpoint}", _windows(spec.nca.windows)) for endpoint in spec.nca.endpoints
         ]
-    if spec.models and spec.fit.least_squares:
+    if spec.models and spec.fit.alone:
         first = next(iter(spec.models))
         listed.append(
             ("least squares", f"{first} for each patient of {_quoted(spec.fit.endpoints)}")
@@ -129,6 +131,8 @@ def _fit_text(config: Config, name: str, done: bool) -> str:
     said += [f"{key} = {sampling[key]}" for key in ("chains", "tune", "draws") if key in sampling]
     if table.seed is not None:
         said.append(f"seed = {table.seed}")
+    if config.given is not None:
+        said.append(f"parameters of {config.spec.fit.given_fit} known")
     return "; ".join(said)
 
 
@@ -149,6 +153,20 @@ def _missing_files(config: Config) -> Iterator[str]:
                 f"data.{key} = \"{name}\" is not a file; relative paths count from the "
                 "run file's folder."
             )  # fmt: skip
+    yield from _bad_given(config)
+
+
+def _bad_given(config: Config) -> Iterator[str]:
+    """Tell what is wrong with the fit that a sequential one is given."""
+    if config.given is None:
+        return
+    if not config.given.is_file():
+        yield (
+            f'fit.given_fit = "{config.spec.fit.given_fit}" is not a file; name a saved fit, such '
+            'as "runs/cells/fits/stein.nc". Relative paths count from the run file\'s folder.'
+        )
+    if config.spec.search is not None:
+        yield "fit.given_fit: a search fits every parameter itself; leave one of the two out."
 
 
 def _bad_units(config: Config) -> Iterator[str]:

@@ -25,6 +25,7 @@ from cart_pkpd._core.errors import (
 from cart_pkpd._study import fitting, kept, plan, searching, steps, toml
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, check_free, now, write_json, write_text
+from cart_pkpd._study.nca.kept import drop_others
 from cart_pkpd._study.provenance import config_hash, provenance
 from cart_pkpd._study.watch import Stop, Watch
 
@@ -144,8 +145,8 @@ def run(
     overwrite : bool
         Whether an earlier run may be replaced.
     resume : bool
-        Take from an earlier run in the folder every fit that would come out the same, and do
-        the rest: after a run that was stopped or killed, or a change of the run file.
+        Take from an earlier run in the folder every fit and every NCA that would come out the
+        same, and do the rest: after a run that was stopped or killed, or a change of the run file.
     watch : Watch, optional
         Hears of the progress.
     workers : str, Executor or None
@@ -280,10 +281,12 @@ class _Run:
         spec = self.config.spec
         write_text(self.folder / "config.toml", toml.dumps(self.config.resolved(self.folder.path)))
         found = self._data()
-        for endpoint in spec.nca.endpoints if spec.nca else ():
+        analysed = spec.nca.endpoints if spec.nca else ()
+        drop_others(self.folder / "nca", analysed)
+        for endpoint in analysed:
             with self._step(f"nca {endpoint}") as note:
                 note.text = steps.analyse(found, endpoint, self.folder)
-        if spec.models and spec.fit.least_squares:
+        if spec.models and spec.fit.alone:
             with self._step("least squares", alone=True) as note:
                 note.text = steps.least_squares(found, self.folder)
         self._fits(found)
@@ -330,7 +333,7 @@ class _Run:
     def _provenance(self, trial: xr.Dataset) -> dict[str, Any]:
         """Write what the run was made with, so far; a stopped run has its record too."""
         checksum = trial.attrs.get("source_sha256", "no file")
-        data = {"file": trial.attrs["source"], "sha256": checksum}
+        data = {"file": trial.attrs["source"], "sha256": checksum} | steps.checksums(trial)
         times = {"started": self.folder.status["started"], "written": now()}
         times |= {f"{step.name} [s]": round(step.seconds, 2) for step in self.done}
         found = provenance(self.config, data) | {"times": times}

@@ -38,7 +38,7 @@ from pydantic_core import PydanticCustomError
 from cart_pkpd._data.options import Duplicates
 from cart_pkpd._nca.rules import Blq, Rules
 from cart_pkpd._study.dosetable import Dose
-from cart_pkpd._study.endpointstable import Endpoints
+from cart_pkpd._study.endpointstable import Endpoints, Grades
 from cart_pkpd._study.operatingtable import Operating
 from cart_pkpd._study.simulatetable import Simulate
 
@@ -185,7 +185,28 @@ class Fit(Sampling):
         default="transgene", description="what is fitted, or several things in one fit"
     )
     cores: int | None = Field(default=None, ge=1)
-    least_squares: bool = Field(default=True, description="also fit patient by patient")
+    least_squares: bool = Field(
+        default=True, description="also fit patient by patient; not with 'given_fit'"
+    )
+    given_fit: str | None = Field(
+        default=None,
+        description="a saved fit, relative to the run file, whose parameters are known for each "
+        "patient (sequential fit)",
+    )
+    given_at: Literal["median", "mean"] | None = Field(
+        default=None, description="of the draws of the fit that is given; the median by default"
+    )
+
+    @model_validator(mode="after")
+    def _given_at_of_something(self) -> Self:
+        if self.given_at is not None and self.given_fit is None:
+            raise _sentence("has 'given_at' without 'given_fit', the fit it is of")
+        return self
+
+    @property
+    def alone(self) -> bool:
+        """Return whether every patient is also fitted alone."""
+        return self.least_squares and self.given_fit is None
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -484,6 +505,7 @@ class RunFile(Table):
     title: str | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
     data: Data | None = None
+    grades: Grades | None = None
     nca: Nca | None = None
     fit: Fit = Fit()
     population: PopulationKeys = PopulationKeys()
@@ -512,7 +534,7 @@ class RunFile(Table):
                 "has [data] and dose.counts: DLTs would come from two places; leave out one"
             )
         if self.data is None:
-            odd = [f"[{k}]" for k in ("nca", "models", "endpoints") if getattr(self, k)]
+            odd = [f"[{k}]" for k in ("grades", "nca", "models", "endpoints") if getattr(self, k)]
             if odd:
                 raise _sentence(f"has {', '.join(odd)}, which needs the table [data]")
             if not counted and self.operating is None and self.simulate is None:

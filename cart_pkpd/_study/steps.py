@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cart_pkpd._core.errors import CartError, ConfigError
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._stats.left_out import left_out as words_of_left_out
-from cart_pkpd._study import fit_checks, fitting, join, plan, tables
+from cart_pkpd._study import fit_checks, fitting, grading, join, plan, tables
 from cart_pkpd._study.config import Config
 from cart_pkpd._study.folder import RunFolder, sha256, write_text
 
@@ -86,12 +87,13 @@ def read(config: Config, folder: RunFolder) -> tuple[xr.Dataset, str]:
     """Read the trial and keep its import report."""
     from cart_pkpd import data
 
-    trial = load_trial(config)
+    trial, grades = grading.join(config, _own_trial(config))
     report = data.import_report(trial)
     write_text(folder / "data/import_report.txt", f"{report}\n")
     write_text(folder / "data/import_report.json", report.to_json() + "\n")
     said = f"{report.n_patients} patients, {report.n_observations} observations"
-    return trial, f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
+    said = f"{said}, {report.n_doses} doses, {len(report.exclusions)} records excluded"
+    return trial, f"{said}; {grading.write(grades, folder)}" if grades else said
 
 
 def no_trial(config: Config) -> xr.Dataset:
@@ -109,7 +111,17 @@ def no_trial(config: Config) -> xr.Dataset:
 
 
 def load_trial(config: Config) -> xr.Dataset:
-    """Return the trial that a run file names."""
+    """Return the trial that a run file names, with the grades that it asks for."""
+    return grading.join(config, _own_trial(config))[0]
+
+
+def checksums(trial: xr.Dataset) -> dict[str, str]:
+    """Return the checksums of the further tables that are in a trial, by name."""
+    names = (f"{key}_sha256" for key in grading.FILES)
+    return {name: str(trial.attrs[name]) for name in names if name in trial.attrs}
+
+
+def _own_trial(config: Config) -> xr.Dataset:
     from cart_pkpd import data, datasets
 
     assert config.spec.data is not None
@@ -155,13 +167,26 @@ def _check_known(trial: xr.Dataset, where: str, names: Sequence[str]) -> None:
 
 
 def analyse(found: Findings, endpoint: str, folder: RunFolder) -> str:
-    """Do the non-compartmental analysis of one endpoint in every window, as `cart-pkpd nca`."""
-    from cart_pkpd._study.nca import compute, run
+    """Do the non-compartmental analysis of one endpoint in every window, as `cart-pkpd nca`.
+
+    One that an earlier run has finished is taken from its folder.
+    """
+    from cart_pkpd._study.nca import compute, kept, run
     from cart_pkpd._study.nca.folder import NcaFolder
 
-    analysis = compute.analyse(found.trial, _nca_settings(found.config, endpoint))
+    settings, path = _nca_settings(found.config, endpoint), folder.path / "nca" / endpoint
+    key = kept.key(found.trial, settings)
+    earlier = kept.find(path, key)
+    if earlier is not None:
+        found.nca[endpoint] = earlier.params
+        return f"Taken from the earlier run. {earlier.note}"
+    if path.exists():
+        shutil.rmtree(path)
+    analysis = compute.analyse(found.trial, settings)
     (found.nca[endpoint],) = analysis.params
-    return run.write(analysis, NcaFolder(folder.path / "nca" / endpoint)).note
+    written = run.write(analysis, NcaFolder(path))
+    kept.keep(path, key, kept.Kept(found.nca[endpoint], written.note), written.files)
+    return written.note
 
 
 def _nca_settings(config: Config, endpoint: str) -> Settings:

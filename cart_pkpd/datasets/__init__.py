@@ -128,12 +128,19 @@ def load(name: str, table: Table | None = None, echo: bool = False) -> xr.Datase
     """
     records = path(name)
     if table is None:
-        return data.read_table(records, echo=echo)
+        return _with_units(data.read_table(records, echo=echo))
     one_of(table, _TABLES, "table of fast01", error=DataError)
     return pd.read_csv(
         records.with_name(f"{table}.csv"), na_values=["."], keep_default_na=False,
         dtype={"ID": str},
     )  # fmt: skip
+
+
+def _with_units(trial: xr.Dataset) -> xr.Dataset:
+    """Return the trial with the units of its patients' columns."""
+    for name, unit in bundle.SUBJECT_UNITS.items():
+        trial[name].attrs["units"] = unit
+    return trial
 
 
 def truth(name: str = "fast01") -> dict[str, Any]:

@@ -35,9 +35,9 @@ from cart_pkpd.models._courses import (
 from cart_pkpd.models._declare import Model
 from cart_pkpd.models._dimensions import endpoint_units
 from cart_pkpd.models._parameters import Parameter
-from cart_pkpd.models._rounding import looks, without_rounding
+from cart_pkpd.models._rounding import fallen, looks, sizes_at_floors, without_rounding
 from cart_pkpd.models._simulated import Patients, simulated, times_of
-from cart_pkpd.models._trace import trace_ode
+from cart_pkpd.models._trace import trace_ode, with_drivers
 from cart_pkpd.models.math import Value
 
 
@@ -254,6 +254,7 @@ class OdeModel(Model):
         inputs: Mapping[str, Sequence[tuple[float, float]]] | pd.DataFrame | None = None,
         covariates: Mapping[str, ArrayLike] | pd.DataFrame | xr.Dataset | None = None,
         states: bool = False,
+        drivers: bool = False,
         rtol: float | None = None,
         max_steps: int | None = None,
         threads: int | None = None,
@@ -281,6 +282,8 @@ class OdeModel(Model):
             Covariate values, one or one per patient; those not given are typical.
         states : bool
             Also return the states.
+        drivers : bool
+            Also return what parts can be driven by (:meth:`drivers`), each as ``driver_<name>``.
         rtol : float, optional
             Relative tolerance of the solver; by default that of :meth:`with_solver`, 1e-6.
         max_steps : int, optional
@@ -294,10 +297,12 @@ class OdeModel(Model):
         Returns
         -------
         xr.Dataset
-            Every endpoint (and state), dims (id, time), or (time) for one patient without a
+            Every endpoint (state, driver), dims (id, time), or (time) for one patient without a
             label; ``status`` by patient: ``"solved"``, or why there is no solution, in which
             case the levels are NaN. What the solver leaves below 0 by less than ten times its
-            tolerance of the patient's largest level is 0.
+            tolerance of the patient's largest level, or of the floors of the states, is 0. An
+            endpoint that is an amount and is below 0 by more has no solution: it had died out, and
+            rounding grew in its place.
 
         Raises
         ------
@@ -308,9 +313,13 @@ class OdeModel(Model):
         patients = patients_with(self, params, values, covariates, doses, inputs)
         k = patients.count
         program, shown = solve.observing_states(self.program), dict(self.endpoints)
+        own = len(shown)
         if states:
             solve.check_state_names(self.program)
             shown |= {n: self.states[n].unit for n in program.endpoints[len(shown) :]}
+        if drivers:
+            program = with_drivers(self, self.program if not states else program)
+            shown = {n: endpoint_units(self, program)[n] for n in program.endpoints}
         given = doses_of(self, doses, patients) + event_doses_of(self, inputs, patients)
         changes = changes_of(self, inputs, patients)
         known = known_values(self, covariates, patients)
@@ -337,7 +346,11 @@ class OdeModel(Model):
             return asked.reshape(k, when.size, len(shown)), status
 
         cube, status = at(t)
-        cube = without_rounding(cube, how.rtol, lambda only: at(looks(t), only)[0])
+        if (cube < 0).any():
+            least = sizes_at_floors(program, base)[:, : len(shown)]
+            cube = without_rounding(cube, how.rtol, lambda only: at(looks(t), only)[0], least)
+            lost = fallen(cube[:, :, :own], least[:, :own])
+            cube[lost], status[lost] = np.nan, solve.BELOW_ZERO
         out = simulated(
             {name: (cube[:, :, i], unit) for i, (name, unit) in enumerate(shown.items())},
             t,

@@ -134,6 +134,11 @@ def _check(model: Model, name: str, values: NDArray[np.float64]) -> None:
             )
 
 
+def _label(name: str) -> str:
+    driver = name.removeprefix("driver_")
+    return label(name) if driver == name else f"driver {driver.replace('_', ' ')}"
+
+
 def simulated(
     levels: Mapping[str, tuple[NDArray[np.float64], str]],
     times: NDArray[np.float64],
@@ -161,5 +166,5 @@ def simulated(
         out = out.assign_coords(id=patients.ids)
     for name, (level, unit) in levels.items():
         array = level[0] if patients.ids is None else level
-        out[name] = (dims, array, {"units": unit, "long_name": label(name)})
+        out[name] = (dims, array, {"units": unit, "long_name": _label(name)})
     return out.assign_attrs(attrs)

@@ -8,6 +8,7 @@ compiled or fitted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,21 @@ def trace_ode(model: OdeModel) -> Program:
     check_units(model, program)
     _check_jumps(where, program, model)
     return program
+
+
+def with_drivers(model: OdeModel, program: Program) -> Program:
+    """Return the program with every driver as a further endpoint, called ``driver_<name>``."""
+    where = f"{type(model).__name__}.drivers"
+    y = Symbols("states", where, {k: state_symbol(k) for k in model.states})
+    p = Symbols(
+        "parameters, covariates and inputs", where, {k: value_symbol(k) for k in program.values}
+    )
+    found = {f"driver_{k}": _formula(where, v) for k, v in model.drivers(TIME, y, p).items()}
+    return replace(
+        program,
+        endpoints=(*program.endpoints, *found),
+        observe=(*program.observe, *found.values()),
+    )
 
 
 def _check_mapping(where: str, method: str, given: Any) -> None:

@@ -99,7 +99,7 @@ def _said(difference: np.ndarray, fit: str, against: str) -> str:
     if known.size < 2:
         return ""
     total, better = float(known.sum()), int((known > 0).sum())
-    error = float(np.sqrt(known.size) * known.std(ddof=1))
+    error = float(np.sqrt(known.size) * known.std())  # as in the table of compare.models
     return (
         f"Sum {_text.number(total)} ± {_text.number(error, 2)} (SE over patients); "
         f"{better} of {_text.count(known.size, 'patient')} predicted better by {fit}"

@@ -19,13 +19,13 @@ from cart_pkpd._dose.rules import EWOC
 from cart_pkpd.plots import _text
 from cart_pkpd.report._blocks import Attached, Block, Bullets, Details, Row, Section, Text, picture
 from cart_pkpd.report._files import slug
-from cart_pkpd.report._findings import DoseFindings, benefit
+from cart_pkpd.report._findings import DoseFindings, barred_by, benefit
 from cart_pkpd.report._tables import Kind, Table, from_frame
 
 _WORDS = {
     "n": "n", "dlts": "DLTs", "mtd": "MTD", "sd": "SD", "mcse": "MCSE", "rhat": "R-hat",
     "ess_bulk": "ESS", "under": "P(under)", "target": "P(target)", "over": "P(over)",
-    "prior_over": "prior P(over)", "over_mcse": "MCSE of P(over)", "p_enough": "P(enough)",
+    "prior_over": "Prior P(over)", "over_mcse": "MCSE of P(over)", "p_enough": "P(enough)",
     "p_positive": "P(> 0)", "p_above_lower": "P(> next lower dose)", "n_below": "below a bound",
     "n_above": "above a bound", "dlt": "DLT", "crs2": "CRS ≥ 2", "crs3": "CRS ≥ 3",
     "icans1": "ICANS ≥ 1", "icans3": "ICANS ≥ 3", "q2.5": "2.5 %", "q25": "25 %", "q50": "50 %",
@@ -274,7 +274,10 @@ def _below(decision: Decision) -> Section:
     heading: tuple[str, str, Kind] = (_text.sentence(benefit(decision)), measure, "number")
     labels = {"benefit": heading}
     title = "Doses up to the MTD"
-    blocks.append(_table(decision.table, "below_mtd", title, decision.unit, labels=labels))
+    said = [f"no: {why}" if why else "yes" for why in barred_by(decision)]
+    frame = decision.table.assign(eligible=said)
+    frame.attrs = decision.table.attrs
+    blocks.append(_table(frame, "below_mtd", title, decision.unit, labels=labels))
     return Section("dose-below", "A dose below the MTD", tuple(blocks))
 
 
@@ -349,7 +352,8 @@ def _toxicity(found: DoseFindings) -> Section | None:
     unit, chain = found.data.levels.unit, found.chain
     if found.free is not None:
         blocks.append(Text(found.free.sentence))
-        title = f"DLT rate of each dose by itself, prior {found.free.prior}"
+        share = words.percent(found.free.prob)
+        title = f"DLT rate of each dose by itself, prior {found.free.prior}; {share} intervals"
         blocks.append(_table(found.free.table(), "order_free", title, unit))
     if chain is not None:
         blocks += _chain(found, chain)
@@ -359,7 +363,8 @@ def _toxicity(found: DoseFindings) -> Section | None:
 
 
 def _chain(found: DoseFindings, chain: ChainResult) -> list[Block]:
-    unit = chain.unit
+    unit, averaged = chain.unit, chain.per_dose(limits=found.limits)
+    title = f"P(DLT) averaged over exposure; {words.percent(averaged.attrs['prob'])} intervals"
     blocks: list[Block] = [Text(chain.sentence)]
     if not chain.verdict.ok:
         blocks.append(Text(chain.verdict.sentence, "warn"))
@@ -379,7 +384,7 @@ def _chain(found: DoseFindings, chain: ChainResult) -> list[Block]:
                 alt="Two panels over exposure: DLT yes or no, and CRS grade, one dot per patient.",
             ),
         )),
-        _table(chain.per_dose(limits=found.limits), "chain", "P(DLT) averaged over exposure", unit),
+        _table(averaged, "chain", title, unit),
         Text(chain.mediated_sentence),
         Details("How much of the risk goes through exposure", (
             picture(
@@ -424,8 +429,14 @@ def _activity(found: DoseFindings) -> Section | None:
     blocks: list[Block] = [
         _table(
             a.counts(), "activity", f"Activity beside toxicity, {_text.percent(a.prob)} exact "
-            "intervals", a.unit, a.notes,
+            "intervals", a.unit, tuple(n for n in a.notes if not _of_means(n)),
         ),
-        Attached(_table(a.table(), "activity_numbers", "Activity in numbers", a.unit)),
+        Attached(_table(a.table(), "activity_numbers", "Activity in numbers", a.unit,
+                        tuple(filter(_of_means, a.notes)))),
     ]  # fmt: skip
     return Section("dose-activity", "Activity beside toxicity", tuple(blocks))
+
+
+def _of_means(note: str) -> bool:
+    """Whether a note is about the geometric means, which stand in the file only."""
+    return "geometric mean" in note

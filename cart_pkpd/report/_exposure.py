@@ -102,20 +102,19 @@ def _summary(inputs: Inputs, name: str, unit: str) -> list[Block]:
     title = f"{text}: summary of the non-compartmental analysis"
     labels: dict[str, tuple[str, str, Kind]] = {"dose_level": ("Dose level", unit, "dose")}
     if list(frame.index.names) == ["label", "unit", "statistic"]:
-        return [_label_table(frame, file, title, unit)]
+        return [_label_table(frame, file, title)]
     full = from_frame(frame, file, title, labels=labels)
     if not {"parameter", "label", "unit", "text", "N", "dose_level"} <= set(frame.columns):
         return [full]
     return [_by_dose(frame, f"{file}_by_dose", title, unit), Attached(full)]
 
 
-def _label_table(frame: pd.DataFrame, file: str, title: str, unit: str) -> Table:
+def _label_table(frame: pd.DataFrame, file: str, title: str) -> Table:
     """Return the table of ``nca.label_table``: parameters down, groups across."""
-    doses = frame.columns.name == "dose_level"
     columns = [Column("parameter", "Parameter", kind="text")]
     columns += [Column("statistic", "Statistic", kind="text")]
     for key in frame.columns:
-        heading = _text.dose(float(key), unit) if doses else str(key).replace("_", " ")
+        heading = str(key).replace("_", " ")
         columns.append(Column(f"{key}", heading, kind="text"))
     rows = []
     for at, values in frame.iterrows():

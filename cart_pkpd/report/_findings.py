@@ -21,6 +21,7 @@ from cart_pkpd.plots import _text
 from cart_pkpd.report._files import slug
 
 NEXT, RECOMMENDED = "Next", "Recommended dose"
+_ROUNDING = 1e-12  # of P(over), as in the rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +152,8 @@ class DoseFindings:
         given, mtd = below.extra, words.dose(below.extra["mtd"], below.unit)
         seen = self._seen_at(below.dose)
         if below.dose == given["mtd"]:
-            why = f"the MTD: no lower dose is sure to give enough {benefit(below)}. {seen}"
-            return mtd, why.rstrip()
+            seen = seen.replace("Seen there", "Seen at the MTD")
+            return mtd, f"the MTD: {_why_not_lower(below)}. {seen}".rstrip()
         why = (
             f"the lowest dose whose {benefit(below)} is at least {words.percent(given['share'])} "
             f"of that at the MTD of {mtd} with a probability of {given['certainty']:g} or more, "
@@ -164,7 +165,8 @@ class DoseFindings:
         if dose is None:
             return ""
         k = self.data.levels.index(dose)
-        return f"Seen there: {self.data.dlts[k]} DLT in {self.data.n[k]} evaluable patients. "
+        dlts = words.count(int(self.data.dlts[k]), "DLT")
+        return f"Seen there: {dlts} in {self.data.n[k]} evaluable patients. "
 
     @property
     def agree(self) -> bool:
@@ -212,6 +214,37 @@ class DoseFindings:
 
 def _dose_of(decision: Decision) -> str:
     return "none" if decision.dose is None else words.dose(decision.dose, decision.unit)
+
+
+def barred_by(below: Decision) -> list[str]:
+    """Return what speaks against each dose up to the MTD, first what it gives; "" for none."""
+    given, table = below.extra, below.table
+    over, enough = table["over"].to_numpy(float), table["p_enough"].to_numpy(float)
+    said = []
+    for k, eligible in enumerate(table["eligible"].astype(bool)):
+        if eligible:
+            said.append("")
+        elif enough[k] < given["certainty"]:
+            said.append(f"P(enough) below {given['certainty']:g}")
+        elif over[k] > over[-1] + _ROUNDING:
+            said.append("more over-dosing than at the MTD")
+        else:
+            said.append(f"fewer than {given['fewest']} evaluable patients")
+    return said
+
+
+def _why_not_lower(below: Decision) -> str:
+    """Return why no dose below the MTD is recommended: what it gives, or what is known of it."""
+    enough, few = benefit(below), f"fewer than {below.extra['fewest']} evaluable patients"
+    doses = below.table["dose"].astype(float)
+    named = [d for d, why in zip(doses, barred_by(below), strict=True) if why == few]
+    if not named:
+        return f"no lower dose is sure to give enough {enough}"
+    each = " each" if len(named) > 1 else ""
+    return (
+        f"{words.doses(named, below.unit)} would probably give enough {enough}, but {few} were "
+        f"treated there{each}"
+    )
 
 
 def benefit(below: Decision) -> str:

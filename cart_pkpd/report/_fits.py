@@ -104,7 +104,7 @@ def parameter_table(name: str, table: pd.DataFrame, file: str) -> Table:
         "meaning": ("Meaning (unit)", "", "text"),
         "prior": (f"Prior median ({share} interval)", "", "text"),
         "posterior": (f"Posterior median ({share} interval)", "", "text"),
-        "rhat": ("R\N{NON-BREAKING HYPHEN}hat", "", "fine"),
+        "rhat": ("R\N{NON-BREAKING HYPHEN}hat", "", "ratio"),
         "ess": ("ESS", "", "count"),
     }
     notes = (

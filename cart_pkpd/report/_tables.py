@@ -15,7 +15,7 @@ import xarray as xr
 from cart_pkpd._core.safe import inert
 from cart_pkpd.plots import _text
 
-Kind = Literal["text", "number", "exact", "count", "dose", "decimal", "fine"]
+Kind = Literal["text", "number", "exact", "count", "dose", "decimal", "fine", "ratio"]
 Value = str | float | int | bool | None
 PAGE = 122  # characters across a printed page
 DENSE = 160  # the same in smaller type, for a table that then stays in one piece
@@ -35,8 +35,8 @@ class Column:
     kind : str
         How a value is printed: ``"number"`` to three significant digits, ``"exact"``
         without trailing zeros, ``"decimal"`` to two decimals,
-        ``"fine"`` to three (``"<0.001"`` for less), ``"count"`` whole, ``"dose"``
-        with its unit, ``"text"`` as it is.
+        ``"fine"`` to three, of a probability (``"<0.001"`` for less), ``"ratio"`` to three,
+        ``"count"`` whole, ``"dose"`` with its unit, ``"text"`` as it is.
     sort_by : str
         Key of the value that sorts this one, for a text made of numbers; it stands on the right
         unless its kind is ``"text"``.
@@ -264,6 +264,8 @@ def _printed(value: float, column: Column) -> str:
         return _text.short(value)
     if column.kind == "fine":
         return _text.chance(value)
+    if column.kind == "ratio":
+        return _text.fixed(value, 3)
     if column.kind == "decimal":
         return f"{value:,.2f}".replace("-", "−")
     if float(value).is_integer() and abs(value) < 1000:

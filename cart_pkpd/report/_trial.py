@@ -24,6 +24,7 @@ MEANS = (
 )
 NO_MEANS = "No means: the planned days of the samples are not known."
 TRIANGLES = "Open triangles: values below the LLOQ, at the LLOQ."
+BOTH = "Open triangles: values below the LLOQ, at the LLOQ, and above the ULOQ, at the ULOQ."
 
 
 def kinds(trial: xr.Dataset) -> dict[str, str]:
@@ -250,7 +251,10 @@ def _kinetics_of(trial: xr.Dataset, name: str) -> Section:
 
 def _triangles(shown: xr.Dataset) -> str:
     """Return what open triangles mean, where there are any."""
-    return f" {TRIANGLES}" if below(shown["censoring"].values).any() else ""
+    censoring = shown["censoring"].values
+    if not below(censoring).any():
+        return ""
+    return f" {BOTH if (censoring == 'right').any() else TRIANGLES}"
 
 
 def _only(trial: xr.Dataset, names: list[str]) -> xr.Dataset:

@@ -15,6 +15,7 @@ import cart_pkpd
 DOCS = Path(__file__).parent.parent
 INLINE_MATH = re.compile(r"\$`([^`\n]+)`\$")
 DOCTEST = re.compile(r"^```python\n(?=>>> )", re.MULTILINE)
+LAST_BLANK = re.compile(r"^(```pycon\n.*?)\n+^```$", re.MULTILINE | re.DOTALL)
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:cart_pkpd|benchmarks|tests|notebooks)[^)]*\)")
 NOTE, NOTED = re.compile(r"^\.\. \[(\d+)\] "), re.compile(r"\[(\d+)\]_")
 DOI = re.compile(r":doi:`([^`]+)`")
@@ -114,6 +115,8 @@ def as_myst(app: Sphinx, page: str, text: list[str]) -> None:
     """Turn what GitHub's Markdown says in its own way into what MyST understands."""
     text[0] = INLINE_MATH.sub(r"$\1$", text[0])
     text[0] = DOCTEST.sub("```pycon\n", text[0])
+    # doctest needs an empty line before the fence; a reader does not.
+    text[0] = LAST_BLANK.sub(r"\1\n```", text[0])
     text[0] = OUTSIDE.sub(r"\1", text[0])
     if page == "models/README":
         text[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"

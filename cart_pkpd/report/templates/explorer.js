@@ -191,7 +191,7 @@
     svg.setAttribute("aria-label", endpoint.label + " of " + new Set(records.map(function (r) { return r[0]; })).size + " patients against time, " + state.level + " level axis");
     var days = [1, 2, 7, 14, 28, 56, 91, 182, 364];
     axis(state.level === "log" ? logTicks(v[0], v[1]) : linearTicks(v[0], v[1]), y, box, false, endpoint.label + (endpoint.unit ? " (" + endpoint.unit + ")" : ""));
-    axis(state.time === "log" ? logTicks(t[0], t[1]) : linearTicks(t[0], t[1], days), x, box, true, "Time since first infusion (day)");
+    axis(state.time === "log" ? logTicks(t[0], t[1]) : linearTicks(t[0], t[1], days), x, box, true, "Time since first infusion (days)");
     if (endpoint.lloq && endpoint.lloq >= v[0] && endpoint.lloq <= v[1]) {
       var limit = y(endpoint.lloq);
       svg.appendChild(draw("line", { x1: box.left, x2: box.right, y1: limit, y2: limit, "class": "limit" }));
