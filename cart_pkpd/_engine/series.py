@@ -34,6 +34,7 @@ from cart_pkpd._engine.expression import (
 from cart_pkpd._engine.program import TIME
 
 PEAK_SHARE, TINY = 1e-12, 1e-290
+"""Those of :mod:`cart_pkpd._engine.patient`, which compiles when it is imported."""
 
 TERMS = 12
 """Order of the series: at a tolerance of 1e-6 the least work, and near it at others."""
