@@ -232,7 +232,7 @@ class Pilot:
         )  # fmt: skip
 
     def one_by_one(self, arrow: Arrow) -> Arrow:
-        """Return an arrow in which correlated effects stand alone, as if others were integrated out.
+        """Return an arrow in which correlated effects stand alone, others integrated out.
 
         What records tell of them together is in terms of their correlations, which are sampled too.
         """
