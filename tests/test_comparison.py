@@ -319,7 +319,7 @@ def test_the_sentence_says_whether_a_difference_matters():
     assert clear.endswith("above 4 and 2 standard errors, so that the difference matters.")
     assert "With 12 patients the standard error is itself uncertain" in table_of(9, 4, 12).sentence
     doubtful = table_of(9.0, 4.0, reliable=False).sentence
-    assert "The elpd of 'two' is not reliable (see note)." in doubtful
+    assert "the difference matters; but the elpd of 'two' is not reliable (see note)." in doubtful
 
 
 def test_the_sentence_of_criteria_grades_the_evidence(compared):

@@ -139,6 +139,25 @@ def test_cytokines_have_one_panel_each_with_unit() -> None:
     assert "1×10⁶ cells (n = 3)" in figure_legend_texts(figure)
 
 
+def test_the_last_day_of_a_window_of_cytokines_is_drawn_to_its_end() -> None:
+    trial = made.trial()
+    time = trial["time"].values.copy()
+    il6 = (trial["endpoint"].values == "il6") & (trial["patient"].values == "P01")
+    time[np.flatnonzero(il6)[-2:]] = 28.16, 29.01  # day 28, some hours late, and day 29
+    moved = trial.assign_coords(time=("obs", time, trial["time"].attrs))
+    figure = plots.cytokines(moved, measures=["il6"])
+    ax = figure.axes[0]
+    drawn = np.concatenate([line.get_xdata() for line in lines(ax, "patient")])
+    assert np.nanmax(drawn) == 28.16
+    assert ax.get_xlim()[1] > 28.16
+
+
+def test_the_legend_above_panels_is_no_wider_than_the_figure() -> None:
+    figure = plots.cytokines(made.trial(), measures=["il6"])
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_cytokines_need_a_cytokine() -> None:
     trial = made.trial()
     trial = trial.isel(measure=np.flatnonzero(trial["kind"] == "cells"))

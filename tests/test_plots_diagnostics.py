@@ -158,6 +158,16 @@ def test_deviations_along_covariates(result):
         plots.eta_covariates(check, ["burdn"])
 
 
+def test_ticks_of_doses_are_written_as_doses(result):
+    figure = plots.eta_covariates(checks.etas(result), ["dose_level"], ["c0"])
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    assert ax.xaxis.get_offset_text().get_text() == ""
+    texts = [t.get_text() for t in ax.get_xticklabels()]
+    assert "5×10⁶" in texts
+    assert "1e" not in "".join(texts)
+
+
 def test_predictive_exposure_has_a_row_per_stratum(result):
     check = checks.predictive_exposure(result, by="dose_level", window=(0, 14), n_sims=40)
     figure = plots.predictive_exposure(check)

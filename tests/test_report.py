@@ -320,13 +320,14 @@ def test_a_fit_of_two_endpoints_shows_both() -> None:
     fit = report.Fit(made.Result(endpoints=both), predicted, checked, exposure=twins)
     inputs = SimpleNamespace(trial=made.trial(), nca={}, fits={"pair": fit})
     section = _fits.one(inputs, "pair")
+    assert section.title == "pair"  # the user's name, not the model's
     assert section.blocks[0].text.startswith("Fitted to CAR transgene and CAR")
     pictures = [b.name for b in _blocks.walk([section]) if isinstance(b, _blocks.Picture)]
     for name in ("vpc", "observed_predicted", "individual_1"):
         assert f"fit_pair_transgene_{name}" in pictures
         assert f"fit_pair_car_cells_{name}" in pictures
     parts = _twin.section(inputs).parts
-    assert [part.title.split(", ")[0] for part in parts] == ["Stein 2019"] * 2
+    assert [part.title.split(", ")[0] for part in parts] == ["pair"] * 2
     assert parts[0].title.endswith("CAR transgene")
     assert parts[0].key != parts[1].key
 

@@ -9,7 +9,7 @@ import figure_inputs as made
 import numpy as np
 import pytest
 
-from cart_pkpd import dose, report
+from cart_pkpd import dose, models, report
 from cart_pkpd.report import _answer, _blocks, _citations, _explorer, _glance
 
 LEVELS = (1e6, 3e6)
@@ -70,6 +70,18 @@ def test_the_dose_of_the_decision_stands_out_and_says_why() -> None:
         "n: treated. DLTs: of evaluable patients. P(over): probability of a DLT rate above 0.25, "
         "by BOIN."
     )
+
+
+def test_a_dose_that_nobody_had_has_no_probability_of_a_flat_prior() -> None:
+    """BOIN looks at each dose by itself; the curve of a BLRM says something of every dose."""
+    seen = {1e6: (0, 3), 3e6: (0, 0)}
+    alone = decided(seen, BOIN=dose.BOIN(target=0.25))
+    cells = [row["over"] for row in _glance.table(inputs(dose=alone)).rows]
+    assert cells == ["0.316", "— (no patients)", "—"]
+    blrm = dose.BLRM(LEVELS, reference=3e6, intervals=(0.16, 0.33),
+                     prior=dose.BivariateNormal((-1.4, 0), (1.5, 0.7), 0))  # fmt: skip
+    values = [row["over_value"] for row in _glance.table(inputs(dose=decided(seen, B=blrm))).rows]
+    assert all(0 < p < 1 for p in values[:2])
 
 
 def test_a_dose_that_is_barred_says_so() -> None:
@@ -178,6 +190,15 @@ def test_citations_are_of_what_was_used() -> None:
     assert any(text.startswith("Vehtari, Gelman and Gabry (2017), Stat Comput 27") for text in said)
     assert not any("Eisenhauer" in text or "Kallioinen" in text for text in said)
     assert _citations.used(inputs()) == {}
+
+
+def test_the_fitted_model_is_cited_unless_other_citations_are_given() -> None:
+    """DOI of Stein et al. (2019), CPT Pharmacometrics Syst Pharmacol 8:285."""
+    fitted = SimpleNamespace(structure=SimpleNamespace(model=models.get("stein2019")))
+    said = _citations.used(inputs(fits={"a": report.Fit(fitted), "b": report.Fit(fitted)}))
+    assert [text for text in said if "10.1002/psp4.12388" in text] == [next(iter(said))]
+    own = _citations.used(inputs(fits={"a": report.Fit(fitted, references=("Own.",))}))
+    assert not any("10.1002/psp4.12388" in text for text in own)
 
 
 def test_a_citation_is_read_from_a_docstring() -> None:

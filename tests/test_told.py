@@ -289,8 +289,8 @@ def test_deviations_of_occasions_are_named_in_words(limited):
     ("reliable", "words"),
     [
         ((True, True), None),
-        ((False, False), "The elpd of 'a', 'b' is not reliable (see note)."),
-        ((True, False), "The elpd of 'b' is not reliable (see note)."),
+        ((False, False), "; but the elpd of 'a' and 'b' are not reliable (see note)."),
+        ((True, False), "; but the elpd of 'b' is not reliable (see note)."),
     ],
 )
 def test_the_best_model_is_named_with_what_its_rank_is_worth(reliable, words):

@@ -52,9 +52,9 @@ def _of_elpd(ranked: pd.DataFrame, by: str) -> str:
     difference, error = abs(float(row["elpd_diff"])), float(row["dse"])
     told = (
         f"{str(first)!r} predicts {what} best; the elpd of {str(second)!r} is {fixed(difference)} "
-        f"lower (standard error {fixed(error)}): {_matters(difference, error)}."
+        f"lower (standard error {fixed(error)}): {_matters(difference, error)}"
     )
-    return told + _of_few(ranked) + _of_doubt(ranked)
+    return f"{told}{_of_doubt(ranked)}.{_of_few(ranked)}"
 
 
 def _matters(difference: float, error: float) -> str:
@@ -74,7 +74,11 @@ def _of_few(ranked: pd.DataFrame) -> str:
 
 def _of_doubt(ranked: pd.DataFrame) -> str:
     doubtful = [repr(str(n)) for n in ranked.index[~ranked["reliable"].astype(bool)]]
-    return f" The elpd of {', '.join(doubtful)} is not reliable (see note)." if doubtful else ""
+    if not doubtful:
+        return ""
+    said = ", ".join(doubtful[:-1]) + (" and " if doubtful[1:] else "") + doubtful[-1]
+    verb = "are" if doubtful[1:] else "is"
+    return f"; but the elpd of {said} {verb} not reliable (see note)"
 
 
 def _of_criterion(ranked: pd.DataFrame, kind: str, criterion: str) -> str:

@@ -203,11 +203,15 @@ def side_legend(ax: Axes, handles: Sequence[Any], title: str) -> None:
 
 
 def figure_legend(figure: Figure, handles: Sequence[Any], ncols: int = 5) -> None:
-    """Put a frameless legend above a grid of panels."""
-    figure.legend(
-        handles=list(handles), loc="outside upper left", ncols=ncols, frameon=False,
-        fontsize=SMALL, labelcolor=INK, columnspacing=1.4, handlelength=1.8,
-    )  # fmt: skip
+    """Put a frameless legend above a grid of panels, in as many columns as fit up to `ncols`."""
+    for columns in range(ncols, 0, -1):
+        made = figure.legend(
+            handles=list(handles), loc="outside upper left", ncols=columns, frameon=False,
+            fontsize=SMALL, labelcolor=INK, columnspacing=1.4, handlelength=1.8,
+        )  # fmt: skip
+        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
 
 
 def key(text: str, **style: Any) -> Line2D:

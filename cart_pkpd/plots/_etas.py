@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from cart_pkpd._core.errors import DataError
 from cart_pkpd._core.validate import one_of
@@ -20,6 +20,7 @@ from cart_pkpd.plots._given import drawn_from
 
 _MOST_COVARIATES = 6
 _FEWEST = 8  # patients that a covariate needs to be drawn without being asked for
+_POWERS = 1e5  # from here on ticks are written like doses, 5×10⁷, without an offset of the axis
 _LOG_SPAN = 30.0  # a covariate that spans more is drawn on a log axis
 
 
@@ -189,6 +190,8 @@ def _one_covariate(ax: Axes, one: xr.Dataset) -> None:
         _log_axis(ax, x[known])
     else:
         ax.xaxis.set_major_locator(MaxNLocator(4))
+        if known.any() and np.abs(x[known]).max() >= _POWERS:
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _text.dose(v, " ").strip()))
     _correlation(ax, one)
 
 

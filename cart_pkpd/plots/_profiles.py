@@ -188,7 +188,8 @@ def cytokines(
     by : str or None
         Patient variable that gives the colours, as in :func:`profiles`.
     window : (float, float)
-        First and last day drawn. [day]
+        First and last day drawn, the last one to its end: a sample of day 28 is rarely taken
+        exactly 28 days after the infusion. [day]
     measures : sequence of str, optional
         Endpoints to draw; the trial's cytokines by default.
     ncols : int
@@ -209,19 +210,24 @@ def cytokines(
         raise DataError("the trial holds no cytokine: there is nothing to draw.")
     made = groups(trial, default_by(trial) if by == _AUTO else by)
     figure, panels = _axes.small_multiples(len(chosen), ncols, (3.2, 2.2), common="x")
+    time = trial["time"].values
+    drawn = np.isin(trial["endpoint"].values, chosen) & _in_days(time, window)
+    span = (window[0], max(window[1], float(time[drawn].max(initial=window[1]))))
     for ax, name in zip(panels, chosen, strict=True):
         one = data.endpoint(trial, name)
-        time = one["time"].values
-        one = one.isel(obs=np.flatnonzero((time >= window[0]) & (time <= window[1])))
-        _cytokine_panel(ax, one, made, window)
+        one = one.isel(obs=np.flatnonzero(_in_days(one["time"].values, window)))
+        _cytokine_panel(ax, one, made, span)
     _axes.shared_labels(figure, _axes.TIME_LABEL)
-    time = trial["time"].values
-    drawn = np.isin(trial["endpoint"].values, chosen) & (time >= window[0]) & (time <= window[1])
     keys = [*_group_keys(made), *_axes.censored_keys(trial["censoring"].values[drawn])]
     if np.isfinite(trial["lloq"].values[drawn]).any():
         keys.append(_lloq_key())
     _axes.figure_legend(figure, keys, ncols=6 if len(keys) <= 6 else 4)
     return figure
+
+
+def _in_days(time: _axes.Floats, window: tuple[float, float]) -> _axes.Mask:
+    """Say which times lie from the first to the end of the last day of a window."""
+    return (time >= window[0]) & (np.floor(time) <= window[1])
 
 
 def cytokine_names(trial: xr.Dataset) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cart_pkpd import checks, endpoints, nca
 from cart_pkpd.report._endpoints import EndpointFindings
-from cart_pkpd.report._inputs import Inputs
+from cart_pkpd.report._inputs import Fit, Inputs
 
 _SAMPLING = (
     ("Hoffman and Gelman (2014), J Mach Learn Res 15:1593.", "sampling (NUTS)"),
@@ -42,12 +42,18 @@ def _plain(text: str) -> str:
 
 def used(inputs: Inputs) -> dict[str, str]:
     """Return each citation with what it was used for; models come first."""
-    models = [r for fit in inputs.fits.values() for r in fit.references]
+    models = [r for fit in inputs.fits.values() for r in _of_model(fit)]
     made = dict.fromkeys((*inputs.references, *models), "")
     for text, what in _used(inputs):
         before = made.get(text)
         made[text] = what if not before or before == what else f"{before}; {what}"
     return made
+
+
+def _of_model(fit: Fit) -> tuple[str, ...]:
+    """Return the citations given with a fit, or how its model asks to be cited."""
+    model = getattr(getattr(fit.result, "structure", None), "model", None)
+    return fit.references or (() if model is None else (model.cite(),))
 
 
 def _used(inputs: Inputs) -> Iterator[tuple[str, str]]:

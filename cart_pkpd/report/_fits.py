@@ -83,7 +83,7 @@ def one(inputs: Inputs, name: str) -> Section:
             ("Chains: convergence and ranks", _chains(name, found, file)),
         ),
     ]
-    return Section(f"fit-{file}", result.label or name, tuple(blocks))
+    return Section(f"fit-{file}", name, tuple(blocks))
 
 
 def parameter_table(name: str, table: pd.DataFrame, file: str) -> Table:

@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cart_pkpd._dose.interval import IntervalDesign
 from cart_pkpd.plots import _text
 from cart_pkpd.plots._summaries import geometric
 from cart_pkpd.report._endpoints import DENOMINATORS, EndpointFindings, months
 from cart_pkpd.report._exposure import headline_exposures
+from cart_pkpd.report._findings import DoseFindings
 from cart_pkpd.report._inputs import Inputs
 from cart_pkpd.report._tables import Column, Table, Value, plain
 
@@ -126,10 +128,22 @@ def _dose_limiting(made: _Rows, inputs: Inputs, here: list[Mask]) -> None:
     made.notes.append("n: treated. DLTs: of evaluable patients.")
     name = found.judge
     if name is not None:
-        over = found.decisions[name].table["over"].astype(float)
-        cells = [*zip(map(_text.chance, over), over, strict=True), (_text.MISSING, None)]
-        made.text("over", "P(over)", cells)
+        made.text("over", "P(over)", [*_over(found, name), (_text.MISSING, None)])
         made.notes[-1] += f" P(over): {found.over_words(name)}, by {name}."
+
+
+def _over(found: DoseFindings, name: str) -> list[tuple[str, float | None]]:
+    """Return P(over) of every dose.
+
+    A design that looks at each dose by itself knows nothing of a dose that nobody had but its flat
+    prior; one with a curve, such as BLRM, does.
+    """
+    over = found.decisions[name].table["over"].astype(float)
+    alone = isinstance(found.designs[name], IntervalDesign)
+    return [
+        (f"{_text.MISSING} (no patients)", None) if alone and not n else (_text.chance(p), float(p))
+        for p, n in zip(over, found.data.treated, strict=True)
+    ]
 
 
 def _evaluable(trial: xr.Dataset) -> Mask:

@@ -83,7 +83,7 @@ class Fit:
     missing : tuple of str
         Why checks are left out, in sentences.
     references : tuple of str
-        Citations of the model.
+        Citations of the model; by default what ``models.cite`` says of the fitted one.
     truth : mapping or None
         True values, for simulated data.
     """

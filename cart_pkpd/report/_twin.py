@@ -46,7 +46,7 @@ def _of(inputs: Inputs, name: str, fit: Fit, given: xr.Dataset, file: str) -> Se
     twin = with_dose_unit(given, inputs.trial)
     endpoint = str(given.attrs["endpoint"])
     several = len(fit.result.endpoints) > 1
-    title = f"{fit.result.label or name}{f', {label(inputs.trial, endpoint)}' if several else ''}"
+    title = f"{name}{f', {label(inputs.trial, endpoint)}' if several else ''}"
     params = _nca(inputs, endpoint, twin)
     blocks: list[Block] = []
     if params is None:
