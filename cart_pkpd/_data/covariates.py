@@ -399,12 +399,12 @@ def _report_wrong(table: Table, block: Block, header: str, words: Text, at: Iter
         )
 
 
-_MISSING_CODES = (-99.0, -999.0, -9999.0)
+MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 
 def _report_code(table: Table, block: Block, header: str, words: Text, values: FloatArray) -> None:
     """Report codes for a missing value: the only negative numbers of a covariate."""
-    code = np.isin(values, _MISSING_CODES)
+    code = np.isin(values, MISSING_CODES)
     if code.any() and not np.any(values[~code] < 0):
         i = int(np.flatnonzero(code)[0])
         name = table.patients[block.patient[i]]
@@ -493,7 +493,9 @@ def _as_text(values: FloatArray | Text) -> Text:
 _FLAGS = ("dlt", "dlt_evaluable")
 """Patient-level variables that are 1 or 0 wherever they are read."""
 
-_YES_NO = {"y": 1.0, "yes": 1.0, "true": 1.0, "n": 0.0, "no": 0.0, "false": 0.0}
+_YES_NO = {
+    "y": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0, "n": 0.0, "no": 0.0, "false": 0.0, "0": 0.0,
+}  # fmt: skip
 
 
 def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
@@ -503,7 +505,18 @@ def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
 
 def _flag(table: Table, flag: Covariate) -> Covariate:
     said = [str(v).lower() for v in flag.values]
-    if not set(said) <= {*_YES_NO, ""}:
+    wrong = [i for i, v in enumerate(said) if v and v not in _YES_NO]
+    for i in wrong:
+        name, value = table.patients[i], str(flag.values[i])
+        table.log.problem(
+            "yes_or_no",
+            f"{flag.header!r} is {value!r} for patient {name!r}; it must be yes or no (Y, N, 1 or "
+            "0), or empty where it is not known.",
+            patient=name,
+            column=flag.header,
+            value=value,
+        )
+    if wrong:
         return flag
     table.log.note(f"{flag.header!r} is yes or no: {flag.name} is 1 or 0.")
     return replace(flag, values=np.array([_YES_NO.get(v, np.nan) for v in said]))
