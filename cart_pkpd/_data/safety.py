@@ -58,6 +58,7 @@ def with_days(
             found.append(c)
         else:
             found.append(_in_days(c, name, patients, starts, log))
+            names.add(name)
     return found
 
 
