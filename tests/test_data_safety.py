@@ -32,11 +32,12 @@ def frame(text):
     return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
-def read(patients=PATIENTS):
+def read(patients=PATIENTS, **options):
     samples = frame(SAMPLES).melt(["ID", "Date"], var_name="DVID", value_name="DV")
     return data.read_table(
         samples, subjects=frame(patients), columns={"TIME": "Date", "AMT": "Dose"},
         endpoints={"CAR qPCR": "transgene"}, units={"transgene": "copies/ug DNA"}, echo=False,
+        **options,
     )  # fmt: skip
 
 
@@ -50,9 +51,24 @@ def test_dates_of_toxicity_are_days_since_the_infusion():
     np.testing.assert_array_equal(trial["crs_day"], [3, np.nan, 0])
     assert trial["dlt_day"].attrs["units"] == "day"
     assert "'DLT date' holds dates: 'dlt_day' is the days since the infusion" in said(trial)
+    assert "taken as it is written" not in " ".join(said(trial).split())
     seen = dose.data(trial, levels=(1e7,), unit="cells")
     assert seen.dlts.tolist() == [1]  # that of A; day 56 is after the window of 28 days
     assert seen.doubts == ()
+
+
+def test_a_dated_column_can_be_asked_for_by_the_name_of_its_day():
+    trial = read(covariates=["dlt_day"])
+    np.testing.assert_array_equal(trial["dlt_day"], [27, 56, np.nan])
+    assert "crs_day" not in trial
+
+
+def test_two_columns_of_dates_do_not_replace_each_other():
+    rows = PATIENTS.splitlines()
+    more = [f"{rows[0]},Date of DLT", *(f"{r},2024-04-0{i}" for i, r in enumerate(rows[1:], 1))]
+    trial = read("\n".join(more) + "\n")
+    np.testing.assert_array_equal(trial["dlt_day"], [27, 56, np.nan])
+    assert trial["date_of_dlt"].values.tolist() == ["2024-04-01", "2024-04-02", "2024-04-03"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._data.columns import (
+    DATED,
     DOSE_LEVEL,
     OF_PATIENTS,
     is_special,
@@ -224,7 +225,8 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
 
 def _names(header: str) -> set[str]:
     """Return the names by which a covariate can be asked for."""
-    return {header, snake(split_unit(header)[0]), _USUAL.get(key(header), header)}
+    usual = _USUAL.get(key(header), header), DATED.get(key(header), header)
+    return {header, snake(split_unit(header)[0]), *usual}
 
 
 def _covariate(table: Table, block: Block, header: str, cells: Text, time: FloatArray) -> Covariate:
@@ -238,7 +240,7 @@ def _covariate(table: Table, block: Block, header: str, cells: Text, time: Float
         _report_wrong(table, block, header, words, np.flatnonzero(wrong))
     if numeric:
         _report_code(table, block, header, words, numbers.value)
-    else:
+    elif key(header) not in DATED:  # whose dates become days
         _guess_converted(table, block, header, words)
     values: FloatArray | Text = numbers.value if numeric else words
     _note_mixed(table, block, header, words, numbers.kind == NUMBER, numeric or coded)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cart_pkpd._core import words
 from cart_pkpd._core.names import GRADES, HIGHEST_GRADE
-from cart_pkpd._data.columns import key
+from cart_pkpd._data.columns import DATED, key
 from cart_pkpd._data.covariates import MISSING_CODES, Covariate
 from cart_pkpd._data.dosing import Doses
 from cart_pkpd._data.log import Log, some
@@ -17,22 +17,6 @@ from cart_pkpd._data.plain import Moment, days_between, moment
 
 FAR = 10.0
 """Doses given this many times more or less than planned look like a mistake of the unit."""
-
-_EVENTS = {
-    "dlt_day": ("DLT", "DLTONSET"),
-    "crs_day": ("CRS", "CRSONSET"),
-    "icans_day": ("ICANS", "ICANSONSET"),
-    "last_contact_day": ("LASTCONTACT",),
-}
-"""Variable -> how headers call what happened on its day."""
-
-DATED = {
-    form.format(event): name
-    for name, events in _EVENTS.items()
-    for event in events
-    for form in ("{}DATE", "{}DT", "DATEOF{}", "{}DAY", "DAYOF{}")
-}
-"""Headers, as `key` writes them, that mean a day -> the variable that holds it."""
 
 
 def with_days(
