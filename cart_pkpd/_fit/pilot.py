@@ -231,6 +231,22 @@ class Pilot:
             arrow.across / size[:, None],
         )  # fmt: skip
 
+    def one_by_one(self, arrow: Arrow) -> Arrow:
+        """Return an arrow in which correlated effects stand alone, others integrated out.
+
+        What records tell of them together is in terms of their correlations, which are sampled too.
+        """
+        which = sorted({a for block in self.structure.random.blocks for a in block})
+        if not which:
+            return arrow
+        own, across = arrow.own.copy(), arrow.across.copy()
+        follows, inverse = np.linalg.solve(arrow.own, arrow.across), np.linalg.inv(arrow.own)
+        own[:, which, :] = own[:, :, which] = 0.0
+        for a in which:
+            own[:, a, a] = 1.0 / inverse[:, a, a]
+            across[:, a] = own[:, a, a, None] * follows[:, a]
+        return Arrow(arrow.shared, own, across)
+
     def left(self, x: Array) -> Array:
         """Return the share of the population's variance that a patient's records leave, (r, k)."""
         own = self.information(x).own
@@ -304,7 +320,8 @@ class Pilot:
                 scale[q] = np.exp(x[q]) / np.sqrt(precision)
                 origin[q] = unbent(float(np.sqrt(precision)))
                 arrow.shared[q, q] = sizes[q] = 1.0
-        return Coordinates(origin, arrow.whitened(sizes), scale, self.between(x, arrow, moved))
+        between = self.between(x, self.one_by_one(arrow), moved)
+        return Coordinates(origin, arrow.whitened(sizes), scale, between)
 
     def _one_by_one(self, x: Array) -> Coordinates:
         """Return coordinates for individual values that have two places, which is far from normal.
