@@ -212,6 +212,7 @@ def data(
         Patients in order of infusion, each with what counts and the reason where it does not:
         not evaluable by ``dlt_evaluable`` or lost before the end of the window without a DLT;
         administered dose outside the level's range; DLT after the window or after the last contact.
+        A DLT without a day counts; ``doubts`` names it, and doses that are far off the planned one.
 
     Raises
     ------

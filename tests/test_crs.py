@@ -429,3 +429,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         held += [table.loc[k, "lower"] < v < table.loc[k, "upper"] for k, v in truth.items()]
     assert len(held) > 450
     assert np.mean(held) == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_day_that_is_a_date_is_named():
+    layer = crs.Layer(onset=crs.Hazard(()))
+    found = layer.predictors(flat(2), patients_of([1, 0], [4, np.nan]))
+    found["crs_day"] = ("id", np.array(["28-Mar-2024", ""]))
+    with pytest.raises(DataError, match="'crs_day' is '28-Mar-2024' for patient 'p1'"):
+        layer.bayes(found, **QUICK)

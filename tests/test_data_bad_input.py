@@ -260,6 +260,8 @@ CONVERTED = [
     case("one_number_two_names", SIMPLE + "7.0,2,3\n", "'07' and '7.0'"),
     case("missing_code", "ID,TIME,DV,AGE\n07,0,1,-99\n08,0,1,60\n", P, "row 2", "'AGE'",
          "missing=['-99']"),
+    case("grade", "ID,TIME,DV,CRS grade\n07,0,1,7\n", P, "'CRS grade'", "7", "0 to 5"),
+    case("yes_or_no", "ID,TIME,DV,DLT\n07,0,1,maybe\n", P, "'DLT'", "'maybe'", "yes or no"),
     case("time_too_long", "ID,TIME,DV\n07,0,1\n07,1e308,2\n", P, "row 3", "1e308", "time_unit="),
     case("time_too_long", "ID,TIME,DV,AMT,ADDL,II\n07,0,.,1e6,3,1e308\n07,1,4,.,.,.\n", P, "row 2",
          "1e308", "II", tag="repeats"),

@@ -268,3 +268,23 @@ def test_a_dlt_that_is_no_flag_is_told_with_its_patient():
         dose.data(said)
     with pytest.raises(DataError, match="give a trial"):
         dose.data(None)
+
+
+def test_a_dlt_without_a_day_counts_and_is_flagged():
+    seen = dose.data(
+        trial(dlt=[0, 0, 1, 0, 0, 1], dlt_day=[NAN, NAN, NAN, NAN, NAN, 4]), levels=LEVELS
+    )
+    assert seen.dlts.tolist() == [0, 1, 1]
+    flag = "The day of the DLT of patient P3 is not known; it counts as within 28 days."
+    assert seen.doubts == (flag,)
+    assert flag in dose.BOIN(0.3).recommend(seen).flags
+
+
+@pytest.mark.parametrize("within", [None, (0.7, 1.3)])
+def test_a_dose_far_off_the_planned_one_points_at_the_unit(within):
+    levels = dose.Levels(LEVELS.doses, "cells", within=within)
+    seen = dose.data(trial(amount=[1e6, 1e6, 3e4, 3e6, 1e7, 1e7]), levels=levels)
+    assert seen.n.tolist() == ([2, 2, 2] if within is None else [2, 1, 2])
+    flags = " ".join(dose.BOIN(0.3).recommend(seen).flags)
+    assert "3×10⁴ cells is more than 10-fold off the planned 3×10⁶ cells; look at the unit" in flags
+    assert "informative for a curve" not in flags

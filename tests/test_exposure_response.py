@@ -265,3 +265,9 @@ def test_exposures_are_named_and_measured_as_elsewhere(patients):
     assert words.exact(18_000.0) == "18,000"
     assert words.exact(-2.5e-7) == "−2.5×10⁻⁷"
     assert words.exact(1234.5) == "1,234.5"
+
+
+def test_a_grade_above_5_is_refused(patients):
+    wrong = patients.assign(crs_grade=patients["crs_grade"].where(patients.index != 2, 7))
+    with pytest.raises(DataError, match="has crs_grade 7, but grades end at 5"):
+        endpoints.exposure_response(wrong, "crs_grade", "cmax", at_least=2)

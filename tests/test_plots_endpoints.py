@@ -103,3 +103,12 @@ def test_wrong_tables_are_refused(fast01):
     with pytest.raises(DataError, match="patient X is not in the trial"):
         plots.swimmer(endpoints.read_followup(pd.DataFrame({"ID": ["X"]})), None, trial)
     assert len(followup) == 30
+
+
+def test_swimmer_names_a_day_that_is_a_date(fast01):
+    trial, followup, _, best = fast01
+    dates = np.full(trial.sizes["id"], "", dtype=object)
+    dates[1] = "28-Mar-2024"
+    wrong = trial.assign(crs_day=("id", dates.astype(str)))
+    with pytest.raises(DataError, match=r"'crs_day' is '28-Mar-2024' for patient .* Write days"):
+        plots.swimmer(followup, best, wrong)

@@ -90,6 +90,12 @@ def recognise(text: str) -> str | None:
     return _BY_ALIAS.get(normalise(text))
 
 
+GRADES = ("crs_grade", "icans_grade")
+"""Patient-level grades of toxicity."""
+
+HIGHEST_GRADE = 5
+"""Of CRS and ICANS in every scale in use: death, where the scale has it."""
+
 SMALLEST_DOSE = 1000.0  # cells; a smaller dose level is a label
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError, Problem
+from cart_pkpd._core.validate import patient_numbers
 from cart_pkpd._crs.parts import Hazard, Part, ProportionalOdds
 from cart_pkpd._crs.predictors import DAY, GRADE
 
@@ -63,8 +64,10 @@ def outcomes(found: xr.Dataset, parts: Sequence[Part], window: tuple[float, floa
             "trial with grades, or name the variable with predictors(..., grade=...)."
         )
     ids = found["id"].values.astype(str)
-    grade = found[GRADE].values.astype(float)
-    day = found[DAY].values.astype(float) if DAY in found else np.full(ids.size, np.nan)
+    grade = patient_numbers(found[GRADE].values, ids, GRADE)
+    day = (
+        patient_numbers(found[DAY].values, ids, DAY) if DAY in found else np.full(ids.size, np.nan)
+    )
     start, end = window
     hazard = next((p for p in parts if isinstance(p, Hazard)), None)
     entry, last = _followed(found, hazard, ids.size, window)

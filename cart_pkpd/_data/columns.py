@@ -102,6 +102,22 @@ DOSE_LEVEL = vocabulary(
     "NOMINALDOSE DOSECOHORT COHORTDOSE ASSIGNEDDOSE TARGETDOSE PROTOCOLDOSE"
 )
 
+_EVENTS = {
+    "dlt_day": ("DLT", "DLTONSET"),
+    "crs_day": ("CRS", "CRSONSET"),
+    "icans_day": ("ICANS", "ICANSONSET"),
+    "last_contact_day": ("LASTCONTACT",),
+}
+"""Variable -> how headers call what happened on its day."""
+
+DATED = {
+    form.format(event): name
+    for name, events in _EVENTS.items()
+    for event in events
+    for form in ("{}DATE", "{}DT", "DATEOF{}", "{}DAY", "DAYOF{}")
+}
+"""Headers, as `key` writes them, that mean a day -> the variable that holds it."""
+
 # Free text of a laboratory about a sample: "Lab comment", "QC remarks".
 _REMARK = re.compile(r".*(COMMENT|REMARK|FOOTNOTE)S?")
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cart_pkpd._core.validate import did_you_mean
 from cart_pkpd._data.columns import (
+    DATED,
     DOSE_LEVEL,
     OF_PATIENTS,
     is_special,
@@ -224,7 +225,8 @@ def _keep_asked(table: Table, blocks: list[Block], options: Options) -> None:
 
 def _names(header: str) -> set[str]:
     """Return the names by which a covariate can be asked for."""
-    return {header, snake(split_unit(header)[0]), _USUAL.get(key(header), header)}
+    usual = _USUAL.get(key(header), header), DATED.get(key(header), header)
+    return {header, snake(split_unit(header)[0]), *usual}
 
 
 def _covariate(table: Table, block: Block, header: str, cells: Text, time: FloatArray) -> Covariate:
@@ -238,7 +240,7 @@ def _covariate(table: Table, block: Block, header: str, cells: Text, time: Float
         _report_wrong(table, block, header, words, np.flatnonzero(wrong))
     if numeric:
         _report_code(table, block, header, words, numbers.value)
-    else:
+    elif key(header) not in DATED:  # whose dates become days
         _guess_converted(table, block, header, words)
     values: FloatArray | Text = numbers.value if numeric else words
     _note_mixed(table, block, header, words, numbers.kind == NUMBER, numeric or coded)
@@ -399,12 +401,12 @@ def _report_wrong(table: Table, block: Block, header: str, words: Text, at: Iter
         )
 
 
-_MISSING_CODES = (-99.0, -999.0, -9999.0)
+MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 
 def _report_code(table: Table, block: Block, header: str, words: Text, values: FloatArray) -> None:
     """Report codes for a missing value: the only negative numbers of a covariate."""
-    code = np.isin(values, _MISSING_CODES)
+    code = np.isin(values, MISSING_CODES)
     if code.any() and not np.any(values[~code] < 0):
         i = int(np.flatnonzero(code)[0])
         name = table.patients[block.patient[i]]
@@ -493,7 +495,9 @@ def _as_text(values: FloatArray | Text) -> Text:
 _FLAGS = ("dlt", "dlt_evaluable")
 """Patient-level variables that are 1 or 0 wherever they are read."""
 
-_YES_NO = {"y": 1.0, "yes": 1.0, "true": 1.0, "n": 0.0, "no": 0.0, "false": 0.0}
+_YES_NO = {
+    "y": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0, "n": 0.0, "no": 0.0, "false": 0.0, "0": 0.0,
+}  # fmt: skip
 
 
 def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
@@ -503,7 +507,18 @@ def with_flags(table: Table, covariates: list[Covariate]) -> list[Covariate]:
 
 def _flag(table: Table, flag: Covariate) -> Covariate:
     said = [str(v).lower() for v in flag.values]
-    if not set(said) <= {*_YES_NO, ""}:
+    wrong = [i for i, v in enumerate(said) if v and v not in _YES_NO]
+    for i in wrong:
+        name, value = table.patients[i], str(flag.values[i])
+        table.log.problem(
+            "yes_or_no",
+            f"{flag.header!r} is {value!r} for patient {name!r}; it must be yes or no (Y, N, 1 or "
+            "0), or empty where it is not known.",
+            patient=name,
+            column=flag.header,
+            value=value,
+        )
+    if wrong:
         return flag
     table.log.note(f"{flag.header!r} is yes or no: {flag.name} is 1 or 0.")
     return replace(flag, values=np.array([_YES_NO.get(v, np.nan) for v in said]))

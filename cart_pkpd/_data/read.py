@@ -34,6 +34,7 @@ from cart_pkpd._data.parse import NUMBER, FloatArray, IntArray
 from cart_pkpd._data.plain import iso
 from cart_pkpd._data.records import Records, classify, usable_observations
 from cart_pkpd._data.report import ImportReport
+from cart_pkpd._data.safety import check_grades, guess_units, with_days
 from cart_pkpd._data.source import Grid, Source, load
 from cart_pkpd._data.table import Table, build
 from cart_pkpd._data.timing import align, read_times, require_times
@@ -105,7 +106,11 @@ def _trial(
     id_header = table.columns.header["ID"]
     covariates = split_dose_level(table, collect(table, subjects, options, id_header, time))
     covariates = with_flags(table, levels_in_unit(covariates, doses, log))
+    starts = infusions(table, records, subjects, id_header)
+    covariates = with_days(table.patients, covariates, starts, log)
+    check_grades(table.patients, covariates, log)
     build_.guess_levels(doses, covariates, log)
+    guess_units(table.patients, doses, covariates, log)
     events = with_changes(events, covariates)
     log.stop_if_any()
     if not len(observations):
@@ -117,7 +122,6 @@ def _trial(
     patients = table.patients
     build_.note_gaps(patients, observations, doses, log)
     trial = build_.dataset(table.row, patients, observations, endpoints, doses, events, covariates)
-    starts = infusions(table, records, subjects, id_header)
     trial = build_.with_infusion_day(trial, days_of_trial(patients, starts))
     report = build_.report(
         grid, table.columns, observations, endpoints, doses, events, covariates, patients, log

@@ -476,7 +476,7 @@ def _action(action: int, level: int, current: int) -> Action:
 
 
 def _data_flags(data: DoseData) -> list[str]:
-    flags, everybody = [], len(data.patients)
+    flags, everybody = list(data.doubts), len(data.patients)
     aside = [p for p in data.patients if not p.evaluable]
     if aside:
         flags.append(

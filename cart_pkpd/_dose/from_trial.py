@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from cart_pkpd._core import words
 from cart_pkpd._core.errors import DataError, Problem
 from cart_pkpd._core.units import canonical, convert
+from cart_pkpd._data.safety import FAR, is_far
 from cart_pkpd._dose.levels import Levels
 from cart_pkpd._dose.patients import DoseData, Patient
 
 Floats = NDArray[np.float64]
-_LABELS = 10.0  # amounts all this far from their levels: levels are labels such as 1, 2, 3
 OPTIONAL = ("dlt_day", "dlt_evaluable", "last_contact_day", "infusion_day", "weight")
 
 
@@ -61,7 +61,10 @@ def from_trial(
             f"{len(c.ids) - len(there)} patients infused after day {as_of:g} are left out."
         )
     patients = tuple(_patient(c, int(i), planned, window, as_of) for i in there)
-    return DoseData(planned, patients, float(window), as_of, notes=tuple(notes))
+    return DoseData(
+        planned, patients, float(window), as_of, notes=tuple(notes),
+        doubts=(*_without_a_day(patients, window), *_far_off(patients, planned)),
+    )  # fmt: skip
 
 
 _FLAGS = {"y": "1", "yes": "1", "n": "0", "no": "0"}
@@ -160,9 +163,9 @@ def _check(c: _Columns, levels: Levels) -> None:
         raise DataError(problems)
     apart = np.abs(np.log(c.amount / c.level))
     apart = apart[np.isfinite(apart)]
-    if apart.size and (apart > np.log(_LABELS)).all():
+    if apart.size and (apart > np.log(FAR)).all():
         raise DataError(
-            f"every amount is at least {_LABELS:g}-fold away from its dose_level, as if levels "
+            f"every amount is at least {FAR:g}-fold away from its dose_level, as if levels "
             "were labels; put the planned doses in dose_level, in the unit of the levels."
         )
 
@@ -236,6 +239,33 @@ def _notes(c: _Columns, levels: Levels) -> list[str]:
     return notes
 
 
+def _without_a_day(patients: tuple[Patient, ...], window: float) -> list[str]:
+    who = [p.id for p in patients if p.dlt and p.informative and np.isnan(p.dlt_day)]
+    if not who:
+        return []
+    if len(who) == 1:
+        start, end = f"The day of the DLT of patient {who[0]} is", "it counts"
+    else:
+        start, end = f"The days of the DLTs of patients {', '.join(who)} are", "they count"
+    return [f"{start} not known; {end} as within {window:g} days."]
+
+
+def _far_off(patients: tuple[Patient, ...], levels: Levels) -> list[str]:
+    """Return a sentence for doses far off that count all the same; the others have a reason."""
+    return [
+        f"Patient {p.id}: {_far(p.amount, p.planned, levels.unit)} It counts at its planned level."
+        for p in patients
+        if p.evaluable and is_far(p.amount, p.planned)
+    ]
+
+
+def _far(amount: float, planned: float, unit: str) -> str:
+    return (
+        f"The administered dose of {words.dose(amount, unit)} is more than {FAR:g}-fold off the "
+        f"planned {words.dose(planned, unit)}; look at the unit in the header."
+    )
+
+
 def _patient(c: _Columns, i: int, levels: Levels, window: float, as_of: float | None) -> Patient:
     k = levels.index(c.level[i])
     amount = levels.doses[k] if np.isnan(c.amount[i]) else float(c.amount[i])
@@ -243,7 +273,10 @@ def _patient(c: _Columns, i: int, levels: Levels, window: float, as_of: float | 
     stands = _outcome(c, i, window, seen)
     inside = levels.holds(k, amount)
     reason = stands.reason
-    if not inside:
+    if not inside and is_far(amount, levels.doses[k]):
+        said = f"{_far(amount, levels.doses[k], levels.unit)} It is not evaluable there."
+        reason = " ".join(filter(None, (reason, said)))
+    elif not inside:
         low, high = (f * levels.doses[k] for f in levels.within or (1, 1))
         side = "below" if amount < low else "above"
         reason = " ".join(filter(None, (reason, (

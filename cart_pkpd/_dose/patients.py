@@ -79,6 +79,8 @@ class DoseData:
         Level of the last patient; None before the first.
     notes : tuple of str
         What was decided on the way.
+    doubts : tuple of str
+        What to look at before a decision follows the data; its flags repeat them.
     """
 
     levels: Levels
@@ -87,6 +89,7 @@ class DoseData:
     as_of: float | None = None
     current: int | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < real(self.window, "the DLT window") < float("inf"):
@@ -190,7 +193,7 @@ class DoseData:
         )
 
     def __str__(self) -> str:
-        more = "".join(f"\n{note}" for note in self.notes)
+        more = "".join(f"\n{note}" for note in (*self.doubts, *self.notes))
         shown = self.table().to_string(
             formatters={"dose": partial(words.dose, unit=self.levels.unit)}
         )

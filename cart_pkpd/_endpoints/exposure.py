@@ -16,6 +16,7 @@ from scipy.stats import norm
 
 from cart_pkpd._core import display, words
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.names import GRADES, HIGHEST_GRADE
 from cart_pkpd._core.validate import number, one_of, positive_int, probability, shown, yes_or_no
 from cart_pkpd._crs.arrange import arrange
 from cart_pkpd._crs.compare import along, described, response
@@ -300,6 +301,13 @@ def _values(task: _Task) -> Floats:
         who, value = str(task.found["id"].values[wrong][0]), values[wrong][0]
         raise DataError(
             f"patient {who!r} has {task.outcome} {value:g}; an outcome must be 0, 1, 2, …."
+        )
+    high = values > HIGHEST_GRADE
+    if task.outcome in GRADES and high.any():
+        who, value = str(task.found["id"].values[high][0]), values[high][0]
+        raise DataError(
+            f"patient {who!r} has {task.outcome} {value:g}, but grades end at {HIGHEST_GRADE}; "
+            "correct the grade, or make it NaN where it is not known."
         )
     return values
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from cart_pkpd._core.errors import DataError
+from cart_pkpd._core.validate import patient_numbers
 from cart_pkpd.plots import _axes, _groups
 from cart_pkpd.plots._response import patient_groups
 
@@ -117,8 +118,9 @@ def _patients(
         table["pd_day"] = table["id"].map(found["pd_day"])
     for name in ("crs_day", "crs_grade", "dlt_day"):
         if trial is not None and name in trial and trial[name].dims == ("id",):
-            values = pd.Series(trial[name].values, index=trial["id"].values.astype(str))
-            table[name] = table["id"].map(values)
+            ids = trial["id"].values.astype(str)
+            values = patient_numbers(trial[name].values, ids, name)
+            table[name] = table["id"].map(pd.Series(values, index=ids))
     wanted = ("response_day", "crs_day", "crs_grade", "dlt_day")
     return table.assign(**{name: np.nan for name in wanted if name not in table})
 
