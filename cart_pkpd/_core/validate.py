@@ -11,9 +11,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsInt
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cart_pkpd._core.errors import CartError, DataError, FitError
 
 if TYPE_CHECKING:
@@ -219,36 +216,6 @@ def as_path(value: Any, what: str) -> Path:
     if isinstance(value, str | PathLike) and str(value):
         return Path(value)
     raise ValueError(f"give the path of {what}, such as 'fit.nc', not {shown(value)}.")
-
-
-def patient_numbers(values: Any, ids: Any, name: str) -> NDArray[np.float64]:
-    """Return a patient-level variable as floats, NaN where it is empty.
-
-    Parameters
-    ----------
-    values, ids : array_like, shape (n,)
-        One of each patient.
-    name : str
-        Of the variable, for the message; what ends with ``_day`` is days since the infusion.
-
-    Raises
-    ------
-    DataError
-        If a value is text that is no number, such as a date.
-    """
-    found = np.full(len(ids), np.nan)
-    for i, (value, who) in enumerate(zip(values, ids, strict=True)):
-        if isinstance(value, str) and not value.strip():
-            continue
-        try:
-            found[i] = float(value)
-        except (TypeError, ValueError):
-            wanted = "days since the infusion" if name.endswith("_day") else "a number"
-            raise DataError(
-                f"the variable {name!r} is {str(value)!r} for patient {str(who)!r}, which is no "
-                f"number. Write {wanted}, or leave it empty."
-            ) from None
-    return found
 
 
 def as_trial(value: Any) -> xr.Dataset:

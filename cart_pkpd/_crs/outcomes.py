@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cart_pkpd._core.errors import DataError, Problem
-from cart_pkpd._core.validate import patient_numbers
+from cart_pkpd._core.numbers import patient_numbers
 from cart_pkpd._crs.parts import Hazard, Part, ProportionalOdds
 from cart_pkpd._crs.predictors import DAY, GRADE
 

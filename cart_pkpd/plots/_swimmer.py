@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from cart_pkpd._core.errors import DataError
-from cart_pkpd._core.validate import patient_numbers
+from cart_pkpd._core.numbers import patient_numbers
 from cart_pkpd.plots import _axes, _groups
 from cart_pkpd.plots._response import patient_groups
 
