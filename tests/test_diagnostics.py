@@ -4,6 +4,7 @@ Fits are made without sampling from a posterior that is known, so what is expect
 """
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -377,6 +378,15 @@ def test_predictive_exposure_counts_patients_below_the_limit():
     assert unknown["reason"].item() == "fewer than two patients with a positive value"
     with pytest.raises(ValueError, match="no patient-level variable 'armm'"):
         checks.predictive_exposure(known(records, values), by="armm")
+
+
+def test_trials_analysed_part_by_part_are_those_of_all_at_once(monkeypatch):
+    """Bit by bit, whatever fits into a part; names of parameters are read for each."""
+    module = importlib.import_module("cart_pkpd._checks.predictive_exposure")
+    whole = checks.predictive_exposure(sampled(0.2, 1, 12), n_sims=25)
+    for records in (1, 100, 170):
+        monkeypatch.setattr(module, "_AT_ONCE", records)
+        assert checks.predictive_exposure(sampled(0.2, 1, 12), n_sims=25).identical(whole)
 
 
 def test_tail_areas_are_uniform_where_data_come_from_the_model():

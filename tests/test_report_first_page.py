@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import figure_inputs as made
 import numpy as np
 import pytest
+import xarray as xr
 
 from cart_pkpd import dose, models, report
 from cart_pkpd.report import _answer, _blocks, _citations, _explorer, _glance
+from cart_pkpd.report._trial import _triangles
 
 LEVELS = (1e6, 3e6)
 NOTHING = {
@@ -220,3 +222,20 @@ def test_a_citation_is_read_from_a_docstring() -> None:
         "One and Two (2001), J Some 1:2, doi:10.1/x.", "Three (2002), J Other 3:4.",
     ]  # fmt: skip
     assert _citations.cited(len) == []
+
+
+@pytest.mark.parametrize(
+    ("censoring", "said"),
+    [
+        ([], ""),
+        (["left"], " Open triangles: values below the LLOQ, at the LLOQ."),
+        (["right"], " Open triangles: values above the ULOQ, at the ULOQ."),
+        (
+            ["left", "right"],
+            " Open triangles: values below the LLOQ, at the LLOQ, and above the ULOQ, at the ULOQ.",
+        ),
+    ],
+)
+def test_a_caption_says_which_triangles_there_are(censoring, said):
+    shown = xr.Dataset({"censoring": ("record", np.array([*censoring, "none"], dtype=object))})
+    assert _triangles(shown) == said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,28 +173,16 @@ def analysed(
     design: Design,
     level: Array,
     below: NDArray[np.bool_],
-    names: Iterable[str],
+    names: Collection[str],
     window: tuple[float, float],
     rules: dict[str, Any],
 ) -> Array:
     """Return the parameters of every patient of every trial, shape (trials, k, parameters)."""
     block = max(1, _AT_ONCE // max(level.shape[1], 1))
-    each = [
-        _analysed(design, level[at : at + block], below[at : at + block], names, window, rules)
-        for at in range(0, len(level), block)
-    ]
-    return np.concatenate(each)
-
-
-def _analysed(
-    design: Design,
-    level: Array,
-    below: NDArray[np.bool_],
-    names: Iterable[str],
-    window: tuple[float, float],
-    rules: dict[str, Any],
-) -> Array:
-    """Return what `analysed` does, of all trials at once."""
+    if len(level) > block:
+        starts = range(0, len(level), block)
+        cut = [(level[at : at + block], below[at : at + block]) for at in starts]
+        return np.concatenate([analysed(design, *one, names, window, rules) for one in cut])
     place = _places(design)
     s, k, most = level.shape[0], design.n_patients, int(place.max()) + 1
     conc, time = np.full((s, k, most), np.nan), np.zeros((k, most))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cart_pkpd._core import words
 from cart_pkpd._core.safe import inert_table
 from cart_pkpd._study.config import Config
-from cart_pkpd._study.folder import sha256
+from cart_pkpd._study.folder import sha256, whole_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,17 +44,17 @@ def join(config: Config, trial: xr.Dataset) -> tuple[xr.Dataset, tuple[endpoints
     DataError
         If records cannot be read, or are not of the trial's patients.
     """
-    found = tuple(_graded(config, key) for key in _named(config))
+    names = _named(config)
+    dates = _dates(config) if names else None
+    found = tuple(_graded(config, key, dates) for key in names)
     for grades in found:
         trial = grades.join(trial)
-    sums = {f"{k}_sha256": sha256(config.path(v).read_bytes()) for k, v in _named(config).items()}
+    sums = {f"{k}_sha256": sha256(config.path(v).read_bytes()) for k, v in names.items()}
     return trial.assign_attrs(sums), found
 
 
 def write(found: tuple[endpoints.Grades, ...], folder: RunFolder) -> str:
     """Write the grades of records, days and patients, and say how many patients had what."""
-    from cart_pkpd._study.folder import whole_file
-
     for grades in found:
         for what in ("patients", "days", "records"):
             name = f"data/{grades.name.lower()}_{what}.csv"
@@ -69,13 +69,13 @@ def _named(config: Config) -> dict[str, str]:
     return {key: str(name) for key, name in files.items() if name is not None}
 
 
-def _graded(config: Config, key: str) -> endpoints.Grades:
+def _graded(config: Config, key: str, dates: dict[str, str] | None) -> endpoints.Grades:
     from cart_pkpd import endpoints
 
     table = config.spec.grades
     assert table is not None
     own = table.given()
-    given: dict[str, Any] = {"day_one": own.get("day_one", False), "infusion": _dates(config)}
+    given: dict[str, Any] = {"day_one": own.get("day_one", False), "infusion": dates}
     path, columns = config.path(own[key]), own.get(f"{key}_columns")
     if key == "neurology":
         return endpoints.icans_grade(path, columns, **given)

@@ -24,6 +24,7 @@ MEANS = (
 )
 NO_MEANS = "No means: the planned days of the samples are not known."
 TRIANGLES = "Open triangles: values below the LLOQ, at the LLOQ."
+HIGH = "Open triangles: values above the ULOQ, at the ULOQ."
 BOTH = "Open triangles: values below the LLOQ, at the LLOQ, and above the ULOQ, at the ULOQ."
 
 
@@ -252,9 +253,9 @@ def _kinetics_of(trial: xr.Dataset, name: str) -> Section:
 def _triangles(shown: xr.Dataset) -> str:
     """Return what open triangles mean, where there are any."""
     censoring = shown["censoring"].values
-    if not below(censoring).any():
-        return ""
-    return f" {BOTH if (censoring == 'right').any() else TRIANGLES}"
+    low, high = bool(below(censoring).any()), bool((censoring == "right").any())
+    said = {(True, True): BOTH, (True, False): TRIANGLES, (False, True): HIGH}.get((low, high))
+    return f" {said}" if said else ""
 
 
 def _only(trial: xr.Dataset, names: list[str]) -> xr.Dataset:
