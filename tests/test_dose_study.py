@@ -372,7 +372,7 @@ def test_why_the_mtd_stands_is_what_the_table_says():
     few = "fewer than 6 evaluable patients"
     assert _findings.barred_by(below) == [few, few, ""]
     assert _findings._why_not_lower(below) == (
-        "1×10⁶, 3×10⁶ cells would probably give enough typical Cmax, but fewer than 6 evaluable "
+        "1×10⁶ and 3×10⁶ cells would probably give enough typical Cmax, but fewer than 6 evaluable "
         "patients were treated there each"
     )
     table["p_enough"] = [0.5, 0.6, 1.0]

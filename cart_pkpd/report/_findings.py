@@ -241,10 +241,8 @@ def _why_not_lower(below: Decision) -> str:
     if not named:
         return f"no lower dose is sure to give enough {enough}"
     each = " each" if len(named) > 1 else ""
-    return (
-        f"{words.doses(named, below.unit)} would probably give enough {enough}, but {few} were "
-        f"treated there{each}"
-    )
+    lower = " and ".join(words.doses(named, below.unit).rsplit(", ", 1))
+    return f"{lower} would probably give enough {enough}, but {few} were treated there{each}"
 
 
 def benefit(below: Decision) -> str:
